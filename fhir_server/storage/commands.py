@@ -1,0 +1,97 @@
+"""The language of the write path: commands go in, written versions come out.
+
+Every change (create, update, delete, conditional, bundle entry, import, worker result) is a Command made by
+`interactions/commands.py`; `commit` is the only reader.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+INDEX_VERSION = 1
+"""Which form of extraction wrote a row's index entries; a change of what is extracted raises it."""
+
+POST, PUT, DELETE, PATCH = 1, 2, 3, 4
+
+CLIENT, TWIN, PREDICTION, SUBSCRIPTION, IMPORT = 0, 1, 2, 3, 4
+"""Origins: what the twin writes must never trigger the twin."""
+
+BEGIN_OF_TIME = datetime(1, 1, 1, tzinfo=UTC)
+END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC)
+"""The open ends of periods."""
+
+NumberRow = tuple[int, int, Decimal, Decimal, int, int, Decimal | None, Decimal | None]
+"""(param, key, lo, hi, unit, canonical unit, canonical lo, canonical hi); key 0 outside composites, unit 0 for none."""
+
+
+@dataclass(slots=True)
+class IndexRows:
+    """What a resource is found by; pure, made by `search/extract.py`, with ids not yet turned into rids."""
+
+    keys: list[int] = field(default_factory=list)
+    references: list[tuple[int, str, str]] = field(default_factory=list)
+    patients: list[str] = field(default_factory=list)
+    dates: list[tuple[int, datetime, datetime]] = field(default_factory=list)
+    numbers: list[NumberRow] = field(default_factory=list)
+    strings: list[tuple[int, str]] = field(default_factory=list)
+    series: list[tuple[int, datetime]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Command:
+    """One change of one resource; `expected` is the version that the row must have now, 0 when it must not exist."""
+
+    method: Literal["create", "update", "delete"]
+    type: str
+    id: str
+    resource: dict[str, Any] | None = None
+    index: IndexRows | None = None
+    expected: int = 0
+    previous: IndexRows | None = None
+    key_id: int = 0
+    claims: tuple[bytes, ...] = ()
+    origin: int = CLIENT
+    http_method: int = POST
+    fresh: bool = False
+    """The id was made by us for this command, so nobody can have mentioned it."""
+
+
+@dataclass(slots=True)
+class AuditRow:
+    """One line of the audit table; `commit` fills rid, version and patients of the rows that go with commands."""
+
+    recorded: datetime
+    interaction: int
+    status: int
+    agent: int
+    type: int | None = None
+    rid: int | None = None
+    version: int | None = None
+    patients: list[int] | None = None
+    request: str = ""
+    address: str | None = None
+    detail: bytes | None = None
+
+    def values(self) -> tuple[Any, ...]:
+        """Return the columns in the order of the table."""
+        return (
+            self.recorded, self.interaction, self.status, self.agent, self.type, self.rid, self.version,
+            self.patients, self.request, self.address, self.detail,
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Written:
+    """A version as it now stands; `body` is the stored JSON, empty for a deletion."""
+
+    rid: int
+    type: str
+    id: str
+    version: int
+    last_updated: datetime
+    body: bytes
+    patients: tuple[int, ...]
+    created: bool

@@ -1,0 +1,215 @@
+"""The one writer. `commit` makes every change of every resource, with its index, outbox and audit, in one transaction.
+
+One command is one SQL statement; more are a transaction that locks what exists in the order of `rid` (so that two bundles
+cannot wait for each other), and copies in what is new. Version numbers are gap-free because they move only under that lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import asyncpg
+
+from fhir_server.errors import Unavailable
+from fhir_server.storage import statements
+from fhir_server.storage.commands import AuditRow, Command, IndexRows, Written
+from fhir_server.storage.errors import claim_taken, version_conflict
+from fhir_server.storage.prepare import Prepared, prepare
+from fhir_server.storage.tenants import Tenant
+
+_EMPTY = IndexRows()
+_TRIES = 5
+_KINDS = ("dates", "numbers", "strings", "series")
+_FINDS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
+    "dates": lambda row: row[:2],
+    "numbers": lambda row: row[:3],
+    "strings": lambda row: row,
+    "series": lambda row: row,
+}
+"""What of an index row finds it again."""
+
+
+def _changes(kind: str, row: Prepared) -> tuple[list[Any], list[Any]]:
+    """Return the index rows to delete and to insert: only what differs between the two versions."""
+    if kind == "series":
+        old, new = row.old_series, row.series
+    else:
+        old, new = getattr(row.command.previous or _EMPTY, kind), getattr(row.command.index or _EMPTY, kind)
+    if not old:
+        return [], sorted(set(new))
+    before, after = set(old), set(new)
+    # A row is deleted by what finds it, which may also find an equal-keyed row that stays: that one is written again.
+    gone = {_FINDS[kind](row) for row in before - after}
+    return sorted(gone), sorted(row for row in after if row not in before or _FINDS[kind](row) in gone)
+
+
+def _columns(rows: Sequence[Any]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _written(row: Prepared, patients: Iterable[int] | None) -> Written:
+    command = row.command
+    created = command.expected == 0 or command.method == "create"
+    return Written(
+        row.rid, command.type, command.id, row.version, row.last_updated, row.body, tuple(patients or ()), created
+    )
+
+
+def _audit_args(audit: AuditRow) -> list[Any]:
+    return [
+        audit.recorded,
+        audit.interaction,
+        audit.status,
+        audit.agent,
+        audit.type,
+        audit.request,
+        audit.address,
+        audit.detail,
+    ]
+
+
+def _sections(row: Prepared, audit: AuditRow | None) -> tuple[tuple[str, ...], list[Any]]:
+    """Return which sections the statement needs, and their arguments."""
+    command = row.command
+    names: list[str] = []
+    args: list[Any] = []
+    for kind in _KINDS:
+        old, new = _changes(kind, row)
+        for name, rows in ((f"old_{kind}", old), (kind, new)):
+            if rows:
+                names.append(name)
+                args += _columns(rows)
+    if command.claims:
+        names.append("claims")
+        args.append(list(command.claims))
+    if command.method == "delete":
+        names.append("old_claims")
+    names.append("outbox")
+    args.append(command.origin)
+    if audit is not None:
+        names.append("audit")
+        args += _audit_args(audit)
+    return tuple(names), args
+
+
+async def _commit_one(tenant: Tenant, row: Prepared, audit: AuditRow | None) -> Written:
+    sections, args = _sections(row, audit)
+    text = tenant.sql(statements.single(row.inserts, sections))
+    done = await tenant.pool.fetchrow(text, *row.row(), *args)
+    if done is None:
+        raise version_conflict(0)
+    return _written(row, done["patients"])
+
+
+def _slow(row: Prepared) -> bool:
+    """True when the index rows of the old version are not known and must be looked for."""
+    return row.command.expected > 0 and row.command.previous is None
+
+
+async def _lock(connection: asyncpg.Connection, tenant: Tenant, rows: Sequence[Prepared]) -> dict[int, Any]:
+    """Lock what exists; VersionConflict when a row is not at the version that its command expects."""
+    existing = {row.rid: position for position, row in enumerate(rows) if not row.inserts}
+    if not existing:
+        return {}
+    locked = {row["rid"]: row for row in await connection.fetch(tenant.sql(statements.LOCK), list(existing))}
+    for rid, position in existing.items():
+        if rid not in locked or locked[rid]["version"] != rows[position].command.expected:
+            raise version_conflict(position)
+    return locked
+
+
+async def _delete_index(connection: asyncpg.Connection, tenant: Tenant, rows: Sequence[Prepared]) -> None:
+    slow = [row.rid for row in rows if _slow(row)]
+    for kind in _KINDS:
+        if slow:
+            await connection.execute(tenant.sql(statements.delete_all(kind)), slow)
+        gone = [(row.rid, *found) for row in rows for found in _changes(kind, row)[0]]
+        if gone:
+            await connection.execute(tenant.sql(statements.delete_narrow(kind)), *_columns(gone))
+    deleted = [row.rid for row in rows if row.command.method == "delete"]
+    if deleted:
+        await connection.execute(tenant.sql("DELETE FROM {s}.claim WHERE rid = ANY($1::bigint[])"), deleted)
+
+
+def _copies(rows: Sequence[Prepared], audit: Sequence[AuditRow]) -> dict[str, list[tuple[Any, ...]]]:
+    """Return what is copied into each table."""
+    copies: dict[str, list[tuple[Any, ...]]] = {"resource": [row.row() for row in rows if row.inserts]}
+    for kind in _KINDS:
+        copies[statements.NARROW[kind][0]] = [(row.rid, *new) for row in rows for new in _changes(kind, row)[1]]
+    copies["claim"] = [(row.rid, key) for row in rows for key in row.command.claims]
+    copies["outbox"] = [
+        (values[0], values[1], values[4], values[2], values[3], row.command.origin, row.patients or None)
+        for row in rows
+        for values in [row.row()]
+    ]
+    copies["audit"] = [line.values() for line in audit]
+    return copies
+
+
+async def _replace(
+    connection: asyncpg.Connection, tenant: Tenant, rows: Sequence[Prepared], locked: dict[int, Any]
+) -> None:
+    replaced = [row for row in rows if not row.inserts]
+    if not replaced:
+        return
+    for row in replaced:
+        if row.command.method == "delete":  # what it was found by stays, so that who might have seen it is told 410
+            row.patients, row.keys = list(locked[row.rid]["patients"] or ()), list(locked[row.rid]["keys"] or ())
+    await connection.execute(tenant.sql(statements.KEEP_HISTORY), [row.rid for row in replaced])
+    await connection.executemany(tenant.sql(statements.REPLACE), [row.row() for row in replaced])
+
+
+async def _commit_many(tenant: Tenant, rows: Sequence[Prepared], audit: Sequence[AuditRow]) -> list[Written]:
+    async with tenant.pool.acquire() as connection, connection.transaction():
+        locked = await _lock(connection, tenant, rows)
+        await _replace(connection, tenant, rows, locked)
+        await _delete_index(connection, tenant, rows)
+        for line, row in zip(audit, rows, strict=False):
+            line.rid, line.version, line.patients = row.rid, row.version, row.patients or None
+        for table, records in _copies(rows, audit).items():
+            if records:
+                await connection.copy_records_to_table(
+                    table, schema_name=tenant.schema, records=records, columns=statements.COPY_COLUMNS[table]
+                )
+    return [_written(row, row.patients) for row in rows]
+
+
+def _refusal(error: asyncpg.UniqueViolationError, rows: Sequence[Prepared]) -> Exception:
+    """Say which promise was broken: a claim that somebody holds, or an id that somebody has just made."""
+    if error.table_name == "claim":
+        return claim_taken(next(position for position, row in enumerate(rows) if row.command.claims))
+    return version_conflict(next((p for p, row in enumerate(rows) if row.inserts and not row.command.fresh), 0))
+
+
+async def _write(tenant: Tenant, rows: Sequence[Prepared], audit: Sequence[AuditRow]) -> list[Written]:
+    """Write, again when PostgreSQL broke a deadlock between two bundles; the second try finds the lock free."""
+    for attempt in range(_TRIES):
+        try:
+            if len(rows) == 1 and not _slow(rows[0]):
+                return [await _commit_one(tenant, rows[0], audit[0] if audit else None)]
+            return await _commit_many(tenant, rows, audit)
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+            await asyncio.sleep(0.01 * (attempt + 1) * (1 + secrets.randbelow(8)))
+    raise Unavailable(
+        "Too many writers want the same resources; try again.", "commit-contended", headers={"Retry-After": "1"}
+    )
+
+
+async def commit(tenant: Tenant, commands: Sequence[Command], audit: Sequence[AuditRow] = ()) -> list[Written]:
+    """Write all commands or none, and return the versions as they now stand, in the order of the commands.
+
+    `audit` is empty or one line per command. Raises VersionConflict or ClaimTaken (storage/errors.py) with the position of the
+    command that somebody else came before; nothing is written then, and the caller reads again and decides again.
+    """
+    rows = await prepare(tenant, commands)
+    try:
+        written = await _write(tenant, rows, audit)
+    except asyncpg.UniqueViolationError as error:
+        for row in rows:
+            tenant.rids.pop((row.command.type, row.command.id), None)
+        raise _refusal(error, rows) from error
+    tenant.rids.update(((done.type, done.id), done.rid) for done in written)
+    return written

@@ -1,0 +1,153 @@
+"""From commands to rows: rids, keys, version numbers, stamped and encrypted bodies. All that needs no lock is done here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fhir_server.kit import clock
+from fhir_server.kit import json as kit_json
+from fhir_server.storage import codec, ident
+from fhir_server.storage.commands import INDEX_VERSION, Command, IndexRows
+from fhir_server.storage.index_keys import COMPARTMENT, pack
+from fhir_server.storage.reads import aad
+from fhir_server.storage.tenants import Tenant
+from profiles.registry import R4
+
+_EMPTY = IndexRows()
+_BREATH = 64
+
+_PATIENT_KEYS = """
+WITH made AS (
+  INSERT INTO {s}.patient_key (patient, key_id) SELECT * FROM unnest($1::bigint[], $2::int[])
+  ON CONFLICT (patient) DO NOTHING RETURNING patient, key_id)
+SELECT patient, key_id FROM made
+UNION ALL SELECT patient, key_id FROM {s}.patient_key WHERE patient = ANY($1)
+"""
+
+
+SeriesRow = tuple[int, int, datetime]
+"""(patient, code, at)."""
+
+
+@dataclass(slots=True)
+class Prepared:
+    """One command as it will stand in the tables; `inserts` says that no row has its rid yet."""
+
+    command: Command
+    rid: int
+    inserts: bool
+    version: int
+    key_id: int
+    last_updated: datetime
+    patients: list[int]
+    keys: list[int]
+    body: bytes
+    sealed: bytes | None
+    series: list[SeriesRow]
+    old_series: list[SeriesRow]
+
+    def row(self) -> tuple[Any, ...]:
+        """Return the columns of `resource` in their order."""
+        command = self.command
+        return (
+            self.rid, self.last_updated, R4.type_id(command.type), command.http_method, self.version, self.key_id,
+            INDEX_VERSION, command.method == "delete", command.id, self.patients or None, self.keys, self.sealed,
+        )  # fmt: skip
+
+
+async def _rids(tenant: Tenant, commands: Sequence[Command]) -> tuple[dict[ident.Name, int], set[ident.Name]]:
+    """Return the rid of all that the commands are or mention, and which of the commands' own are new."""
+    own = {(command.type, command.id): command for command in commands}
+    unknown = [name for name, command in own.items() if not command.fresh and name not in tenant.rids]
+    if unknown:
+        await ident.look_up(tenant, unknown)
+    rids: dict[ident.Name, int] = {}
+    new: set[ident.Name] = set()
+    for name in own:
+        known = None if own[name].fresh else tenant.rids.get(name)
+        if known is None:
+            new.add(name)
+            known = await ident.new_rid(tenant)
+        rids[name] = known
+    mentioned: set[ident.Name] = set()
+    for command in commands:
+        if command.index is not None:
+            mentioned.update((type_, id_) for _, type_, id_ in command.index.references)
+            mentioned.update(("Patient", id_) for id_ in command.index.patients)
+        if command.previous is not None:
+            mentioned.update(("Patient", id_) for id_ in command.previous.patients)
+    rids.update(await ident.rids(tenant, mentioned - rids.keys()))
+    return rids, new
+
+
+async def _patient_keys(tenant: Tenant, patients: set[int]) -> None:
+    """Make sure that `tenant.patient_keys` holds the data key of every patient."""
+    missing = sorted(patients - tenant.patient_keys.keys())
+    while missing:
+        keys = [tenant.keystore.allocate() for _ in missing]
+        for row in await tenant.pool.fetch(tenant.sql(_PATIENT_KEYS), missing, keys):
+            tenant.patient_keys[row["patient"]] = row["key_id"]
+        missing = [patient for patient in missing if patient not in tenant.patient_keys]
+
+
+def stamped(resource: dict[str, Any], type_: str, id_: str, version: int, moment: str) -> dict[str, Any]:
+    """Return the resource with id, meta.versionId and meta.lastUpdated as the server says; other meta is kept."""
+    meta = {"versionId": str(version), "lastUpdated": moment}
+    given = resource.get("meta")
+    if given:
+        meta = given | meta
+    return {"resourceType": type_, "id": id_, "meta": meta} | {
+        name: value for name, value in resource.items() if name not in ("resourceType", "id", "meta")
+    }
+
+
+def _key_id(tenant: Tenant, command: Command, patients: list[int]) -> int:
+    """One patient: that patient's key. None or several: a key of its own, kept from version to version."""
+    if len(patients) == 1:
+        return tenant.patient_keys[patients[0]]
+    return command.key_id or tenant.keystore.allocate()
+
+
+def _series(index: IndexRows | None, rids: dict[ident.Name, int]) -> list[SeriesRow]:
+    if index is None or not index.series:
+        return []
+    patient = rids[("Patient", index.patients[0])]
+    return [(patient, code, at) for code, at in index.series]
+
+
+def _prepared(
+    tenant: Tenant, command: Command, rids: dict[ident.Name, int], moment: datetime, *, inserts: bool
+) -> Prepared:
+    rid, version = rids[(command.type, command.id)], command.expected + 1
+    old_series = _series(command.previous, rids)
+    if command.resource is None:
+        return Prepared(command, rid, inserts, version, 0, moment, [], [], b"", None, [], old_series)
+    index = command.index or _EMPTY
+    patients = [rids[("Patient", id_)] for id_ in index.patients]
+    keys = set(index.keys)
+    keys.update(pack(param, rids[(type_, id_)]) for param, type_, id_ in index.references)
+    keys.update(pack(COMPARTMENT, patient) for patient in patients)
+    key_id = _key_id(tenant, command, patients)
+    body = kit_json.encode(stamped(command.resource, command.type, command.id, version, clock.instant(moment)))
+    sealed = codec.encode(body, tenant.keystore.get(key_id), aad(tenant, command.type, command.id, version))
+    series = _series(index, rids)
+    return Prepared(
+        command, rid, inserts, version, key_id, moment, patients, sorted(keys), body, sealed, series, old_series
+    )
+
+
+async def prepare(tenant: Tenant, commands: Sequence[Command]) -> list[Prepared]:
+    """Return the rows of all commands; takes rids and keys, writes nothing that anybody can see."""
+    rids, new = await _rids(tenant, commands)
+    await _patient_keys(tenant, {rids[("Patient", id_)] for c in commands if c.index for id_ in c.index.patients})
+    moment = clock.now()
+    rows = []
+    for number, command in enumerate(commands, 1):
+        rows.append(_prepared(tenant, command, rids, moment, inserts=(command.type, command.id) in new))
+        if number % _BREATH == 0:  # thousands of bodies to encrypt must not hold up other requests
+            await asyncio.sleep(0)
+    return rows

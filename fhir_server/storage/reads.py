@@ -1,0 +1,148 @@
+"""Reading versions back. Every function that finds rows takes a Visibility: there is no other way to a body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+
+from fhir_server.storage import codec
+from fhir_server.storage.keystore import KeyMissing
+from fhir_server.storage.tenants import Tenant
+from fhir_server.storage.visibility import Visibility, visible_sql, visible_types_sql
+from profiles.registry import R4
+
+_COLUMNS = (
+    "r.rid, r.type, r.version, r.last_updated, r.deleted, r.method, r.key_id, r.index_version, r.patients, r.body"
+)
+
+
+@dataclass(slots=True)
+class Stored:
+    """A version with its body decrypted: JSON bytes, b"" when it is a deletion."""
+
+    rid: int
+    type: str
+    id: str
+    version: int
+    last_updated: datetime
+    deleted: bool
+    method: int
+    key_id: int
+    index_version: int
+    patients: tuple[int, ...]
+    body: bytes
+
+    @property
+    def own_key(self) -> int:
+        """Return the data key that the next version may keep: 0 when it is the patient's."""
+        return 0 if len(self.patients) == 1 else self.key_id
+
+
+class Unreadable(Exception):
+    """A body whose key was destroyed or that was changed in the database; says which row, nothing else."""
+
+
+def aad(tenant: Tenant, type_: str, id_: str, version: int) -> bytes:
+    """Return what a body is bound to: it opens in no other row, version or tenant."""
+    return f"{tenant.name}/{type_}/{id_}/{version}".encode()
+
+
+def _stored(tenant: Tenant, row: Any) -> Stored:
+    type_, id_, version = R4.type_name(row["type"]), row["fhir_id"], row["version"]
+    body = row["body"]
+    if body is not None:
+        try:
+            body = codec.decode(body, tenant.keystore.get(row["key_id"]), aad(tenant, type_, id_, version))
+        except (KeyMissing, InvalidTag) as error:
+            raise Unreadable(f"rid {row['rid']} version {version}: {type(error).__name__}") from error
+    return Stored(
+        row["rid"], type_, id_, version, row["last_updated"], row["deleted"], row["method"], row["key_id"],
+        row["index_version"], tuple(row["patients"] or ()), body or b"",
+    )  # fmt: skip
+
+
+async def read(tenant: Tenant, type_: str, id_: str, visibility: Visibility) -> Stored | None:
+    """Return the current version, a tombstone when deleted, None when absent or not visible."""
+    args: list[Any] = [R4.type_id(type_), id_]
+    seen = visible_sql("r", visibility, args)
+    text = f"SELECT {_COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE r.type = $1 AND r.fhir_id = $2 AND r.version > 0 AND {seen}"
+    row = await tenant.pool.fetchrow(tenant.sql(text), *args)
+    return _stored(tenant, row) if row else None
+
+
+async def read_many(
+    tenant: Tenant, names: Sequence[tuple[str, str]], visibility: Mapping[str, Visibility]
+) -> dict[tuple[str, str], Stored]:
+    """Return the current versions of many (type, id) in one statement, as far as they are visible."""
+    args: list[Any] = [[R4.type_id(type_) for type_, _ in names], [id_ for _, id_ in names]]
+    seen = visible_types_sql("r", visibility, args)
+    text = (
+        f"SELECT {_COLUMNS}, r.fhir_id FROM {{s}}.resource r JOIN unnest($1::smallint[], $2::text[]) AS w(type, fhir_id)"
+        f" ON r.type = w.type AND r.fhir_id = w.fhir_id WHERE r.version > 0 AND {seen}"
+    )
+    rows = [_stored(tenant, row) for row in await tenant.pool.fetch(tenant.sql(text), *args)]
+    return {(row.type, row.id): row for row in rows}
+
+
+async def vread(tenant: Tenant, type_: str, id_: str, version: int, visibility: Visibility) -> Stored | None:
+    """Return one version, judged by what that version held; None when absent or not visible."""
+    args: list[Any] = [R4.type_id(type_), id_, version]
+    current = visible_sql("r", visibility, args)
+    past = visible_sql("h", visibility, args)
+    text = f"""
+    SELECT {_COLUMNS}, r.fhir_id FROM {{s}}.resource r
+    WHERE r.type = $1 AND r.fhir_id = $2 AND r.version = $3 AND r.version > 0 AND {current}
+    UNION ALL
+    SELECT {_COLUMNS.replace("r.", "h.")}, r.fhir_id FROM {{s}}.resource r JOIN {{s}}.history h USING (rid)
+    WHERE r.type = $1 AND r.fhir_id = $2 AND h.version = $3 AND {past}
+    """
+    row = await tenant.pool.fetchrow(tenant.sql(text), *args)
+    return _stored(tenant, row) if row else None
+
+
+async def fetch(tenant: Tenant, rids: Sequence[int]) -> list[Stored]:
+    """Return current versions in the order of `rids`, which a statement with a Visibility has returned."""
+    text = f"SELECT {_COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE r.rid = ANY($1::bigint[]) AND r.version > 0 AND NOT r.deleted"
+    rows = {row["rid"]: row for row in await tenant.pool.fetch(tenant.sql(text), list(rids))}
+    return [_stored(tenant, rows[rid]) for rid in rids if rid in rows]
+
+
+def _history_half(alias: str, id_: str | None, seen: str, since: str, before: str) -> str:
+    columns = _COLUMNS.replace("r.", f"{alias}.")
+    source = "{s}.resource r" if alias == "r" else "{s}.history h JOIN {s}.resource r USING (rid)"
+    identity = "r.fhir_id = $1 AND" if id_ is not None else "$1::text IS NULL AND"
+    return (
+        f"(SELECT {columns}, r.fhir_id FROM {source} WHERE {identity} {alias}.version > 0 AND {seen}{since}{before}"
+        f" ORDER BY {alias}.last_updated DESC, {alias}.rid DESC, {alias}.version DESC LIMIT $2)"
+    )
+
+
+async def history(
+    tenant: Tenant,
+    visibility: Mapping[str, Visibility],
+    *,
+    id_: str | None = None,
+    since: datetime | None = None,
+    before: tuple[datetime, int, int] | None = None,
+    count: int = 50,
+) -> list[Stored]:
+    """Return versions newest first; `visibility` names the types; `before` is (last_updated, rid, version) of the last one seen."""
+    args: list[Any] = [id_, count]
+    halves = []
+    for alias in ("r", "h"):
+        seen = visible_types_sql(alias, visibility, args)
+        since_sql = before_sql = ""
+        if since is not None:
+            args.append(since)
+            since_sql = f" AND {alias}.last_updated >= ${len(args)}"
+        if before is not None:
+            args.extend(before)
+            at = len(args)
+            before_sql = f" AND ({alias}.last_updated, {alias}.rid, {alias}.version) < (${at - 2}, ${at - 1}::bigint, ${at}::int)"
+        halves.append(_history_half(alias, id_, seen, since_sql, before_sql))
+    text = " UNION ALL ".join(halves) + " ORDER BY last_updated DESC, rid DESC, version DESC LIMIT $2"
+    return [_stored(tenant, row) for row in await tenant.pool.fetch(tenant.sql(text), *args)]

@@ -1,0 +1,70 @@
+"""Resources, their history and what they are found by."""
+
+from __future__ import annotations
+
+STATEMENTS: tuple[str, ...] = (
+    # One process takes 64 numbers at a time, so that a create knows its rid before it speaks to the database.
+    "CREATE SEQUENCE {s}.rid INCREMENT BY 64",
+    # version 0 is a phantom: so far only mentioned by a reference. Bodies are compressed and encrypted: TOAST must not try again.
+    """
+    CREATE TABLE {s}.resource (
+      rid bigint PRIMARY KEY,
+      last_updated timestamptz NOT NULL,
+      type smallint NOT NULL,
+      method smallint NOT NULL,
+      version int NOT NULL,
+      key_id int NOT NULL,
+      index_version smallint NOT NULL,
+      deleted bool NOT NULL,
+      fhir_id text COLLATE "C" NOT NULL,
+      patients bigint[],
+      keys bigint[],
+      body bytea STORAGE EXTERNAL
+    ) WITH (fillfactor = 95, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02)
+    """,
+    "CREATE UNIQUE INDEX resource_identity ON {s}.resource (type, fhir_id)",
+    "CREATE INDEX resource_updated ON {s}.resource (type, last_updated, rid)",
+    "CREATE INDEX resource_keys ON {s}.resource USING gin (keys) WITH (fastupdate = on, gin_pending_list_limit = 1024)",
+    "ALTER TABLE {s}.resource ALTER COLUMN keys SET STATISTICS 1000",
+    """
+    CREATE TABLE {s}.history (
+      rid bigint NOT NULL,
+      last_updated timestamptz NOT NULL,
+      type smallint NOT NULL,
+      method smallint NOT NULL,
+      version int NOT NULL,
+      key_id int NOT NULL,
+      index_version smallint NOT NULL,
+      deleted bool NOT NULL,
+      patients bigint[],
+      keys bigint[],
+      body bytea STORAGE EXTERNAL,
+      PRIMARY KEY (rid, version)
+    )
+    """,
+    "CREATE INDEX history_updated ON {s}.history (type, last_updated, rid)",
+    "CREATE TABLE {s}.ix_date (rid bigint NOT NULL, lo timestamptz NOT NULL, hi timestamptz NOT NULL, param smallint NOT NULL)",
+    "CREATE INDEX ix_date_lo ON {s}.ix_date (param, lo, rid) INCLUDE (hi)",
+    # Only what is longer than a day needs a search by its end: for the rest the start is near enough to bound it.
+    "CREATE INDEX ix_date_long ON {s}.ix_date (param, hi, rid) WHERE hi - lo > interval '1 day'",
+    """
+    CREATE TABLE {s}.ix_number (
+      rid bigint NOT NULL, key bigint NOT NULL, unit bigint NOT NULL, cunit bigint NOT NULL, param smallint NOT NULL,
+      lo numeric NOT NULL, hi numeric NOT NULL, clo numeric, chi numeric
+    )
+    """,
+    "CREATE INDEX ix_number_value ON {s}.ix_number (param, key, lo, rid)",
+    "CREATE INDEX ix_number_canonical ON {s}.ix_number (param, key, cunit, clo, rid) WHERE cunit <> 0",
+    'CREATE TABLE {s}.ix_string (rid bigint NOT NULL, param smallint NOT NULL, value text COLLATE "C" NOT NULL)',
+    "CREATE INDEX ix_string_value ON {s}.ix_string (param, value, rid)",
+    # The reads that matter most: one patient's Observations of one code by time.
+    """
+    CREATE TABLE {s}.series (
+      patient bigint NOT NULL, code bigint NOT NULL, at timestamptz NOT NULL, rid bigint NOT NULL,
+      PRIMARY KEY (patient, code, at, rid)
+    )
+    """,
+    "CREATE TABLE {s}.claim (key bytea PRIMARY KEY, rid bigint NOT NULL)",
+    "CREATE INDEX claim_rid ON {s}.claim (rid)",
+    "CREATE TABLE {s}.patient_key (patient bigint PRIMARY KEY, key_id int NOT NULL)",
+)

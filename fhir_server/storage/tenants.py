@@ -1,0 +1,108 @@
+"""A tenant is a PostgreSQL schema, a key store and the caches that go with them; storage takes one as its first argument."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from fhir_server.storage import index_keys
+from fhir_server.storage.keystore import Keystore
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+_CACHED_KEYS = 200_000
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]
+    """A connection that keeps no session state, so that giving it back needs no round trip."""
+
+    def get_reset_query(self) -> str:
+        """Return nothing to run: we set no session variable and listen to nothing."""
+        return ""
+
+
+async def connect(dsn: str, *, min_size: int = 2, max_size: int = 10) -> asyncpg.Pool:
+    """Open a pool whose connections keep many prepared statements and never run a statement for ever."""
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=min_size,
+        max_size=max_size,
+        connection_class=_Connection,
+        statement_cache_size=2000,
+        max_cached_statement_lifetime=0,
+        server_settings={
+            "application_name": "clarity",
+            "jit": "off",
+            "synchronous_commit": "on",
+            "statement_timeout": "120000",
+            "idle_in_transaction_session_timeout": "60000",
+        },
+    )
+
+
+class UnsafeDatabase(Exception):
+    """The database is set to lose what it acknowledged."""
+
+
+async def refuse_unsafe(pool: asyncpg.Pool) -> None:
+    """Raise UnsafeDatabase unless synchronous_commit, fsync and full_page_writes are on, and PostgreSQL is 16 or newer."""
+    for name in ("synchronous_commit", "fsync", "full_page_writes"):
+        value = await pool.fetchval("SELECT current_setting($1)", name)
+        if value not in ("on", "remote_apply", "remote_write"):
+            raise UnsafeDatabase(f"PostgreSQL has {name} = {value}: acknowledged data could be lost. Set it to on.")
+    version = int(await pool.fetchval("SELECT current_setting('server_version_num')"))
+    if version < 160000:
+        raise UnsafeDatabase(f"PostgreSQL {version // 10000} is too old: Clarity needs 16 or newer.")
+
+
+def schema_name(tenant: str) -> str:
+    """Return the schema of a tenant; ValueError when the name is not a plain lower-case word."""
+    if not _NAME.fullmatch(tenant):
+        raise ValueError(f"tenant name {tenant!r}: use a lower-case letter, then letters, digits or _ (31 at most)")
+    return f"t_{tenant}"
+
+
+class Tenant:
+    """One tenant's place: schema, pool, keys, base URL, and caches of what never changes (rids, patient keys, hashes)."""
+
+    def __init__(self, name: str, pool: asyncpg.Pool, keys_dir: Path, base: str) -> None:
+        self.name = name
+        self.schema = schema_name(name)
+        self.pool = pool
+        self.base = base.rstrip("/")
+        self.keystore = Keystore(keys_dir, name)
+        self.rids: dict[tuple[str, str], int] = {}
+        self.patient_keys: dict[int, int] = {}
+        self.spare_rids: list[int] = []
+        self._sql: dict[str, str] = {}
+        self._keys: dict[tuple[Any, ...], int] = {}
+
+    def sql(self, text: str) -> str:
+        """Return `text` with {s} replaced by the schema; the same string object each time."""
+        made = self._sql.get(text)
+        if made is None:
+            made = self._sql[text] = text.replace("{s}", self.schema)
+        return made
+
+    def key(self, param_id: int, *parts: str) -> int:
+        """Return the index key of a value (see `index_keys`)."""
+        at = (param_id, *parts)
+        made = self._keys.get(at)
+        if made is None:
+            if len(self._keys) > _CACHED_KEYS:
+                self._keys.clear()
+            made = self._keys[at] = index_keys.hashed(self.keystore.index_secret, param_id, parts)
+        return made
+
+    def claim_key(self, *parts: str) -> bytes:
+        """Return the key under which a conditional create is unique."""
+        return index_keys.claim(self.keystore.index_secret, parts)
+
+
+def open_tenants(names: Sequence[str], pool: asyncpg.Pool, keys_dir: Path, origin: str) -> dict[str, Tenant]:
+    """Open the tenants: `default` is served at `{origin}/fhir`, others at `{origin}/t/{name}/fhir`."""
+    bases = {name: f"{origin}/fhir" if name == "default" else f"{origin}/t/{name}/fhir" for name in names}
+    return {name: Tenant(name, pool, keys_dir, base) for name, base in bases.items()}

@@ -1,0 +1,59 @@
+"""What a caller may see, as a condition on index keys that every statement carries.
+
+A Visibility is an OR of Grants, a Grant an AND of keys that must be there and keys that must not. `()` sees nothing. Because
+compartments, scope filters and (later) labels are all index keys, one form serves current rows, history rows and counts alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from profiles.registry import R4
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Rows that hold every key of `all_of` and none of `none_of`."""
+
+    all_of: tuple[int, ...] = ()
+    none_of: tuple[int, ...] = ()
+
+
+Visibility = tuple[Grant, ...]
+
+EVERYTHING: Visibility = (Grant(),)
+NOTHING: Visibility = ()
+
+
+def _grant_sql(alias: str, grant: Grant, args: list[Any]) -> str:
+    parts = []
+    if grant.all_of:
+        args.append(list(grant.all_of))
+        parts.append(f"{alias}.keys @> ${len(args)}::bigint[]")
+    if grant.none_of:
+        args.append(list(grant.none_of))
+        parts.append(f"NOT {alias}.keys && ${len(args)}::bigint[]")
+    return " AND ".join(parts) or "TRUE"
+
+
+def visible_sql(alias: str, visibility: Visibility, args: list[Any]) -> str:
+    """Return the condition on `alias`.keys, appending its values to `args`; no grant gives FALSE."""
+    if not visibility:
+        return "FALSE"
+    grants = [_grant_sql(alias, grant, args) for grant in visibility]
+    return "TRUE" if "TRUE" in grants else "(" + " OR ".join(grants) + ")"
+
+
+def visible_types_sql(alias: str, by_type: Mapping[str, Visibility], args: list[Any]) -> str:
+    """Return the condition over several types, each with its own Visibility; a type not named is not seen."""
+    groups: dict[Visibility, list[int]] = {}
+    for name, visibility in by_type.items():
+        groups.setdefault(visibility, []).append(R4.type_id(name))
+    parts = []
+    for visibility, types in groups.items():
+        if visibility:
+            args.append(sorted(types))
+            parts.append(f"({alias}.type = ANY(${len(args)}::smallint[]) AND {visible_sql(alias, visibility, args)})")
+    return "(" + " OR ".join(parts) + ")" if parts else "FALSE"
