@@ -1,0 +1,1 @@
+"""Is it right: one door (`validate`), a fast check, and a slow walk that explains what is not."""
