@@ -103,3 +103,29 @@ async def set_sources(
         await connection.copy_records_to_table(
             "signal_source", schema_name=tenant.schema, records=rows, columns=("rid", "patient", "signal", "day")
         )
+
+
+async def mark_changed(connection: asyncpg.Connection, tenant: Tenant, patient: int, days: Iterable[date]) -> None:
+    """Note that twin states have to be computed from the blocks of these UTC days."""
+    text = "INSERT INTO {s}.signal_changed (patient, day) SELECT $1, * FROM unnest($2::date[]) ON CONFLICT DO NOTHING"
+    await connection.execute(tenant.sql(text), patient, sorted(days))
+
+
+async def changed_days(tenant: Tenant, patient: int) -> list[date]:
+    """Return the UTC days whose states are not computed yet."""
+    text = "SELECT day FROM {s}.signal_changed WHERE patient = $1 ORDER BY day"
+    return [row["day"] for row in await tenant.pool.fetch(tenant.sql(text), patient)]
+
+
+async def clear_changed(tenant: Tenant, patient: int, days: Sequence[date]) -> None:
+    """Forget days whose states are computed."""
+    text = "DELETE FROM {s}.signal_changed WHERE patient = $1 AND day = ANY($2::date[])"
+    await tenant.pool.execute(tenant.sql(text), patient, list(days))
+
+
+async def unfinished(tenant: Tenant, patient: int) -> bool:
+    """Tell whether anything that was committed about the patient has not reached the twin yet."""
+    text = """SELECT EXISTS (SELECT FROM {s}.signal_pending WHERE patient = $1)
+      OR EXISTS (SELECT FROM {s}.signal_changed WHERE patient = $1)
+      OR EXISTS (SELECT FROM {s}.job WHERE kind = 'twin' AND key = $1::bigint::text AND state IN ('ready', 'running'))"""
+    return bool(await tenant.pool.fetchval(tenant.sql(text), patient))

@@ -19,20 +19,20 @@ _FORM = 1
 _HEADER = struct.Struct("<BH")
 _NONCE = 12
 _LEVEL = 3
-_FOLDER = Path(__file__).parent / "dictionaries"
+FOLDER = Path(__file__).parent / "dictionaries"
 
 
 @cache
 def newest() -> int:
     """Return the number of the dictionary that new bodies use, 0 for none."""
-    return max((int(path.stem) for path in _FOLDER.glob("*.zdict")), default=0)
+    return max((int(path.stem) for path in FOLDER.glob("*.zdict")), default=0)
 
 
 @cache
 def _dictionary(number: int) -> zstandard.ZstdCompressionDict | None:
     if number == 0:
         return None
-    data = zstandard.ZstdCompressionDict((_FOLDER / f"{number:04d}.zdict").read_bytes())
+    data = zstandard.ZstdCompressionDict((FOLDER / f"{number:04d}.zdict").read_bytes())
     data.precompute_compress(level=_LEVEL)
     return data
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -19,9 +19,11 @@ from fhir_server.storage.commands import AuditRow, Command, IndexRows, Written
 from fhir_server.storage.errors import claim_taken, version_conflict
 from fhir_server.storage.prepare import Prepared, prepare
 from fhir_server.storage.tenants import Tenant
+from profiles.registry import R4
 
 _EMPTY = IndexRows()
 _TRIES = 5
+_BREATH = 64
 _KINDS = ("dates", "numbers", "strings", "series")
 _FINDS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "dates": lambda row: row[:2],
@@ -134,19 +136,29 @@ async def _delete_index(connection: asyncpg.Connection, tenant: Tenant, rows: Se
         await connection.execute(tenant.sql("DELETE FROM {s}.claim WHERE rid = ANY($1::bigint[])"), deleted)
 
 
-def _copies(rows: Sequence[Prepared], audit: Sequence[AuditRow]) -> dict[str, list[tuple[Any, ...]]]:
-    """Return what is copied into each table."""
-    copies: dict[str, list[tuple[Any, ...]]] = {"resource": [row.row() for row in rows if row.inserts]}
+def _copies(rows: Sequence[Prepared], audit: Sequence[AuditRow]) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+    """Yield what is copied into each table, one table at a time."""
+    yield "resource", [row.row() for row in rows if row.inserts]
     for kind in _KINDS:
-        copies[statements.NARROW[kind][0]] = [(row.rid, *new) for row in rows for new in _changes(kind, row)[1]]
-    copies["claim"] = [(row.rid, key) for row in rows for key in row.command.claims]
-    copies["outbox"] = [
-        (values[0], values[1], values[4], values[2], values[3], row.command.origin, row.patients or None)
-        for row in rows
-        for values in [row.row()]
-    ]
-    copies["audit"] = [line.values() for line in audit]
-    return copies
+        yield statements.NARROW[kind][0], [(row.rid, *new) for row in rows for new in _changes(kind, row)[1]]
+    yield "claim", [(row.rid, key) for row in rows for key in row.command.claims]
+    yield "outbox", [_event(row) for row in rows]
+    yield "audit", [line.values() for line in audit]
+
+
+def _event(row: Prepared) -> tuple[Any, ...]:
+    command = row.command
+    type_ = R4.type_id(command.type)
+    patients = row.patients or None
+    return (row.rid, row.last_updated, row.version, type_, command.http_method, command.origin, patients)
+
+
+async def _paced(records: Sequence[tuple[Any, ...]]) -> AsyncIterator[tuple[Any, ...]]:
+    """Yield records for COPY and let other requests run in between: encoding thousands takes a while."""
+    for number, record in enumerate(records, 1):
+        yield record
+        if number % _BREATH == 0:
+            await asyncio.sleep(0)
 
 
 async def _replace(
@@ -166,13 +178,15 @@ async def _commit_many(tenant: Tenant, rows: Sequence[Prepared], audit: Sequence
     async with tenant.pool.acquire() as connection, connection.transaction():
         locked = await _lock(connection, tenant, rows)
         await _replace(connection, tenant, rows, locked)
-        await _delete_index(connection, tenant, rows)
+        if locked:
+            await _delete_index(connection, tenant, rows)
         for line, row in zip(audit, rows, strict=False):
             line.rid, line.version, line.patients = row.rid, row.version, row.patients or None
-        for table, records in _copies(rows, audit).items():
+        for table, records in _copies(rows, audit):
             if records:
+                columns = statements.COPY_COLUMNS[table]
                 await connection.copy_records_to_table(
-                    table, schema_name=tenant.schema, records=records, columns=statements.COPY_COLUMNS[table]
+                    table, schema_name=tenant.schema, records=_paced(records), columns=columns
                 )
     return [_written(row, row.patients) for row in rows]
 

@@ -84,6 +84,14 @@ async def claim(tenant: Tenant, kinds: Sequence[str], lease: timedelta, limit: i
     ]
 
 
+async def renew(tenant: Tenant, running: Sequence[Job], lease: timedelta) -> set[int]:
+    """Prolong the leases of jobs that run; return the ids of those whose claim still holds."""
+    text = """UPDATE {s}.job j SET lease_until = now() + $3::interval FROM unnest($1::bigint[], $2::bigint[]) u(id, fence)
+    WHERE j.id = u.id AND j.fence = u.fence AND j.state = 'running' RETURNING j.id"""
+    arguments = [job.id for job in running], [job.fence for job in running], lease
+    return {row["id"] for row in await tenant.pool.fetch(tenant.sql(text), *arguments)}
+
+
 async def hold(connection: asyncpg.Connection, tenant: Tenant, job: Job) -> bool:
     """Lock the job in the caller's transaction; False when somebody else has it by now and the work must be dropped."""
     text = "SELECT true FROM {s}.job WHERE id = $1 AND fence = $2 AND state = 'running' FOR UPDATE"
@@ -104,6 +112,12 @@ async def fail(tenant: Tenant, job: Job, error: BaseException) -> None:
     await tenant.pool.execute(
         tenant.sql(_FAIL), job.id, job.fence, type(error).__name__, clock.now() + delay, MAX_ATTEMPTS
     )
+
+
+async def hurry(tenant: Tenant, kind: str, key: str) -> None:
+    """Make a job that waits for its time due now."""
+    text = "UPDATE {s}.job SET run_at = now() WHERE kind = $1 AND key = $2 AND state = 'ready' AND run_at > now()"
+    await tenant.pool.execute(tenant.sql(text), kind, key)
 
 
 async def last_finished(

@@ -77,6 +77,33 @@ async def read_events(connection: asyncpg.Connection, tenant: Tenant, consumer: 
     return []
 
 
+_UNREAD = """
+FROM {s}.outbox_position p JOIN {s}.outbox o
+  ON o.tx >= pg_snapshot_xmin(p.done) AND NOT pg_visible_in_snapshot(o.tx, p.done)
+  AND NOT (pg_visible_in_snapshot(o.tx, p.target) AND o.id <= p.last_id)
+"""
+
+
+async def pending(tenant: Tenant, consumer: str) -> bool:
+    """Tell whether the consumer has something to read, without writing anything: what an idle worker asks."""
+    text = f"""SELECT NOT EXISTS (SELECT FROM {{s}}.outbox_position WHERE consumer = $1)
+      OR EXISTS (SELECT {_UNREAD} WHERE p.consumer = $1)"""
+    return bool(await tenant.pool.fetchval(tenant.sql(text), consumer))
+
+
+async def unread_of(tenant: Tenant, consumer: str, patient: int, origins: Sequence[int]) -> bool:
+    """Tell whether the consumer has not read yet some change of the patient's data that came from one of `origins`."""
+    text = f"""SELECT NOT EXISTS (SELECT FROM {{s}}.outbox_position WHERE consumer = $1)
+      OR EXISTS (SELECT {_UNREAD} WHERE p.consumer = $1 AND $2::bigint = ANY(o.patients) AND o.origin = ANY($3::smallint[]))"""
+    return bool(await tenant.pool.fetchval(tenant.sql(text), consumer, patient, list(origins)))
+
+
+async def age(tenant: Tenant, consumer: str) -> float:
+    """Return how many seconds the oldest event waits that the consumer has not read, 0 when none does; for metrics."""
+    text = f"SELECT extract(epoch FROM now() - min(o.at)) {_UNREAD} WHERE p.consumer = $1"
+    return float(await tenant.pool.fetchval(tenant.sql(text), consumer) or 0.0)
+
+
 async def trim(tenant: Tenant, limit: int = 10_000) -> int:
     """Delete events that every consumer has read; return how many."""
     done: str = await tenant.pool.execute(tenant.sql(_TRIM), limit)
@@ -85,10 +112,6 @@ async def trim(tenant: Tenant, limit: int = 10_000) -> int:
 
 async def lag(tenant: Tenant, consumers: Sequence[str]) -> dict[str, int]:
     """Return how many events each consumer has not read yet, for metrics."""
-    text = """
-    SELECT p.consumer, count(o.id) AS waiting FROM {s}.outbox_position p
-    LEFT JOIN {s}.outbox o ON o.tx >= pg_snapshot_xmin(p.done) AND NOT pg_visible_in_snapshot(o.tx, p.done)
-      AND NOT (pg_visible_in_snapshot(o.tx, p.target) AND o.id <= p.last_id)
-    WHERE p.consumer = ANY($1::text[]) GROUP BY p.consumer
-    """
-    return {row["consumer"]: row["waiting"] for row in await tenant.pool.fetch(tenant.sql(text), list(consumers))}
+    text = f"SELECT p.consumer, count(*) AS waiting {_UNREAD} WHERE p.consumer = ANY($1::text[]) GROUP BY p.consumer"
+    found = {row["consumer"]: row["waiting"] for row in await tenant.pool.fetch(tenant.sql(text), list(consumers))}
+    return {consumer: found.get(consumer, 0) for consumer in consumers}

@@ -15,9 +15,10 @@ from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import Visibility, visible_sql, visible_types_sql
 from profiles.registry import R4
 
-_COLUMNS = (
+COLUMNS = (
     "r.rid, r.type, r.version, r.last_updated, r.deleted, r.method, r.key_id, r.index_version, r.patients, r.body"
 )
+"""What `stored` needs of a row `r`, beside `fhir_id`."""
 
 
 @dataclass(slots=True)
@@ -51,7 +52,8 @@ def aad(tenant: Tenant, type_: str, id_: str, version: int) -> bytes:
     return f"{tenant.name}/{type_}/{id_}/{version}".encode()
 
 
-def _stored(tenant: Tenant, row: Any) -> Stored:
+def stored(tenant: Tenant, row: Any) -> Stored:
+    """Return the version that a record of COLUMNS and `fhir_id` holds; only statements with a Visibility make such records."""
     type_, id_, version = R4.type_name(row["type"]), row["fhir_id"], row["version"]
     body = row["body"]
     if body is not None:
@@ -69,9 +71,9 @@ async def read(tenant: Tenant, type_: str, id_: str, visibility: Visibility) -> 
     """Return the current version, a tombstone when deleted, None when absent or not visible."""
     args: list[Any] = [R4.type_id(type_), id_]
     seen = visible_sql("r", visibility, args)
-    text = f"SELECT {_COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE r.type = $1 AND r.fhir_id = $2 AND r.version > 0 AND {seen}"
+    text = f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE r.type = $1 AND r.fhir_id = $2 AND r.version > 0 AND {seen}"
     row = await tenant.pool.fetchrow(tenant.sql(text), *args)
-    return _stored(tenant, row) if row else None
+    return stored(tenant, row) if row else None
 
 
 async def read_many(
@@ -81,10 +83,10 @@ async def read_many(
     args: list[Any] = [[R4.type_id(type_) for type_, _ in names], [id_ for _, id_ in names]]
     seen = visible_types_sql("r", visibility, args)
     text = (
-        f"SELECT {_COLUMNS}, r.fhir_id FROM {{s}}.resource r JOIN unnest($1::smallint[], $2::text[]) AS w(type, fhir_id)"
+        f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r JOIN unnest($1::smallint[], $2::text[]) AS w(type, fhir_id)"
         f" ON r.type = w.type AND r.fhir_id = w.fhir_id WHERE r.version > 0 AND {seen}"
     )
-    rows = [_stored(tenant, row) for row in await tenant.pool.fetch(tenant.sql(text), *args)]
+    rows = [stored(tenant, row) for row in await tenant.pool.fetch(tenant.sql(text), *args)]
     return {(row.type, row.id): row for row in rows}
 
 
@@ -94,25 +96,61 @@ async def vread(tenant: Tenant, type_: str, id_: str, version: int, visibility: 
     current = visible_sql("r", visibility, args)
     past = visible_sql("h", visibility, args)
     text = f"""
-    SELECT {_COLUMNS}, r.fhir_id FROM {{s}}.resource r
+    SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r
     WHERE r.type = $1 AND r.fhir_id = $2 AND r.version = $3 AND r.version > 0 AND {current}
     UNION ALL
-    SELECT {_COLUMNS.replace("r.", "h.")}, r.fhir_id FROM {{s}}.resource r JOIN {{s}}.history h USING (rid)
+    SELECT {COLUMNS.replace("r.", "h.")}, r.fhir_id FROM {{s}}.resource r JOIN {{s}}.history h USING (rid)
     WHERE r.type = $1 AND r.fhir_id = $2 AND h.version = $3 AND {past}
     """
     row = await tenant.pool.fetchrow(tenant.sql(text), *args)
-    return _stored(tenant, row) if row else None
+    return stored(tenant, row) if row else None
 
 
 async def fetch(tenant: Tenant, rids: Sequence[int]) -> list[Stored]:
     """Return current versions in the order of `rids`, which a statement with a Visibility has returned."""
-    text = f"SELECT {_COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE r.rid = ANY($1::bigint[]) AND r.version > 0 AND NOT r.deleted"
+    text = f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE r.rid = ANY($1::bigint[]) AND r.version > 0 AND NOT r.deleted"
     rows = {row["rid"]: row for row in await tenant.pool.fetch(tenant.sql(text), list(rids))}
-    return [_stored(tenant, rows[rid]) for rid in rids if rid in rows]
+    return [stored(tenant, rows[rid]) for rid in rids if rid in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A version together with the index keys that it was committed with."""
+
+    stored: Stored
+    keys: frozenset[int]
+
+
+async def exact(tenant: Tenant, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Kept]:
+    """Return these (rid, version), current or not, for the workers that judge what was committed; no caller may see them.
+
+    What was deleted has no body to judge, and what cannot be read any more (its key is destroyed) is left out.
+    """
+    past = COLUMNS.replace("r.", "h.")
+    text = f"""
+    WITH w AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::int[]) AS w(rid, version))
+    SELECT {COLUMNS}, r.keys, r.fhir_id FROM {{s}}.resource r JOIN w ON r.rid = w.rid AND r.version = w.version WHERE NOT r.deleted
+    UNION ALL
+    SELECT {past}, h.keys, r.fhir_id FROM {{s}}.history h JOIN w ON h.rid = w.rid AND h.version = w.version
+    JOIN {{s}}.resource r ON r.rid = h.rid WHERE NOT h.deleted
+    """
+    found = {}
+    for row in await tenant.pool.fetch(tenant.sql(text), [rid for rid, _ in wanted], [v for _, v in wanted]):
+        try:
+            found[(row["rid"], row["version"])] = Kept(stored(tenant, row), frozenset(row["keys"] or ()))
+        except Unreadable:
+            continue
+    return found
+
+
+async def versions(tenant: Tenant, rids: Sequence[int]) -> dict[int, int]:
+    """Return the current version number of each of `rids`, deletions included: numbers only, for the workers."""
+    text = "SELECT rid, version FROM {s}.resource WHERE rid = ANY($1::bigint[]) AND version > 0"
+    return {row["rid"]: row["version"] for row in await tenant.pool.fetch(tenant.sql(text), list(rids))}
 
 
 def _history_half(alias: str, id_: str | None, seen: str, since: str, before: str) -> str:
-    columns = _COLUMNS.replace("r.", f"{alias}.")
+    columns = COLUMNS.replace("r.", f"{alias}.")
     source = "{s}.resource r" if alias == "r" else "{s}.history h JOIN {s}.resource r USING (rid)"
     identity = "r.fhir_id = $1 AND" if id_ is not None else "$1::text IS NULL AND"
     return (
@@ -145,4 +183,4 @@ async def history(
             before_sql = f" AND ({alias}.last_updated, {alias}.rid, {alias}.version) < (${at - 2}, ${at - 1}::bigint, ${at}::int)"
         halves.append(_history_half(alias, id_, seen, since_sql, before_sql))
     text = " UNION ALL ".join(halves) + " ORDER BY last_updated DESC, rid DESC, version DESC LIMIT $2"
-    return [_stored(tenant, row) for row in await tenant.pool.fetch(tenant.sql(text), *args)]
+    return [stored(tenant, row) for row in await tenant.pool.fetch(tenant.sql(text), *args)]

@@ -47,6 +47,9 @@ STATEMENTS: tuple[str, ...] = (
     "CREATE INDEX ix_date_lo ON {s}.ix_date (param, lo, rid) INCLUDE (hi)",
     # Only what is longer than a day needs a search by its end: for the rest the start is near enough to bound it.
     "CREATE INDEX ix_date_long ON {s}.ix_date (param, hi, rid) WHERE hi - lo > interval '1 day'",
+    # A search that keeps the order of rid, or knows its resources by other parameters, looks each of them up here: joined in the
+    # order of rid, `date=ge2025&_count=20` over 200,000 rows takes 1 ms instead of 60.
+    "CREATE INDEX ix_date_rid ON {s}.ix_date (rid, param)",
     """
     CREATE TABLE {s}.ix_number (
       rid bigint NOT NULL, key bigint NOT NULL, unit bigint NOT NULL, cunit bigint NOT NULL, param smallint NOT NULL,
@@ -55,8 +58,11 @@ STATEMENTS: tuple[str, ...] = (
     """,
     "CREATE INDEX ix_number_value ON {s}.ix_number (param, key, lo, rid)",
     "CREATE INDEX ix_number_canonical ON {s}.ix_number (param, key, cunit, clo, rid) WHERE cunit <> 0",
+    "CREATE INDEX ix_number_range ON {s}.ix_number (param, key, hi, rid) WHERE hi > lo",
+    "CREATE INDEX ix_number_rid ON {s}.ix_number (rid, param)",
     'CREATE TABLE {s}.ix_string (rid bigint NOT NULL, param smallint NOT NULL, value text COLLATE "C" NOT NULL)',
     "CREATE INDEX ix_string_value ON {s}.ix_string (param, value, rid)",
+    "CREATE INDEX ix_string_rid ON {s}.ix_string (rid, param)",
     # The reads that matter most: one patient's Observations of one code by time.
     """
     CREATE TABLE {s}.series (

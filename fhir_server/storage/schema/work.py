@@ -64,6 +64,14 @@ STATEMENTS: tuple[str, ...] = (
       PRIMARY KEY (patient, rid)
     )
     """,
+    # UTC days whose blocks changed and whose twin states are not yet computed from them.
+    """
+    CREATE TABLE {s}.signal_changed (
+      patient bigint NOT NULL,
+      day date NOT NULL,
+      PRIMARY KEY (patient, day)
+    )
+    """,
     # Which block rows an Observation put where, so that a correction or deletion finds them.
     """
     CREATE TABLE {s}.signal_source (
@@ -74,35 +82,44 @@ STATEMENTS: tuple[str, ...] = (
       PRIMARY KEY (rid, signal, day)
     )
     """,
+    # An R4 Subscription as the workers know it. `version` is the one that its author (`agent`, asked again at every send) wrote
+    # and whose criteria hold; criteria, endpoint and headers stay in its body, `endpoint` is the keyed hash of scheme, host and
+    # port. `events` numbers densely; `next_at` is when the first waiting delivery is due, NULL when none waits.
     """
     CREATE TABLE {s}.subscription_state (
       rid bigint PRIMARY KEY,
       version int NOT NULL,
       agent int NOT NULL,
-      scopes text NOT NULL,
-      patient text,
-      client_id text NOT NULL,
-      status text NOT NULL,
+      status text NOT NULL CHECK (status IN ('active', 'off', 'error')),
       criteria_type smallint NOT NULL,
+      endpoint bigint NOT NULL,
+      events bigint NOT NULL DEFAULT 0,
+      ends_at timestamptz,
+      next_at timestamptz,
+      lease_until timestamptz,
+      fence bigint NOT NULL DEFAULT 0,
       last_error text,
       updated_at timestamptz NOT NULL DEFAULT now()
     )
     """,
+    "CREATE INDEX subscription_due ON {s}.subscription_state (next_at) WHERE status = 'active' AND next_at IS NOT NULL",
+    # One version of a resource that one Subscription is to be told of. `sending` is written before the first byte leaves, so
+    # that what may have been disclosed is known after any crash.
     """
     CREATE TABLE {s}.delivery (
       subscription bigint NOT NULL,
       event bigint NOT NULL,
       rid bigint NOT NULL,
       version int NOT NULL,
-      state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'delivered', 'skipped', 'dead')),
+      state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sending', 'delivered', 'skipped', 'dead')),
       attempts int NOT NULL DEFAULT 0,
-      next_at timestamptz NOT NULL DEFAULT now(),
       last_status int,
       created_at timestamptz NOT NULL DEFAULT now(),
-      delivered_at timestamptz,
+      done_at timestamptz,
       PRIMARY KEY (subscription, event)
     )
     """,
-    "CREATE INDEX delivery_waiting ON {s}.delivery (subscription, event) WHERE state = 'waiting'",
+    "CREATE INDEX delivery_open ON {s}.delivery (subscription, event) WHERE state IN ('waiting', 'sending')",
+    "CREATE INDEX delivery_done ON {s}.delivery USING brin (done_at)",
     "CREATE UNIQUE INDEX delivery_once ON {s}.delivery (subscription, rid, version)",
 )

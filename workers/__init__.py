@@ -1,0 +1,1 @@
+"""What happens after the answer: twins, notifications, and the keeping of the house."""

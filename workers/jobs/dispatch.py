@@ -1,0 +1,70 @@
+"""From what was committed to what must be done about it: the consumer `dispatch` of the outbox.
+
+Reading events and writing down their consequences is one transaction, so each event has them exactly once. Consequences are
+rows: Observations that wait for their signal block, twins to refresh, Subscriptions to judge, deliveries to make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import asyncpg
+
+from fhir_server.kit import clock
+from fhir_server.settings import Settings
+from fhir_server.storage import blocks, jobs, outbox
+from fhir_server.storage.commands import CLIENT, IMPORT, SUBSCRIPTION
+from fhir_server.storage.jobs import NewJob
+from fhir_server.storage.outbox import Event
+from fhir_server.storage.tenants import Tenant
+from fhir_server.subscriptions import match
+
+CONSUMER = "dispatch"
+TWIN = "twin"
+JUDGE = "subscription"
+_OBSERVED = frozenset({CLIENT, IMPORT})
+"""Origins of Observations that count as input: what the twin writes is not one, or it would wake itself for ever."""
+_PAGE = 500
+
+
+async def dispatch(tenant: Tenant, settings: Settings) -> bool:
+    """Act on the next page of events; False when there was nothing to read."""
+    if not await outbox.pending(tenant, CONSUMER):
+        return False
+    async with tenant.pool.acquire() as connection, connection.transaction():
+        events = await outbox.read_events(connection, tenant, CONSUMER, _PAGE)
+        if events:
+            await _feed_twins(connection, tenant, events, settings)
+            await jobs.add(connection, tenant, _judgements(events, clock.now()))
+            await match.enqueue(connection, tenant, events)
+    return bool(events)
+
+
+async def _feed_twins(
+    connection: asyncpg.Connection, tenant: Tenant, events: Sequence[Event], settings: Settings
+) -> None:
+    """Note the Observations that changed, and ask for their patients' twins: each as often as allowed, no oftener."""
+    pairs = {
+        (patient, event.rid)
+        for event in events
+        if event.type == "Observation" and event.origin in _OBSERVED
+        for patient in event.patients
+    }
+    if not pairs:
+        return
+    await blocks.mark_pending(connection, tenant, pairs)
+    keys = sorted({str(patient) for patient, _ in pairs})
+    last = await jobs.last_finished(connection, tenant, TWIN, keys)
+    now, rest = clock.now(), timedelta(seconds=settings.twin_refresh_seconds)
+    await jobs.add(connection, tenant, [_twin(key, now, last.get(key), rest) for key in keys])
+
+
+def _twin(key: str, now: datetime, last: datetime | None, rest: timedelta) -> NewJob:
+    return TWIN, key, {}, now if last is None else max(now, last + rest)
+
+
+def _judgements(events: Sequence[Event], now: datetime) -> list[NewJob]:
+    """Return a job for each Subscription that somebody else than the server has changed."""
+    rids = {event.rid for event in events if event.type == "Subscription" and event.origin != SUBSCRIPTION}
+    return [(JUDGE, str(rid), {}, now) for rid in sorted(rids)]

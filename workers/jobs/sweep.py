@@ -1,0 +1,38 @@
+"""What keeps the house: forgets what everybody has read, makes the audit trail's months, shows how much waits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from fhir_server.audit.partitions import ensure_partitions
+from fhir_server.kit import clock, metrics
+from fhir_server.storage import jobs, outbox
+from fhir_server.storage.tenants import Tenant
+from fhir_server.subscriptions import closing, deliveries
+from workers.jobs.dispatch import CONSUMER
+
+MEASURE_SECONDS = 5.0
+TIDY_SECONDS = 60.0
+_REMEMBERED = timedelta(days=7)
+"""How long it is kept what was told to whom; the audit trail keeps it for good."""
+_JTI = "DELETE FROM {s}.oauth_jti WHERE expires_at < $1"
+
+
+async def measure(tenant: Tenant) -> bool:
+    """Show in the metrics what waits, and switch off Subscriptions whose end has come."""
+    metrics.OUTBOX_LAG.labels(f"{tenant.name}/{CONSUMER}").set(await outbox.age(tenant, CONSUMER))
+    depth = await jobs.depth(tenant)
+    for state in ("ready", "running", "dead"):
+        metrics.QUEUE_DEPTH.labels(f"{tenant.name}/jobs-{state}").set(depth.get(state, 0))
+    metrics.QUEUE_DEPTH.labels(f"{tenant.name}/notifications").set(await deliveries.waiting(tenant))
+    await closing.end_due(tenant)
+    return False
+
+
+async def tidy(tenant: Tenant) -> bool:
+    """Delete what has been read or has run out, and make the coming months of the audit trail; True while there is more."""
+    trimmed = await outbox.trim(tenant)
+    forgotten = await deliveries.forget(tenant, _REMEMBERED)
+    await tenant.pool.execute(tenant.sql(_JTI), clock.now())
+    await ensure_partitions(tenant)
+    return max(trimmed, forgotten) >= 10_000

@@ -1,0 +1,196 @@
+"""The twin of a patient brought up to date: blocks, then the states of every day that may differ, then what follows from them.
+
+Whatever stood before, the result is the one that a computation from scratch would give: states are a function of the blocks,
+blocks of the Observations. Days are forgotten only after their states are written, so that a worker that dies in between
+leaves the work to the next one; what did not change is not written again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fhir_server.audit.record import audit_row
+from fhir_server.auth.principals import worker_principal
+from fhir_server.context import RequestContext
+from fhir_server.interactions import commands
+from fhir_server.interactions.content import same_content
+from fhir_server.kit import ids, json, version
+from fhir_server.settings import Settings
+from fhir_server.storage import blocks, ident, jobs, reads
+from fhir_server.storage.commands import PREDICTION, PUT, TWIN, Command
+from fhir_server.storage.commit import commit
+from fhir_server.storage.errors import VersionConflict
+from fhir_server.storage.jobs import Job
+from fhir_server.storage.reads import Stored
+from fhir_server.storage.tenants import Tenant
+from fhir_server.storage.visibility import EVERYTHING
+from workers.jobs import signals
+from workers.twin.crossings import RULES, crossings
+from workers.twin.ids import risk_id, state_id
+from workers.twin.recording import Recording
+from workers.twin.resources import Resource, provenance, software_device, state_observation
+from workers.twin.risk import risk_assessment, withdrawn
+from workers.twin.state import State, days_affected, days_needed, recorded_states
+from workers.twin.zone import zone_of
+
+_TRIES = 8
+_TYPES = ("Device", "Observation", "Provenance", "RiskAssessment")
+_ORIGINS = {"RiskAssessment": PREDICTION}
+Existing = dict[tuple[str, str], Stored]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose twin it is, and on which clock that person lives."""
+
+    rid: int
+    id: str
+    zone: tzinfo
+
+
+class Overtaken(Exception):
+    """Another worker has this job by now; it will do what is left."""
+
+
+async def run(tenant: Tenant, job: Job, settings: Settings) -> None:
+    """Bring the twin of the patient whose rid is the job's key up to date."""
+    patient = int(job.key)
+    while await _merge_page(tenant, job, patient, settings.canonical_base):
+        pass
+    days = await blocks.changed_days(tenant, patient)
+    if days:
+        await _refresh(tenant, job, await _subject(tenant, patient, settings), days, settings.canonical_base)
+        await blocks.clear_changed(tenant, patient, days)
+
+
+async def _merge_page(tenant: Tenant, job: Job, patient: int, base: str) -> bool:
+    async with tenant.pool.acquire() as connection, connection.transaction():
+        if not await jobs.hold(connection, tenant, job):
+            raise Overtaken
+        return await signals.merge_pending(connection, tenant, patient, base) is not None
+
+
+async def _subject(tenant: Tenant, rid: int, settings: Settings) -> Subject:
+    _, id_ = (await ident.names(tenant, [rid]))[rid]
+    stored = await reads.read(tenant, "Patient", id_, EVERYTHING)
+    record = json.decode_trusted(stored.body) if stored is not None and stored.body else {}
+    return Subject(rid, id_, zone_of(record) or ZoneInfo(settings.time_zone))
+
+
+async def _refresh(tenant: Tenant, job: Job, who: Subject, changed: list[date], base: str) -> None:
+    """Write the states of all days that may differ; again from the blocks when another writer was there first."""
+    for attempt in range(_TRIES):
+        # What is there is read before the blocks are: who writes after that makes our expected versions wrong.
+        versions = await _existing(tenant, who.id, _affected(changed))
+        loaded = await _load(tenant, who.rid, changed)
+        computed = await asyncio.to_thread(_compute, loaded, who.zone, _affected(changed))
+        names = await _input_names(tenant, computed)
+        wanted = _resources(who, computed, names, versions, base)
+        try:
+            await _write(tenant, job, wanted, versions)
+        except VersionConflict:
+            await asyncio.sleep(0.05 * 2**attempt)
+            continue
+        return
+    raise TimeoutError(f"the twin of patient rid {who.rid} was overtaken {_TRIES} times")
+
+
+def _affected(changed: Iterable[date]) -> set[date]:
+    """Return the local days whose states may differ; a sample with the clock of 1970 touches no day in between."""
+    days: set[date] = set()
+    for day in changed:
+        first, last = days_affected(day, day)
+        days.update(first + timedelta(days=i) for i in range((last - first).days + 1))
+    return days
+
+
+async def _load(tenant: Tenant, patient: int, changed: list[date]) -> signals.Blocks:
+    """Return the blocks that the affected states may need: a stretch of days around each changed one."""
+    loaded: signals.Blocks = {}
+    stretches: list[tuple[date, date]] = []
+    for day in sorted(changed):
+        first, last = days_affected(day, day)
+        first, last = days_needed(first)[0], days_needed(last)[1]
+        if stretches and first <= stretches[-1][1]:
+            first = stretches.pop()[0]
+        stretches.append((first, last))
+    for first, last in stretches:
+        loaded |= await signals.load(tenant, patient, first, last)
+    return loaded
+
+
+def _compute(loaded: signals.Blocks, zone: tzinfo, affected: set[date]) -> list[State]:
+    """Return the states of the affected days that have data."""
+    recording = Recording.of(loaded, zone)
+    days = [day for day in recording.days_with_data() if day in affected]
+    return recorded_states(recording, days) if days else []
+
+
+async def _existing(tenant: Tenant, patient: str, days: Iterable[date]) -> Existing:
+    """Return the states and assessments of these days that are stored, with the version each has."""
+    names = [("Observation", state_id(patient, day)) for day in days]
+    names += [("RiskAssessment", risk_id(patient, day, rule.code)) for day in days for rule in RULES]
+    return await _read(tenant, names)
+
+
+async def _read(tenant: Tenant, names: Iterable[tuple[str, str]]) -> Existing:
+    return await reads.read_many(tenant, list(names), dict.fromkeys(_TYPES, EVERYTHING))
+
+
+async def _input_names(tenant: Tenant, computed: Iterable[State]) -> dict[int, str]:
+    rids = {rid for state in computed for part in state.inputs for rid in part.rids}
+    return {rid: "/".join(name) for rid, name in (await ident.names(tenant, rids)).items()}
+
+
+def _resources(
+    who: Subject, computed: list[State], names: dict[int, str], existing: Existing, base: str
+) -> list[Resource]:
+    """Return everything that the computed states say, and withdrawals of what they no longer say."""
+    made = [software_device(version.VERSION, base)]
+    for state in computed:
+        twin = state_observation(who.id, state, names, who.zone, base)
+        risks = [risk_assessment(who.id, state, crossing, who.zone, base) for crossing in crossings(state)]
+        for resource in (twin, *risks):
+            target = f"{resource['resourceType']}/{resource['id']}"
+            made += [resource, provenance(target, state, names, who.zone, base)]
+    said = {(resource["resourceType"], resource["id"]) for resource in made}
+    return made + [_withdrawal(stored) for name, stored in existing.items() if name not in said and not stored.deleted]
+
+
+def _withdrawal(stored: Stored) -> Resource:
+    """Return what a state or assessment becomes that the data do not carry any more."""
+    resource = json.decode_trusted(stored.body)
+    if stored.type == "RiskAssessment":
+        return withdrawn(resource)
+    kept = ("resourceType", "id", "meta", "category", "code", "subject", "effectivePeriod", "method", "device")
+    return {name: value for name, value in resource.items() if name in kept} | {"status": "entered-in-error"}
+
+
+async def _write(tenant: Tenant, job: Job, wanted: list[Resource], existing: Existing) -> None:
+    """Write what differs from what is stored, in one commit; Overtaken when the job is somebody else's by now."""
+    missing = [name for resource in wanted if (name := (resource["resourceType"], resource["id"])) not in existing]
+    existing = existing | await _read(tenant, missing)
+    changes = [change for resource in wanted if (change := _change(tenant, resource, existing)) is not None]
+    if not changes:
+        return
+    async with tenant.pool.acquire() as connection:
+        if not await jobs.hold(connection, tenant, job):
+            raise Overtaken
+    ctx = RequestContext(tenant, await worker_principal(tenant), ids.request_id(), tenant.base)
+    rows = [audit_row(ctx, change.method, 200 if change.expected else 201, type=change.type) for change in changes]
+    await commit(tenant, changes, rows)
+
+
+def _change(tenant: Tenant, resource: dict[str, Any], existing: Existing) -> Command | None:
+    """Return the command that makes the resource what it should be, None when it is that already."""
+    type_, id_ = resource["resourceType"], resource["id"]
+    current = existing.get((type_, id_))
+    if current is not None and not current.deleted and same_content(resource, json.decode_trusted(current.body)):
+        return None
+    origin = _ORIGINS.get(type_, TWIN)
+    return commands.build(tenant, resource, id_, current=current, http_method=PUT, origin=origin)

@@ -1,0 +1,135 @@
+"""Features of one local day: sleep, steps, activity, resting heart rate, wear time."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+
+from workers.twin.arrays import DAY, DAY_MINUTES, Floats
+from workers.twin.features import Column
+from workers.twin.grids import Grids, night, waking
+from workers.twin.nights import SCORED, Nights, midpoints
+from workers.twin.recording import Recording, Track, ordinal
+
+MINIMUM_WAKING = 0.8
+"""Part of 08:00 to 22:00 that must be worn before a day's steps or activity are a number: half a day is not a low day."""
+
+MINIMUM_NIGHT = 0.5
+REST_MINUTES = 30
+REST_KNOWN = 24
+
+
+def sleep(found: Nights) -> dict[str, Column]:
+    """Return duration, midpoint and efficiency of the main sleep.
+
+    Duration: minutes asleep as the device states them, or scored asleep within the longest rest. Midpoint: the middle
+    between its start and end, in hours of the wall clock. Efficiency: minutes asleep of the minutes from start to end,
+    only where the device tells time awake.
+    """
+    days = len(found.asleep)
+    duration, midpoint, efficiency = Column.blank(days), Column.blank(days), Column.blank(days)
+    middle = midpoints(found)
+    for row in range(days):
+        for column in (duration, midpoint, efficiency):
+            column.coverage[row] = found.coverage[row]
+        if not found.method[row]:
+            if found.coverage[row] > 0:
+                duration.reason[row] = midpoint.reason[row] = efficiency.reason[row] = "too-little-coverage"
+            continue
+        method, asleep, span = found.method[row], float(found.asleep[row]), float(found.span[row])
+        absent = "no-sleep-found" if method == SCORED else "not-told-by-device"
+        duration.put(row, asleep, method, absent)
+        midpoint.put(row, float(middle[row]), method, absent)
+        awake_told = np.isfinite(span) and asleep <= span - 1
+        efficiency.put(row, 100 * asleep / span if awake_told else np.nan, method, absent)
+    return {"sleep-duration": duration, "sleep-midpoint": midpoint, "sleep-efficiency": efficiency}
+
+
+def steps(recording: Recording, grid: Grids, first: date) -> Column:
+    """Return steps: the sum of the intervals where enough of the waking day was worn, else the total a device reports."""
+    days = len(grid.steps) - 1
+    column = Column.blank(days)
+    counted = ~np.isnan(grid.steps[1:])
+    column.coverage[:] = np.maximum(waking(counted), waking(grid.worn[1:]))
+    totals = np.where(counted, grid.steps[1:], 0.0).sum(axis=1)
+    reported = by_day(recording.tracks.get("steps-daily"), ordinal(first), days)
+    for row in range(days):
+        if counted[row].any():
+            enough = column.coverage[row] >= MINIMUM_WAKING
+            column.put(row, float(totals[row]) if enough else np.nan, "intervals", "too-little-coverage")
+        if np.isnan(column.value[row]) and row in reported:
+            column.put(row, max(reported[row]), "device-total", "no-data")
+    return column
+
+
+def activity(grid: Grids) -> Column:
+    """Return the mean activity counts a minute over the worn minutes from 08:00 to 22:00."""
+    window = grid.activity[1:, 8 * 60 : 22 * 60]
+    known = ~np.isnan(window)
+    column = Column.blank(len(window))
+    column.coverage[:] = known.mean(axis=1)
+    total = np.where(known, window, 0.0).sum(axis=1)
+    for row in np.flatnonzero((~np.isnan(grid.counts[1:])).any(axis=1)):
+        enough = column.coverage[row] >= MINIMUM_WAKING
+        mean = float(total[row] / known[row].sum()) if enough else np.nan
+        column.put(int(row), mean, "activity-counts", "too-little-coverage")
+    return column
+
+
+def resting_heart_rate(grid: Grids) -> Column:
+    """Return the lowest mean heart rate over 30 consecutive minutes of the local day with at least 24 of them measured.
+
+    Only where half of 00:00 to 08:00 was measured, so that a day without its night is not taken for a faster heart.
+    """
+    heart = grid.heart[1:]
+    known = ~np.isnan(heart)
+    column = Column.blank(len(heart))
+    column.coverage[:] = night(known)
+    lowest = _lowest_mean(heart)
+    for row in np.flatnonzero(known.any(axis=1)):
+        enough = column.coverage[row] >= MINIMUM_NIGHT
+        column.put(int(row), float(lowest[row]) if enough else np.nan, "lowest-30-minutes", "not-worn-at-night")
+    return column
+
+
+def _lowest_mean(heart: Floats) -> Floats:
+    """Return by day the lowest mean of 30 minutes, NaN where no window is measured well enough."""
+    known = ~np.isnan(heart)
+    zero = np.zeros((len(heart), 1))
+    total = np.hstack((zero, np.cumsum(np.where(known, heart, 0.0), axis=1)))
+    count = np.hstack((zero, np.cumsum(known, axis=1)))
+    total, count = (sums[:, REST_MINUTES:] - sums[:, :-REST_MINUTES] for sums in (total, count))
+    means = np.where(count >= REST_KNOWN, total / np.maximum(count, 1), np.inf)
+    lowest = means.min(axis=1)
+    return np.where(np.isfinite(lowest), lowest, np.nan)
+
+
+def reported_resting(recording: Recording, first: date, days: int) -> Column:
+    """Return the median of what devices report as resting heart rate for the day."""
+    column = Column.blank(days)
+    for row, values in by_day(recording.tracks.get("resting-heart-rate"), ordinal(first), days).items():
+        column.put(row, float(np.median(values)), "device", "no-data")
+    return column
+
+
+def wear(grid: Grids) -> Column:
+    """Return the hours in which a device measured something on the body."""
+    column = Column.blank(len(grid.worn) - 1)
+    part = grid.worn[1:].mean(axis=1)
+    column.coverage[:] = part
+    for row in np.flatnonzero(part > 0):
+        column.put(int(row), float(part[row]) * DAY_MINUTES / 60, "minutes", "no-data")
+    return column
+
+
+def by_day(track: Track | None, first: int, days: int) -> dict[int, list[float]]:
+    """Return the values of a once-a-day signal by row; a period counts for the day of its middle."""
+    out: dict[int, list[float]] = {}
+    if track is None:
+        return out
+    rows = (track.local + track.duration // 2) // DAY - first
+    for row, value in zip(rows.tolist(), track.value.tolist(), strict=True):
+        if 0 <= row < days:
+            out.setdefault(row, []).append(value)
+    return out

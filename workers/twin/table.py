@@ -1,0 +1,45 @@
+"""All features of a stretch of local days in one pass over a recording."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+
+from workers.twin import daily, weekly
+from workers.twin.arrays import Floats
+from workers.twin.features import Table
+from workers.twin.grids import Grids, grids
+from workers.twin.nights import Nights, nights
+from workers.twin.recording import Recording
+
+
+def table(recording: Recording, first: date, last: date) -> Table:
+    """Return the features of the local days from `first` to `last`.
+
+    The sleep of the first day needs the blocks of the day before; windows reach back into the table only, so their
+    first six rows see shorter windows.
+    """
+    days = (last - first).days + 1
+    grid = grids(recording, first, days)
+    found = nights(recording, grid.counts, first)
+    columns = daily.sleep(found)
+    columns["steps"] = daily.steps(recording, grid, first)
+    columns["activity-mean"] = daily.activity(grid)
+    columns["resting-heart-rate"] = daily.resting_heart_rate(grid)
+    columns["resting-heart-rate-reported"] = daily.reported_resting(recording, first, days)
+    columns["wear-time"] = daily.wear(grid)
+    columns |= weekly.rhythm(grid)
+    columns["sleep-regularity-index"] = weekly.regularity(found)
+    return Table(first, days, columns, _coverage(grid, found))
+
+
+def _coverage(grid: Grids, found: Nights) -> dict[str, Floats]:
+    """Return the measured part of each day by signal; for sleep 1 where the night is known."""
+    out = {
+        "heart-rate": (~np.isnan(grid.heart[1:])).mean(axis=1),
+        "activity-counts": (~np.isnan(grid.activity[1:])).mean(axis=1),
+        "steps": (~np.isnan(grid.steps[1:])).mean(axis=1),
+        "sleep": np.array([float(bool(method)) for method in found.method]),
+    }
+    return {name: part for name, part in out.items() if part.any()}
