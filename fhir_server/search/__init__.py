@@ -1,0 +1,1 @@
+"""Search: what a query means, and what a resource is found by."""

@@ -1,0 +1,148 @@
+"""From a resource to its index entries: pure, fast, and on the way of every write.
+
+A type's plan says, for each JSON property of the resource, which parameters look at it; only properties that are there cost
+anything. Compartments are exactly those of the CompartmentDefinition: which resources are a Patient's is decided here only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any, Protocol
+
+from fhir_server.model.fhirpath.extract import Extractor, extractor
+from fhir_server.search.kinds import composite, date, number, quantity, reference, string, token, uri
+from fhir_server.search.kinds.entries import Entries, KeyFunction, Pairs
+from fhir_server.search.parameters import Instances, Source, table
+from fhir_server.storage.commands import IndexRows
+from profiles.registry import R4
+
+Rows = Callable[[Entries, int, Pairs], None]
+
+ROWS: dict[str, Rows] = {
+    "token": token.rows,
+    "string": string.rows,
+    "date": date.rows,
+    "number": number.rows,
+    "quantity": quantity.rows,
+    "reference": reference.rows,
+    "uri": uri.rows,
+}
+
+SERIES_TYPE = "Observation"
+"""The type whose time series have a table of their own."""
+_DAY = timedelta(days=1)
+_BLIND_BESIDE_COMPARTMENT = frozenset({"Patient", "Person", "RelatedPerson"})
+
+
+class Tenant(Protocol):
+    """What extraction needs of a tenant: its keyed hash, and the base that references may be written with."""
+
+    base: str
+
+    @property
+    def key(self) -> KeyFunction:
+        """Return the index key of a value."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One branch of one stored parameter: where its values are, and what is stored for them."""
+
+    param: int
+    find: Extractor
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do for a type, by JSON property; `always` is for what may see values where no property is."""
+
+    properties: dict[str, tuple[Step, ...]]
+    always: tuple[Step, ...]
+    instances: dict[str, tuple[Instances, ...]]
+    compartment: frozenset[int]
+    blind: bool
+
+
+@cache
+def blind(type_: str) -> bool:
+    """Tell whether a type's strings may only be stored as keys: it is about patients, or a person."""
+    return bool(R4.compartment("Patient", type_)) or type_ in _BLIND_BESIDE_COMPARTMENT
+
+
+def _steps(source: Source, type_: str) -> list[tuple[str, Step]]:
+    return [(t.first, Step(source.id, extractor(t.expression, type_), ROWS[source.param.kind])) for t in source.terms]
+
+
+@cache
+def plan(type_: str) -> Plan:
+    """Return the plan of a type."""
+    known = table(type_)
+    by_element: dict[str, list[Step]] = {}
+    for source in known.stored:
+        for first, step in _steps(source, type_):
+            by_element.setdefault(first, []).append(step)
+    properties = {
+        name: tuple(by_element.get(child.element.name.removesuffix("[x]"), ()))
+        for name, child in R4.json_children(type_).items()
+    }
+    instances: dict[str, tuple[Instances, ...]] = {}
+    for instance in known.instances:
+        instances[instance.term.first] = (*instances.get(instance.term.first, ()), instance)
+    members = [source.id for name in R4.compartment("Patient", type_) for source in known.sources[name]]
+    return Plan(properties, tuple(by_element.get("", ())), instances, frozenset(members), blind(type_))
+
+
+def _series(tenant: Tenant, resource: dict[str, Any], rows: IndexRows) -> None:
+    """Add the rows of an Observation of a Patient to that patient's time series of its codes."""
+    subject, code, when = (table(SERIES_TYPE).sources[name][0].id for name in ("subject", "code", "date"))
+    of = [id_ for param, type_, id_ in rows.references if param == subject and type_ == "Patient"]
+    at = [lo for param, lo, _ in rows.dates if param == when]
+    if len(of) == 1 and at:
+        rows.patients.remove(of[0])
+        rows.patients.insert(0, of[0])
+        codings = resource.get("code", {}).get("coding", ())
+        said = {(coding.get("system", ""), coding["code"]) for coding in codings if "code" in coding}
+        rows.series = [(tenant.key(code, "sc", system, token.folded(system, value)), min(at)) for system, value in said]
+
+
+def extract(tenant: Tenant, resource: dict[str, Any]) -> IndexRows:
+    """Return the index entries of a resource."""
+    type_ = resource["resourceType"]
+    todo = plan(type_)
+    entries = Entries(tenant.key, tenant.base, blind=todo.blind)
+    properties = todo.properties
+    for name in resource:
+        for step in properties.get(name, ()):
+            if found := step.find(resource):
+                step.rows(entries, step.param, found)
+        for instances in todo.instances.get(name, ()):
+            composite.rows(entries, instances, composite.found_in(instances, resource))
+    for step in todo.always:
+        if found := step.find(resource):
+            step.rows(entries, step.param, found)
+    rows = entries.rows()
+    patients = dict.fromkeys(
+        id_ for param, target, id_ in rows.references if target == "Patient" and param in todo.compartment
+    )
+    if type_ == "Patient" and "id" in resource:
+        patients[resource["id"]] = None
+    rows.patients = list(patients)
+    if type_ == SERIES_TYPE:
+        _series(tenant, resource, rows)
+    return rows
+
+
+def entry_count(rows: IndexRows) -> int:
+    """Return how many index entries the rows make: array elements, and one for each index that holds a narrow row.
+
+    The indexes by rid are left out: they are there for joining, one entry a row.
+    """
+    arrays = len(rows.keys) + len(rows.references) + len(rows.patients)
+    dates = sum(1 + (hi - lo > _DAY) for _, lo, hi in rows.dates)
+    numbers = sum(1 + (row[5] != 0) + (row[3] > row[2]) for row in rows.numbers)
+    return arrays + dates + numbers + len(rows.strings) + len(rows.series)

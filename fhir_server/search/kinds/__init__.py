@@ -1,0 +1,1 @@
+"""One file per kind of search parameter: how its values are read, what is stored for it, and which condition finds that."""

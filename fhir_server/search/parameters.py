@@ -1,0 +1,194 @@
+"""What is stored for which search parameter, and from which stored parts each parameter is answered; worked out once per type.
+
+No value is indexed twice. A *source* is a parameter with the branches of its expression that no smaller parameter covers; a
+parameter is answered by the union of its sources:
+
+    (combo-code)   -> (or code component-code)            both branches are covered, nothing of its own
+    (name)         -> (or family given name')             name' keeps prefix, suffix and text
+    (phonetic)     -> (name)                              the same expression
+    (patient)      -> (only Patient subject)              `subject.where(resolve() is Patient)`
+
+A composite whose expression is the resource itself is the AND of its components; one below an element has entries of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from fhir_server.search.expressions import Term, normalise, resolves, split_outside, term, terms
+from profiles.registry import R4, SearchParam
+
+ATOMIC = frozenset({"token", "string", "date", "number", "quantity", "reference", "uri"})
+COLUMNS = frozenset({"_id", "_lastUpdated"})
+"""Answered by columns of the resource table."""
+
+Kinds = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Index entries under one number: `param` is whose number it is, `terms` what goes in; `only` keeps references to a type."""
+
+    param: SearchParam
+    terms: frozenset[Term]
+    only: str | None = None
+
+    @property
+    def id(self) -> int:
+        """The number under which the entries stand."""
+        return self.param.id
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The FHIR types that the entries come from; empty when one of them is unknown."""
+        known = [t.types for t in self.terms]
+        return frozenset().union(*known) if all(known) else frozenset()
+
+    @property
+    def many(self) -> bool:
+        """Whether one resource can have several values."""
+        return len(self.terms) > 1 or any(t.many for t in self.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One component of a composite within one of its instances."""
+
+    name: str
+    kind: str
+    expressions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Instances:
+    """An element-level branch of a composite: its entries stand under the composite's number."""
+
+    param: SearchParam
+    term: Term
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Everything search knows of one resource type."""
+
+    type: str
+    sources: Mapping[str, tuple[Source, ...]]
+    """Parameter -> what answers it."""
+    stored: tuple[Source, ...]
+    """What a resource of the type is indexed by."""
+    instances: tuple[Instances, ...]
+    """The composites' element-level branches, each once."""
+    below: Mapping[str, tuple[Instances, ...]]
+    """Composite -> the element-level branches that answer it."""
+    rooted: Mapping[str, tuple[tuple[Source, ...], ...]]
+    """Composite -> for each component the sources that answer it on the resource itself."""
+
+
+def own_terms(param: SearchParam, type_: str) -> frozenset[Term]:
+    """Return the branches of an atomic parameter, those of Resource and DomainResource written for the type."""
+    expression = param.expression
+    if param.base in ("Resource", "DomainResource"):
+        expression = expression.replace(f"{param.base}.", f"{type_}.")
+    return terms(expression, type_, param.kind)
+
+
+def _filtered(found: frozenset[Term], stored: list[Source]) -> list[tuple[Source, Term]]:
+    """Return, for each `E.where(resolve() is T)` that some source's E covers, that source narrowed to T."""
+    out = []
+    for branch in found:
+        match = resolves(branch.expression)
+        if match is None:
+            continue
+        for source in stored:
+            if source.param.kind == "reference" and {t.expression for t in source.terms} == {match[0]}:
+                out.append((Source(source.param, source.terms, match[1]), branch))
+                break
+    return out
+
+
+def _cover(param: SearchParam, found: frozenset[Term], stored: list[Source]) -> tuple[Source, ...]:
+    """Return what answers a parameter, adding to `stored` what nothing covers yet."""
+    used = [s for s in stored if s.param.kind == param.kind and s.terms <= found]
+    rest = found.difference(*(s.terms for s in used))
+    for narrowed, branch in _filtered(rest, stored) if param.kind == "reference" else ():
+        used.append(narrowed)
+        rest -= {branch}
+    if rest:
+        source = Source(param, rest)
+        stored.append(source)
+        used.append(source)
+    return tuple(used)
+
+
+def _rank(item: tuple[SearchParam, frozenset[Term]]) -> tuple[bool, int, int]:
+    """Order parameters so that what covers comes before what is covered: filters last, then by size, then by number."""
+    param, found = item
+    return any(resolves(t.expression) for t in found), len(found), param.id
+
+
+def _parts(param: SearchParam) -> tuple[Part, ...]:
+    return tuple(Part(c.name, c.kind, tuple(split_outside(normalise(c.expression), "|"))) for c in param.components)
+
+
+def _on_root(type_: str, part: Part, stored: list[Source]) -> tuple[Source, ...]:
+    """Return the sources that hold a component's expressions on the resource itself; () when one is not held by any."""
+    wanted = {f"{type_}.{expression}" for expression in part.expressions}
+    used = [s for s in stored if s.param.kind == part.kind and wanted & {t.expression for t in s.terms}]
+    held = {t.expression for s in used for t in s.terms}
+    return tuple(used) if wanted <= held else ()
+
+
+Rooted = tuple[tuple[Source, ...], ...]
+"""For each component of a composite, the sources that answer it on the resource itself."""
+
+
+@dataclass(slots=True)
+class _Composites:
+    """The composites of a type while they are sorted out; one branch with the same components is stored once."""
+
+    type: str
+    stored: list[Source]
+    instances: dict[tuple[str, tuple[tuple[str, ...], ...]], Instances] = field(default_factory=dict)
+    below: dict[str, list[Instances]] = field(default_factory=dict)
+    rooted: dict[str, Rooted] = field(default_factory=dict)
+
+    def add(self, param: SearchParam) -> None:
+        parts = _parts(param)
+        for branch in split_outside(param.expression, "|"):
+            held = [_on_root(self.type, part, self.stored) for part in parts] if branch == self.type else []
+            if held and all(held):
+                self.rooted[param.name] = tuple(held)
+                continue
+            at = (branch, tuple(part.expressions for part in parts))
+            made = self.instances.setdefault(at, Instances(param, term(branch, self.type), parts))
+            self.below.setdefault(param.name, []).append(made)
+
+
+@cache
+def table(type_: str) -> Table:
+    """Return the table of a resource type."""
+    params = [p for p in R4.params(type_).values() if p.expression and p.name not in COLUMNS]
+    atomic = [(p, own_terms(p, type_)) for p in params if p.kind in ATOMIC]
+    stored: list[Source] = []
+    sources = {param.name: _cover(param, found, stored) for param, found in sorted(atomic, key=_rank)}
+    composites = _Composites(type_, stored)
+    for param in sorted((p for p in params if p.kind == "composite"), key=lambda p: p.id):
+        composites.add(param)
+    below = {name: tuple(found) for name, found in composites.below.items()}
+    return Table(type_, sources, tuple(stored), tuple(composites.instances.values()), below, composites.rooted)
+
+
+def holds(source: Source, type_name: str) -> bool:
+    """Tell whether entries of a source may come from a FHIR type."""
+    return not source.types or type_name in source.types
+
+
+@cache
+def served_params(type_: str) -> tuple[SearchParam, ...]:
+    """Return the parameters that searches of a type may name, by name."""
+    known = table(type_)
+    names = {*known.sources, *known.below, *known.rooted, *COLUMNS}
+    return tuple(param for name, param in sorted(R4.params(type_).items()) if name in names)

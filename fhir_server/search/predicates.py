@@ -1,0 +1,115 @@
+"""What a search asks of a row, between its meaning (kinds) and its SQL (compile).
+
+    (all (keys K1) (keys K2 K3) (rows ix_date "param = 7 AND lo >= {}"))
+    (any (keys K4) (rows ix_number …))
+    (without (keys K5))
+
+A `Match` pairs a predicate with its doubt: rows that match and are in doubt are decrypted and looked into before they count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The row holds at least one of these index keys."""
+
+    any_of: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A narrow table has a row for the resource; `where` has `{}` for each of `values`.
+
+    `ranges` are further conditions under any of which it also matches: each is sought in the index on its own.
+    """
+
+    table: str
+    where: str
+    values: tuple[Any, ...] = ()
+    ranges: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A condition on the resource row itself, whose alias is written `{r}`; `{}` stands for each of `values`."""
+
+    where: str
+    values: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """All hold; () always holds."""
+
+    parts: tuple[Predicate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one holds; () never holds."""
+
+    parts: tuple[Predicate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Without:
+    """The row does not match."""
+
+    part: Predicate
+
+
+Predicate: TypeAlias = Keys | Rows | Column | All | AnyOf | Without
+
+EVERYTHING = All()
+NOTHING = AnyOf()
+
+
+def keys(found: list[int] | tuple[int, ...]) -> Predicate:
+    """Return `Keys`, or NOTHING for none."""
+    return Keys(tuple(found)) if found else NOTHING
+
+
+def all_of(parts: list[Predicate]) -> Predicate:
+    """Return the AND, flat and without what says nothing."""
+    flat: list[Predicate] = []
+    for part in parts:
+        flat.extend(part.parts if isinstance(part, All) else [part])
+    if NOTHING in flat:
+        return NOTHING
+    return flat[0] if len(flat) == 1 else All(tuple(flat))
+
+
+def any_of(parts: list[Predicate]) -> Predicate:
+    """Return the OR, flat, with all keys in one and all conditions on a narrow table in one."""
+    flat: list[Predicate] = []
+    for part in parts:
+        flat.extend(part.parts if isinstance(part, AnyOf) else [part])
+    if EVERYTHING in flat:
+        return EVERYTHING
+    found = tuple(key for part in flat if isinstance(part, Keys) for key in part.any_of)
+    merged: list[Predicate] = [Keys(tuple(dict.fromkeys(found)))] if found else []
+    merged += _by_table([part for part in flat if isinstance(part, Rows)])
+    merged += [part for part in flat if not isinstance(part, Keys | Rows)]
+    return merged[0] if len(merged) == 1 else AnyOf(tuple(merged))
+
+
+def _by_table(found: list[Rows]) -> list[Rows]:
+    """Return conditions on rows as one for each table."""
+    tables: dict[str, Rows] = {}
+    for rows in found:
+        first = tables.get(rows.table)
+        more = ((rows.where, rows.values), *rows.ranges)
+        tables[rows.table] = rows if first is None else replace(first, ranges=(*first.ranges, *more))
+    return list(tables.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A predicate that finds at least what is asked for; outside of `doubt` it finds exactly that."""
+
+    predicate: Predicate
+    doubt: Predicate = NOTHING

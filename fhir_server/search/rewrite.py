@@ -1,0 +1,162 @@
+"""From a clause to its condition: parameters become the sources that answer them, composites their components.
+
+(or combo-code C)                    -> (any (keys code C) (keys component-code C))
+(or code-value-quantity A$B)         -> (all (keys code A) (rows value-quantity B))
+(or component-code-value-quantity A$B) -> (rows component-code-value-quantity A B)
+(not (or code C))                    -> (without (keys code C))
+(missing date true)                  -> (without (rows ix_date date))
+(missing code true)                  -> everything, and look into it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from fhir_server.search.extract import blind
+from fhir_server.search.kinds import composite, date, number, quantity, reference, string, token, uri
+from fhir_server.search.kinds.entries import KeyFunction
+from fhir_server.search.kinds.reference import Name
+from fhir_server.search.parameters import Part, Rooted, Source, table
+from fhir_server.search.predicates import (
+    EVERYTHING,
+    NOTHING,
+    Column,
+    Match,
+    Predicate,
+    Without,
+    all_of,
+    any_of,
+)
+from fhir_server.search.query import Clause, Query, Value
+
+NARROW = {"date": "ix_date", "number": "ix_number", "quantity": "ix_number", "string": "ix_string"}
+"""Kinds whose values stand in a table of their own; strings of blind types do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the meaning of a value depends on: the type, the tenant's keys, and the rids of what is referred to."""
+
+    type: str
+    key: KeyFunction
+    rids: Mapping[Name, int]
+
+    @property
+    def blind(self) -> bool:
+        """Whether the type's strings are keys."""
+        return blind(self.type)
+
+
+def narrow_table(kind: str, type_: str) -> str | None:
+    """Return the table in which the values of a kind stand for a type; None when they are keys only."""
+    return None if kind == "string" and blind(type_) else NARROW.get(kind)
+
+
+def names(query: Query) -> set[Name]:
+    """Return the resources that the values of a query may refer to."""
+    values = [value for clause in query.where for value in clause.values]
+    inner = [part for value in values if isinstance(value, composite.Composite) for part in value.parts]
+    return {name for value in (*values, *inner) if isinstance(value, reference.Reference) for name in value.names}
+
+
+# ---- one value of one source ----
+
+
+def _atomic(value: Value, source: Source, scene: Scene) -> Match:
+    match value:
+        case token.Token():
+            return Match(token.predicate(value, source, scene.key))
+        case string.Text():
+            doubt = EVERYTHING if string.verified(value, blind=scene.blind) else NOTHING
+            return Match(string.predicate(value, source, scene.key, blind=scene.blind), doubt)
+        case date.Date():
+            return Match(date.predicate(value, source))
+        case number.Number():
+            return Match(number.predicate(value, source))
+        case quantity.Quantity():
+            doubt = EVERYTHING if quantity.verified(value) else NOTHING
+            return Match(quantity.predicate(value, source.id, scene.key), doubt)
+        case reference.Reference():
+            return Match(reference.predicate(value, source, scene.key, scene.rids))
+        case uri.Uri():
+            return Match(uri.predicate(value, source, scene.key))
+        case composite.Composite():
+            raise TypeError("a composite has no source of its own")
+
+
+def _either(matches: Iterable[Match]) -> Match:
+    found = list(matches)
+    return Match(any_of([m.predicate for m in found]), any_of([m.doubt for m in found]))
+
+
+def _both(matches: Iterable[Match]) -> Match:
+    found = list(matches)
+    return Match(all_of([m.predicate for m in found]), any_of([m.doubt for m in found]))
+
+
+def _by_sources(value: Value, sources: Iterable[Source], scene: Scene) -> Match:
+    return _either(_atomic(value, source, scene) for source in sources)
+
+
+# ---- composites ----
+
+
+def _on_resource(value: composite.Composite, rooted: Rooted, scene: Scene) -> Match:
+    return _both(_by_sources(part, sources, scene) for part, sources in zip(value.parts, rooted, strict=True))
+
+
+def _composite(value: composite.Composite, name: str, scene: Scene) -> Match:
+    known = table(scene.type)
+
+    def own(part: Part, part_value: composite.PartValue) -> Predicate:
+        return _by_sources(part_value, known.sources[part.name], scene).predicate
+
+    found = [composite.predicate(value, below, scene.key, own) for below in known.below.get(name, ())]
+    if name in known.rooted:
+        found.append(_on_resource(value, known.rooted[name], scene))
+    return _either(found)
+
+
+# ---- clauses ----
+
+
+def _missing(clause: Clause, scene: Scene) -> Match:
+    """Ask the narrow tables where the values stand there; for all else the resources themselves must say."""
+    narrow = narrow_table(clause.param.kind, scene.type)
+    if narrow is None:
+        return Match(EVERYTHING, EVERYTHING)
+    ids = ", ".join(str(source.id) for source in table(scene.type).sources[clause.param.name])
+    there = Column(f"EXISTS (SELECT FROM {{s}}.{narrow} n WHERE n.rid = {{r}}.rid AND n.param IN ({ids}))")
+    return Match(Without(there) if clause.missing else there)
+
+
+def _column(clause: Clause) -> Predicate:
+    """Return the condition of `_id` or `_lastUpdated`."""
+    if clause.missing is not None:
+        return NOTHING if clause.missing else EVERYTHING
+    if clause.param.name == "_id":
+        return Column("{r}.fhir_id = ANY({})", (list(clause.texts),))
+    return any_of([date.last_updated(value) for value in clause.values if isinstance(value, date.Date)])
+
+
+def meaning(clause: Clause, scene: Scene) -> Match:
+    """Return the condition of one clause."""
+    name = clause.param.name
+    if name in ("_id", "_lastUpdated"):
+        found = Match(_column(clause))
+    elif clause.missing is not None:
+        return _missing(clause, scene)
+    elif clause.param.kind == "composite":
+        found = _either(
+            _composite(value, name, scene) for value in clause.values if isinstance(value, composite.Composite)
+        )
+    else:
+        sources = table(scene.type).sources[name]
+        found = _either(_by_sources(value, sources, scene) for value in clause.values)
+    return Match(Without(found.predicate)) if clause.modifier == "not" else found
+
+
+def whole(query: Query, scene: Scene) -> Match:
+    """Return the condition of all clauses."""
+    return _both(meaning(clause, scene) for clause in query.where)

@@ -1,0 +1,182 @@
+"""The statements of a search. Every one carries the type, what is live, and what the caller may see, before any LIMIT.
+
+A search sorted by the values of a narrow table goes along that table's index in a first phase and through what has no value there
+in a second; other keys are looked up row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fhir_server.search.compile import LIVE, condition
+from fhir_server.search.order import Expression, Key, after
+from fhir_server.search.predicates import EVERYTHING, NOTHING, Match
+from fhir_server.search.series import Series
+from fhir_server.storage.reads import COLUMNS
+
+Seen = Callable[[list[Any]], str]
+"""Writes the condition on what the caller may see, its types included, appending its values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the results: the phase, and the values of the row there by which the phase is sorted."""
+
+    phase: int = 0
+    values: tuple[Any, ...] = ()
+
+
+START = Position()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is selected and in which order."""
+
+    seen: Seen
+    match: Match
+    keys: tuple[Key, ...] = ()
+    series: Series | None = None
+
+    @property
+    def phases(self) -> int:
+        """How many statements it takes to go through all: two when it goes along values that some rows lack."""
+        return 2 if self.keys and self.keys[0].table else 1
+
+    def along(self, phase: int | None) -> Series | None:
+        """Return the series to go along in a phase; without one (counting) only a series that is complete."""
+        if self.series is None or phase == 1:
+            return None
+        return self.series if phase == 0 or self.series.complete else None
+
+    def matched(self, phase: int | None = None) -> Match:
+        """Return the condition: along a series the subject and the code are the series itself."""
+        series = self.along(phase)
+        return series.match if series is not None else self.match
+
+
+@dataclass(slots=True)
+class _Parts:
+    """A statement while it is put together."""
+
+    args: list[Any] = field(default_factory=list)
+    joins: list[str] = field(default_factory=list)
+    wheres: list[str] = field(default_factory=list)
+    order: list[Expression] = field(default_factory=list)
+
+    def arg(self, value: Any) -> str:
+        self.args.append(value)
+        return f"${len(self.args)}"
+
+
+def _base(selection: Selection, parts: _Parts, phase: int | None = None) -> None:
+    """Put in what every statement carries."""
+    parts.wheres.append(selection.seen(parts.args))
+    parts.wheres.append(LIVE.replace("{r}", "r"))
+    series = selection.along(phase)
+    if series is not None:
+        patient, code = parts.arg(series.patient), parts.arg(series.code)
+        parts.joins.append(f"JOIN {{s}}.series k0 ON k0.rid = r.rid AND k0.patient = {patient} AND k0.code = {code}")
+    parts.wheres.append(condition(selection.matched(phase).predicate, parts.args))
+
+
+def _lead(key: Key, selection: Selection, parts: _Parts, phase: int) -> str:
+    """Go along the first key's table, or through what has no value there; return the rid to break ties by."""
+    there = f"SELECT FROM {{s}}.{key.table} o WHERE o.rid = r.rid AND o.{key.chosen}"
+    if phase == 1:
+        parts.wheres.append(f"NOT EXISTS ({there})")
+        return "r.rid"
+    if selection.series is not None:
+        parts.order.append(Expression("k0.at", key.descending))
+        return "k0.rid"
+    parts.joins.append(f"JOIN {{s}}.{key.table} k0 ON k0.rid = r.rid AND k0.{key.chosen}")
+    if key.many:  # the resource stands at its least or greatest value only
+        nearer = f"({key.value('o')}, o.ctid) {'>' if key.descending else '<'} ({key.value('k0')}, k0.ctid)"
+        parts.wheres.append(f"NOT EXISTS ({there} AND {nearer})")
+    parts.order.append(Expression(key.value("k0"), key.descending))
+    return "k0.rid"
+
+
+def _follow(number: int, key: Key, parts: _Parts) -> None:
+    """Look a further key up row by row."""
+    if key.column:
+        parts.order.append(Expression(key.column, key.descending))
+        return
+    pick = "max" if key.descending else "min"
+    parts.joins.append(
+        f"LEFT JOIN LATERAL (SELECT {pick}({key.value('n')}) AS v FROM {{s}}.{key.table} n"
+        f" WHERE n.rid = r.rid AND n.{key.chosen}) k{number} ON true"
+    )
+    parts.order.append(Expression(f"k{number}.v", key.descending, nullable=True))
+
+
+def _sorted(selection: Selection, parts: _Parts, phase: int) -> None:
+    keys = selection.keys
+    tie = "r.rid"
+    if keys and keys[0].table:
+        tie = _lead(keys[0], selection, parts, phase)
+        keys = keys[1:]
+    for number, key in enumerate(keys, 1):
+        _follow(number, key, parts)
+    parts.order.append(Expression(tie, bool(selection.keys) and selection.keys[-1].descending))
+
+
+def _text(selected: str, parts: _Parts, tail: str = "") -> str:
+    joins = "".join(f" {join}" for join in parts.joins)
+    wheres = " AND ".join(where for where in parts.wheres if where != "TRUE")
+    return f"SELECT {selected} FROM {{s}}.resource r{joins} WHERE {wheres}{tail}"
+
+
+def _doubt(match: Match, args: list[Any]) -> str:
+    return condition(match.doubt, args)
+
+
+def page(selection: Selection, position: Position, limit: int) -> tuple[str, list[Any], int]:
+    """Return a statement for the rows after a position of one phase, its values, and by how many columns `s0`… it is sorted."""
+    parts = _Parts()
+    _base(selection, parts, position.phase)
+    _sorted(selection, parts, position.phase)
+    if position.values:
+        parts.wheres.append(after(parts.order, position.values, parts.args))
+    sorted_by = ", ".join(f"{expression.sql} AS s{number}" for number, expression in enumerate(parts.order))
+    doubt = _doubt(selection.matched(position.phase), parts.args)
+    order = ", ".join(expression.order for expression in parts.order)
+    tail = f" ORDER BY {order} LIMIT {parts.arg(limit)}"
+    text = _text(f"{COLUMNS}, r.fhir_id, {sorted_by}, {doubt} AS doubt", parts, tail)
+    return text, parts.args, len(parts.order)
+
+
+def count(selection: Selection) -> tuple[str, list[Any]]:
+    """Return a statement for the number of rows that match without doubt."""
+    parts = _Parts()
+    _base(selection, parts)
+    doubt = selection.matched().doubt
+    if doubt != NOTHING:
+        parts.wheres.append("FALSE" if doubt == EVERYTHING else f"NOT ({condition(doubt, parts.args)})")
+    return _text("count(*)", parts), parts.args
+
+
+def in_doubt(selection: Selection, limit: int) -> tuple[str, list[Any]]:
+    """Return a statement for the rows that have to be looked into, `limit` at most."""
+    parts = _Parts()
+    _base(selection, parts)
+    parts.wheres.append(condition(selection.matched().doubt, parts.args))
+    return _text(f"{COLUMNS}, r.fhir_id", parts, f" LIMIT {parts.arg(limit)}"), parts.args
+
+
+def estimate(selection: Selection) -> tuple[str, list[Any]]:
+    """Return a statement for the planner's guess at the number of rows."""
+    parts = _Parts()
+    _base(selection, parts)
+    return "EXPLAIN (FORMAT JSON) " + _text("1", parts), parts.args
+
+
+def one(selection: Selection, rid: int) -> tuple[str, list[Any]]:
+    """Return a statement that finds the row `rid` if it matches."""
+    parts = _Parts()
+    _base(selection, parts)
+    parts.wheres.append(f"r.rid = {parts.arg(rid)}")
+    doubt = _doubt(selection.matched(), parts.args)
+    return _text(f"{COLUMNS}, r.fhir_id, {doubt} AS doubt", parts), parts.args

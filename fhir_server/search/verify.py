@@ -1,0 +1,83 @@
+"""Looking into a decrypted resource where the index alone cannot decide (long prefixes, units as people write them, `:missing`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fhir_server.kit import json
+from fhir_server.model.fhirpath.extract import extractor
+from fhir_server.model.fhirpath.references import refers_to
+from fhir_server.search.kinds import composite, number, quantity, string, token
+from fhir_server.search.kinds.entries import Pairs
+from fhir_server.search.parameters import Source, table
+from fhir_server.search.predicates import NOTHING
+from fhir_server.search.query import Clause, Query, Value
+from fhir_server.search.rewrite import Scene, meaning
+
+Resource = dict[str, Any]
+Check = Callable[[Resource], bool]
+
+
+def pairs_of(source: Source, resource: Resource) -> Pairs:
+    """Return what a source's expressions find in a resource."""
+    type_ = resource["resourceType"]
+    found = [pair for term in source.terms for pair in extractor(term.expression, type_)(resource)]
+    if source.only is None:
+        return found
+    wanted = refers_to(source.only)
+    return [pair for pair in found if wanted(pair[1])]
+
+
+def _accepts(value: Value, pairs: Pairs) -> bool:
+    match value:
+        case string.Text():
+            return string.accepts(value, pairs)
+        case quantity.Quantity():
+            return quantity.accepts(value, pairs)
+        case token.Token():
+            return token.accepts(value, pairs)
+        case number.Number():
+            return number.accepts(value, pairs)
+        case _:
+            raise TypeError(f"{type(value).__name__} is decided by the index alone")
+
+
+def _composite(clause: Clause, type_: str) -> Check:
+    known, name = table(type_), clause.param.name
+    values = [value for value in clause.values if isinstance(value, composite.Composite)]
+    rooted, below = known.rooted.get(name), known.below.get(name, ())
+
+    def check(resource: Resource) -> bool:
+        found = [instance for instances in below for instance in composite.found_in(instances, resource)]
+        if rooted:
+            found.append([[pair for source in sources for pair in pairs_of(source, resource)] for sources in rooted])
+        return any(composite.accepts(value, instance) for value in values for instance in found)
+
+    return check
+
+
+def _check(clause: Clause, type_: str) -> Check:
+    if clause.param.kind == "composite":
+        return _composite(clause, type_)
+    sources = table(type_).sources[clause.param.name]
+    if clause.missing is not None:
+        return lambda resource: any(pairs_of(source, resource) for source in sources) is not clause.missing
+
+    def check(resource: Resource) -> bool:
+        found = [pair for source in sources for pair in pairs_of(source, resource)]
+        return any(_accepts(value, found) for value in clause.values)
+
+    return check
+
+
+def checker(query: Query, scene: Scene) -> Callable[[bytes], bool]:
+    """Return the function that decides about the body of a row in doubt."""
+    doubtful = [clause for clause in query.where if meaning(clause, scene).doubt != NOTHING]
+    checks = [_check(clause, scene.type) for clause in doubtful]
+
+    def decide(body: bytes) -> bool:
+        resource = json.decode_trusted(body)
+        return all(check(resource) for check in checks)
+
+    return decide
