@@ -1,0 +1,71 @@
+"""From a scope's filters to index keys: by the same functions that search uses for its values (`search/kinds`).
+
+What search cannot answer by keys alone gives no key, and a filter without a key matches nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import product
+
+from fhir_server.context import Scope
+from fhir_server.search.kinds import reference, token, uri
+from fhir_server.search.parameters import Source, table
+from fhir_server.search.predicates import NOTHING, Keys, Predicate
+from fhir_server.storage.ident import Name, known_rid
+from fhir_server.storage.tenants import Tenant
+from profiles.registry import R4, SearchParam
+
+
+def check_value(param: SearchParam, value: str) -> None:
+    """Raise ValueError, saying why, unless the value can be looked for by this parameter."""
+    if param.kind == "token":
+        token.parse(value)
+    elif param.kind == "reference":
+        reference.parse(value, param.targets, None, "")
+
+
+async def _named(tenant: Tenant, param: SearchParam, value: str) -> dict[Name, int]:
+    """Return the resources of ours that a reference value may mean, as far as anybody ever mentioned them."""
+    wanted = reference.parse(value, param.targets, None, tenant.base).names
+    found = [(name, await known_rid(tenant, *name)) for name in wanted]
+    return {name: rid for name, rid in found if rid is not None}
+
+
+async def _predicate(tenant: Tenant, param: SearchParam, source: Source, value: str) -> Predicate:
+    if param.kind == "token":
+        return token.predicate(token.parse(value), source, tenant.key)
+    if param.kind == "uri":
+        return uri.predicate(uri.parse(value), source, tenant.key)
+    if param.kind == "reference":
+        rids = await _named(tenant, param, value)
+        return reference.predicate(reference.parse(value, param.targets, None, tenant.base), source, tenant.key, rids)
+    return NOTHING
+
+
+async def _keys(tenant: Tenant, type_: str, name: str, values: Iterable[str]) -> list[int]:
+    """Return the keys any one of which meets the filter."""
+    param = R4.params(type_)[name]
+    found: dict[int, None] = {}
+    for source in table(type_).sources.get(name, ()):
+        for value in values:
+            predicate = await _predicate(tenant, param, source, value)
+            if isinstance(predicate, Keys):
+                found.update(dict.fromkeys(predicate.any_of))
+    # A key that extraction never makes: the filter is there, and nothing meets it.
+    return list(found) or [tenant.key(param.id, "unmet")]
+
+
+async def alternatives(tenant: Tenant, scope: Scope, type_: str) -> list[tuple[int, ...]]:
+    """Return the sets of keys one of which a resource must hold whole; `[()]` for a scope without filters."""
+    return list(product(*[await _keys(tenant, type_, name, values) for name, values in scope.filters]))
+
+
+async def targets(tenant: Tenant, scopes: Iterable[Scope], type_: str) -> dict[Name, int]:
+    """Return the resources of ours that the filters of the scopes refer to, with their rids."""
+    found: dict[Name, int] = {}
+    for name, values in (each for scope in scopes for each in scope.filters):
+        param = R4.params(type_)[name]
+        for value in values if param.kind == "reference" else ():
+            found |= await _named(tenant, param, value)
+    return found

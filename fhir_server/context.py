@@ -1,0 +1,61 @@
+"""Who asks, for what, under which request: plain data that every room may hold; `http`, `cli` and `workers` make it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+ScopeLevel = Literal["patient", "user", "system"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One resource scope of SMART App Launch 2.2: level, type (`*` for all), letters of `cruds`, filters ANDed.
+
+    A filter is (search parameter, alternatives); `text` is the token as it was written, v1 or v2.
+    """
+
+    level: ScopeLevel
+    type: str
+    letters: str
+    filters: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Principal:
+    """Who a token stands for; made once for each token and kept while the token is, so it compares by identity.
+
+    `agent` is the row of the agent table that audit names; `patient_rid` is set exactly when `patient` is.
+    """
+
+    client_id: str
+    agent: int
+    scopes: tuple[Scope, ...]
+    patient: str | None
+    user: str | None
+    token_id: str
+    expires: int
+    patient_rid: int | None = None
+    granted: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
+    """What `auth/policy.py` has worked out for (type, interaction); nobody else reads or writes it."""
+
+
+ANONYMOUS = Principal("", 0, (), None, None, "", 0)
+"""Nobody: holds no scope, so that policy denies everything; audit shows it as unauthenticated."""
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One request on its way through the rooms.
+
+    `tenant` is a `storage.tenants.Tenant` (untyped here: this layer knows nothing above it); `base` is its FHIR base
+    without a trailing slash; `address` is the caller's network address; `lenient` is `Prefer: handling=lenient`.
+    """
+
+    tenant: Any
+    principal: Principal
+    request_id: str
+    base: str
+    address: str | None = None
+    lenient: bool = False

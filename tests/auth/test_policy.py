@@ -1,0 +1,308 @@
+"""The policy's decision table, and that what it grants is what the database then shows."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fhir_server.auth import policy
+from fhir_server.auth.policy import admits, both, check_write, unrestricted, visibilities, visibility
+from fhir_server.auth.scopes import INTERACTIONS, LETTERS
+from fhir_server.context import ANONYMOUS, RequestContext
+from fhir_server.errors import Forbidden
+from fhir_server.kit import ids
+from fhir_server.search.extract import extract
+from fhir_server.storage.commands import IndexRows
+from fhir_server.storage.ident import known_rid
+from fhir_server.storage.index_keys import COMPARTMENT, pack
+from fhir_server.storage.reads import read
+from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant
+from profiles.registry import R4
+from tests.auth.conftest import store
+
+CATEGORIES = "http://terminology.hl7.org/CodeSystem/observation-category"
+LAB = f"{CATEGORIES}|laboratory"
+
+
+def observation(subject: str, category: str = "laboratory", code: str = "8867-4", **more):
+    return {
+        "resourceType": "Observation",
+        "status": "final",
+        "category": [{"coding": [{"system": CATEGORIES, "code": category}]}],
+        "code": {"coding": [{"system": "http://loinc.org", "code": code}]},
+        "subject": {"reference": f"Patient/{subject}"},
+        **more,
+    }
+
+
+# ---- which interactions a letter opens ----
+
+
+@pytest.mark.parametrize("letter", LETTERS)
+async def test_a_letter_opens_its_interactions_and_no_others(acting, letter):
+    ctx = await acting(f"system/Observation.{letter}")
+    opened = {name for name in INTERACTIONS if await policy.allowed(ctx, "Observation", name)}
+    assert opened == {name for name, needs in INTERACTIONS.items() if needs == letter}
+    assert not any([await policy.allowed(ctx, "Patient", name) for name in INTERACTIONS])
+
+
+V1 = [("read", "rs"), ("write", "cud"), ("*", "cruds")]
+
+
+@pytest.mark.parametrize(("v1", "v2"), V1)
+async def test_v1_means_its_letters(acting, v1, v2):
+    old, new = await acting(f"system/*.{v1}"), await acting(f"system/*.{v2}")
+    for name in INTERACTIONS:
+        assert await policy.allowed(old, "Observation", name) == await policy.allowed(new, "Observation", name)
+
+
+# ---- what is denied ----
+
+DENIED = [
+    ("", None, "Observation", "read"),
+    ("system/Patient.rs", None, "Observation", "read"),
+    ("system/Observation.s", None, "Observation", "read"),
+    ("system/Observation.r", None, "Observation", "search-type"),
+    ("system/Observation.rs", None, "Observation", "no-such-interaction"),
+    ("system/*.cruds", None, "Observation", "operation"),
+    # patient/ without a patient context, and types that CompartmentDefinition leaves out
+    ("patient/*.cruds", None, "Observation", "read"),
+    ("patient/*.cruds", "KNOWN", "Practitioner", "read"),
+    ("patient/Organization.rs", "KNOWN", "Organization", "search-type"),
+    ("patient/*.cruds", "KNOWN", "Medication", "read"),
+    ("patient/*.cruds", "KNOWN", "Binary", "read"),
+    ("patient/*.cruds", "KNOWN", "Subscription", "create"),
+    ("patient/*.cruds", "never-mentioned-anywhere", "Observation", "read"),
+    # user/ waits for care relationships
+    ("user/*.cruds", None, "Observation", "read"),
+    ("user/*.cruds", "KNOWN", "Observation", "read"),
+]
+
+
+@pytest.mark.parametrize(("scope", "patient_id", "type_", "interaction"), DENIED)
+async def test_denied(acting, patient, scope, patient_id, type_, interaction):
+    ctx = await acting(scope, patient if patient_id == "KNOWN" else patient_id)
+    with pytest.raises(Forbidden) as caught:
+        await visibility(ctx, type_, interaction)
+    assert caught.value.status == 403
+    assert not await policy.allowed(ctx, type_, interaction)
+    assert not await unrestricted(ctx, type_, interaction)
+    with pytest.raises(Forbidden):
+        await check_write(ctx, type_, interaction, IndexRows(), "x")
+
+
+async def test_nobody_may_do_anything(tenant):
+    ctx = RequestContext(tenant, ANONYMOUS, "r", tenant.base)
+    for name in INTERACTIONS:
+        with pytest.raises(Forbidden):
+            await visibility(ctx, "Patient", name)
+        with pytest.raises(Forbidden):
+            await visibilities(ctx, name)
+
+
+async def test_the_refusal_says_which_scope_it_would_take(acting):
+    with pytest.raises(Forbidden) as caught:
+        await visibility(await acting("system/Patient.rs"), "Observation", "create")
+    assert "system/Observation.c" in caught.value.text
+    assert caught.value.headers["WWW-Authenticate"] == (
+        'Bearer error="insufficient_scope", scope="system/Observation.c"'
+    )
+
+
+# ---- what is granted ----
+
+
+async def test_system_sees_everything(acting):
+    assert await visibility(await acting("system/*.rs"), "Binary", "read") == EVERYTHING
+
+
+async def test_patient_is_the_compartment_and_nothing_else(acting, tenant, patient):
+    rid = await known_rid(tenant, "Patient", patient)
+    ctx = await acting("patient/*.rs", patient)
+    expected = (Grant((pack(COMPARTMENT, rid),)),)
+    found = await visibilities(ctx, "search-system")
+    assert set(found) == {t for t in R4.types if t == "Patient" or R4.compartment("Patient", t)}
+    assert set(found.values()) == {expected}
+
+
+async def test_scopes_are_a_union_and_the_widest_wins(acting, patient):
+    ctx = await acting(f"patient/Observation.rs system/Observation.s system/Observation.r?category={LAB}", patient)
+    assert await visibility(ctx, "Observation", "search-type") == EVERYTHING
+    assert len(await visibility(ctx, "Observation", "read")) == 2
+
+
+async def test_a_filter_with_commas_is_or_and_with_ampersand_and(acting, tenant):
+    ctx = await acting("system/Observation.rs?category=a,b&code=c")
+    found = await visibility(ctx, "Observation", "read")
+    assert len(found) == 2
+    assert all(len(grant.all_of) == 2 for grant in found)
+
+
+async def test_asking_for_types_leaves_out_what_is_not_granted(acting):
+    ctx = await acting("system/Observation.rs")
+    assert set(await visibilities(ctx, "search-type", ["Observation", "Patient"])) == {"Observation"}
+    assert await visibilities(ctx, "search-type", ["Patient"]) == {}
+
+
+async def test_only_the_unrestricted_may_create_by_put(acting, patient):
+    assert await unrestricted(await acting("system/Observation.u"), "Observation", "update")
+    assert not await unrestricted(await acting("system/Observation.c"), "Observation", "update")
+    assert not await unrestricted(await acting(f"system/Observation.u?category={LAB}"), "Observation", "update")
+    assert not await unrestricted(await acting("patient/Observation.u", patient), "Observation", "update")
+
+
+async def test_nobody_changes_an_audit_event(acting):
+    ctx = await acting("system/*.cruds")
+    for name in ("update", "patch", "delete"):
+        assert await visibility(ctx, "AuditEvent", name) == NOTHING
+    assert await visibility(ctx, "AuditEvent", "read") == EVERYTHING
+    assert await unrestricted(ctx, "AuditEvent", "update")
+
+
+# ---- against what search extracts and the database shows: the grant and the index speak of the same keys ----
+
+SEES = [
+    ("system/Observation.r", None, True),
+    ("patient/Observation.r", "A", True),
+    ("patient/Observation.r", "B", False),
+    (f"system/Observation.r?category={LAB}", None, True),
+    ("system/Observation.r?category=laboratory", None, True),
+    ("system/Observation.r?category=LABORATORY", None, True),
+    (f"system/Observation.r?category={CATEGORIES}|", None, True),
+    ("system/Observation.r?category=vital-signs", None, False),
+    ("system/Observation.r?category=vital-signs,laboratory", None, True),
+    ("system/Observation.r?category=laboratory&code=8867-4", None, True),
+    ("system/Observation.r?category=laboratory&code=0000-0", None, False),
+    ("system/Observation.r?category=laboratory&category=vital-signs", None, False),
+    ("system/Observation.r?combo-code=8867-4", None, True),
+    ("system/Observation.r?combo-code=0000-0", None, False),
+    ("system/Observation.r?status=final", None, True),
+    ("system/Observation.r?status=http://hl7.org/fhir/observation-status|final", None, True),
+    ("system/Observation.r?status=http://other.example|final", None, False),
+    ("system/Observation.r?subject=Patient/A", None, True),
+    ("system/Observation.r?patient=Patient/A", None, True),
+    ("system/Observation.r?patient=BASE/Patient/A", None, True),
+    ("system/Observation.r?subject=Patient/B", None, False),
+    ("system/Observation.r?subject=Patient/nobody-ever-heard-of", None, False),
+    ("system/Observation.r?encounter=http://elsewhere.example/Encounter/1", None, True),
+    ("system/Observation.r?identifier=http://ids.example|42", None, True),
+    ("system/Observation.r?identifier=http://ids.example|43", None, False),
+    ("system/*.r?_tag=http://tags.example|t", None, True),
+    ("system/*.r?_tag=http://tags.example|u", None, False),
+    ("system/Observation.r?_profile=http://profiles.example/p", None, True),
+    ("patient/Observation.r?category=laboratory", "A", True),
+    ("patient/Observation.r?category=vital-signs", "A", False),
+    ("patient/Observation.r?category=laboratory", "B", False),
+]
+
+
+@pytest.mark.parametrize(("scope", "who", "sees"), SEES, ids=[f"{case[0]} {case[1]}" for case in SEES])
+async def test_the_grant_agrees_with_the_index(acting, tenant, scope, who, sees):
+    a, b = ids.new_id(), ids.new_id()
+    for id_ in (a, b):
+        await store(tenant, {"resourceType": "Patient", "id": id_}, IndexRows())
+    resource = observation(
+        a,
+        identifier=[{"system": "http://ids.example", "value": "42"}],
+        encounter={"reference": "http://elsewhere.example/Encounter/1"},
+        meta={"tag": [{"system": "http://tags.example", "code": "t"}], "profile": ["http://profiles.example/p"]},
+    )
+    index = extract(tenant, resource)
+    assert index.patients == [a]
+    id_ = await store(tenant, resource, index)
+    text = scope.replace("BASE", tenant.base).replace("/A", f"/{a}").replace("/B", f"/{b}")
+    ctx = await acting(text, {"A": a, "B": b, None: None}[who])
+    seen = await visibility(ctx, "Observation", "read")
+    assert (await read(tenant, "Observation", id_, seen) is not None) == sees
+    # The same judgement of content that is yet to be written.
+    writing = await acting(text.replace(".r", ".u"), {"A": a, "B": b, None: None}[who])
+    if sees:
+        await check_write(writing, "Observation", "update", index, id_)
+    else:
+        with pytest.raises(Forbidden, match="outside"):
+            await check_write(writing, "Observation", "update", index, id_)
+
+
+WRITES = [
+    # content, allowed for patient/Observation.cu of A
+    (["A"], True),
+    (["B"], False),
+    ([], False),
+    (["A", "B"], False),
+    (["B", "A"], False),
+]
+
+
+@pytest.mark.parametrize(("patients", "allowed"), WRITES)
+@pytest.mark.parametrize("interaction", ["create", "update", "patch"])
+async def test_a_patient_scope_writes_into_its_own_record_only(acting, patient, patients, allowed, interaction):
+    ctx = await acting("patient/Observation.cu", patient)
+    index = IndexRows(patients=[{"A": patient, "B": "someone-else"}[each] for each in patients])
+    if allowed:
+        await check_write(ctx, "Observation", interaction, index, "new")
+    else:
+        with pytest.raises(Forbidden, match="outside"):
+            await check_write(ctx, "Observation", interaction, index, "new")
+
+
+async def test_a_patient_changes_its_own_patient_resource_and_no_other(acting, patient):
+    ctx = await acting("patient/Patient.cu", patient)
+    await check_write(ctx, "Patient", "update", IndexRows(patients=[patient]), patient)
+    await check_write(ctx, "Patient", "update", IndexRows(), patient)
+    for other in ("someone-else", None):
+        with pytest.raises(Forbidden):
+            await check_write(ctx, "Patient", "create", IndexRows(), other)
+    with pytest.raises(Forbidden):  # a link puts the resource into the other one's compartment too
+        await check_write(ctx, "Patient", "update", IndexRows(patients=[patient, "someone-else"]), patient)
+
+
+# ---- labels and Consent: the seam ----
+
+keys = st.sets(st.integers(1, 6), max_size=3).map(lambda s: tuple(sorted(s)))
+grants = st.builds(Grant, keys, keys)
+sights = st.lists(grants, max_size=3).map(tuple)
+
+
+@given(sights, sights, st.frozensets(st.integers(1, 6)))
+def test_both_sees_what_each_sees(left, right, held):
+    assert admits(both(left, right), held) == (admits(left, held) and admits(right, held))
+
+
+def test_admits_is_or_of_ands():
+    table = product([(), (1,)], [(), (2,)], [frozenset(), frozenset({1}), frozenset({2}), frozenset({1, 2})])
+    for all_of, none_of, held in table:
+        assert admits((Grant(all_of, none_of),), held) == (set(all_of) <= held and not set(none_of) & held)
+    assert not admits(NOTHING, frozenset({1}))
+    assert admits(EVERYTHING, frozenset())
+
+
+async def test_a_limit_narrows_every_answer(acting, tenant, monkeypatch):
+    label = tenant.key(R4.params("Observation")["_security"].id, "c", "psythpn")
+
+    async def no_psychotherapy_notes(ctx, type_, interaction):
+        return (Grant(none_of=(label,)),)
+
+    ctx = await acting("system/*.cruds")
+    assert await visibility(ctx, "Observation", "read") == EVERYTHING  # worked out and remembered before
+    monkeypatch.setattr(policy, "LIMITS", (no_psychotherapy_notes,))
+    hidden = {**observation("x"), "meta": {"security": [{"system": "http://labels.example", "code": "PSYTHPN"}]}}
+    shown = observation("x")
+    ids_ = [await store(tenant, resource, extract(tenant, resource)) for resource in (hidden, shown)]
+    seen = await visibility(ctx, "Observation", "read")
+    assert [await read(tenant, "Observation", id_, seen) is not None for id_ in ids_] == [False, True]
+    assert set((await visibilities(ctx, "search-system")).values()) == {(Grant(none_of=(label,)),)}
+    assert not await unrestricted(ctx, "Observation", "update")
+    with pytest.raises(Forbidden):
+        await check_write(ctx, "Observation", "create", extract(tenant, hidden), "x")
+    await check_write(ctx, "Observation", "create", extract(tenant, shown), "x")
+
+
+async def test_a_limit_that_knows_nothing_closes(acting, monkeypatch):
+    async def nothing(ctx, type_, interaction):
+        return NOTHING
+
+    monkeypatch.setattr(policy, "LIMITS", (nothing,))
+    assert await visibility(await acting("system/*.rs"), "Patient", "read") == NOTHING
