@@ -1,0 +1,130 @@
+"""The composition root: from settings to one ASGI application; the only module that knows all rooms.
+
+FHIR requests go straight to `http/routes.py`; FastAPI serves what is not FHIR: OAuth, discovery, health, metrics, OpenAPI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from redis.asyncio import Redis
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from fhir_server import settings as all_settings
+from fhir_server.audit.partitions import ensure_partitions
+from fhir_server.audit.record import token_event
+from fhir_server.auth import routes as oauth
+from fhir_server.errors import FhirError, NotFound
+from fhir_server.http import edge, health, render
+from fhir_server.http.metadata import openapi_body
+from fhir_server.http.routes import Fhir, is_fhir
+from fhir_server.http.services import Services
+from fhir_server.settings import Settings
+from fhir_server.storage.tenants import Tenant, connect, open_tenants, refuse_unsafe
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class Clarity(FastAPI):
+    """FastAPI with a door beside it: FHIR requests do not pass its middleware."""
+
+    fhir: Fhir | None = None
+    services: Services
+
+    def use(self, services: Services) -> None:
+        """Serve with these open parts."""
+        self.services = services
+        self.fhir = Fhir(services)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand FHIR requests to their own application, everything else to FastAPI."""
+        if scope["type"] == "http" and self.fhir is not None and is_fhir(scope["path"]):
+            await self.fhir(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def create_app(given: Settings | None = None) -> Clarity:
+    """Return the application of this process: what uvicorn calls. The parts are opened when it starts."""
+    settings = given or all_settings.current()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        assert isinstance(app, Clarity)
+        async with opened(settings) as services:
+            app.use(services)
+            yield
+
+    return _application(lifespan, settings)
+
+
+def application(services: Services) -> Clarity:
+    """Return an application over parts that are open already, as tests and workers have them."""
+    app = _application(None, services.settings)
+    app.use(services)
+    return app
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Services]:
+    """Open pool, tenants and Redis, and close them in the end; refuses a database that would lose what it acknowledged."""
+    assert settings.database_url is not None, "up and serve set DATABASE_URL for the processes that they start"
+    pool = await connect(settings.database_url, max_size=settings.database_pool)
+    redis: Redis | None = Redis.from_url(settings.redis_url) if settings.redis_url else None
+    try:
+        await refuse_unsafe(pool)
+        tenants = open_tenants(settings.tenants, pool, settings.keys_dir, settings.origin)
+        for tenant in tenants.values():
+            await ensure_partitions(tenant)
+        yield Services(settings, pool, tenants, redis)
+    finally:
+        if redis is not None:
+            await redis.aclose()
+        await pool.close()
+
+
+def _application(lifespan: Lifespan | None, settings: Settings) -> Clarity:
+    app = Clarity(title="Clarity", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.add_exception_handler(FhirError, _fhir_error)
+
+    @app.get("/health/live", include_in_schema=False)
+    async def live() -> Response:
+        return health.live()
+
+    @app.get("/health/ready", include_in_schema=False)
+    async def ready() -> Response:
+        return await health.ready(app.services)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return health.show_metrics(app.services)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        body = openapi_body(app.services, app.services.tenants["default"].base)
+        return Response(body, media_type="application/json")
+
+    def tenant_of(request: Request) -> Tenant:
+        tenant = app.services.tenants.get(request.path_params.get("tenant", "default"))
+        if tenant is None:
+            raise NotFound("There is no FHIR base at this address.", "unknown-address")
+        return tenant
+
+    loopback = settings.environment != "production"
+    app.router.routes.extend(oauth.routes(tenant_of, _request_id, token_event, loopback=loopback))
+    return app
+
+
+def _request_id(request: Request) -> str:
+    return edge.request_id({"x-request-id": request.headers.get("x-request-id", "")})
+
+
+async def _fhir_error(request: Request, error: Exception) -> Response:
+    """Render an error of a route outside of FHIR the same way as inside."""
+    assert isinstance(error, FhirError)
+    made = render.render_error(error, _request_id(request))
+    return Response(made.body, made.status, {name.decode(): value.decode("latin-1") for name, value in made.headers})

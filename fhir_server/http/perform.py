@@ -1,0 +1,56 @@
+"""From a Call to a Result: which handler answers which method at which kind of address, and the audit of it all.
+
+HTTP requests and the entries of Bundles both come through `perform`; nothing is answered before its audit row is durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fhir_server.audit.record import write_audit
+from fhir_server.context import RequestContext
+from fhir_server.errors import FhirError, MethodNotAllowed
+from fhir_server.http.render import allow
+from fhir_server.interactions import batch, conditional, create, delete, history, read, search, update, vread
+from fhir_server.interactions.address import Kind
+from fhir_server.interactions.call import Call, Handler, Result
+from fhir_server.interactions.failures import audit_failure
+from fhir_server.operations import invoke
+
+HANDLERS: Mapping[Kind, Mapping[str, Handler]] = {
+    "system": {"GET": search.search, "POST": batch.bundle},
+    "search-system": {"POST": search.search},
+    "type": {"GET": search.search, "POST": create.create, "PUT": conditional.update, "DELETE": conditional.delete},
+    "search-type": {"POST": search.search},
+    "instance": {"GET": read.read, "PUT": update.update, "DELETE": delete.delete},
+    "version": {"GET": vread.vread},
+    "history-system": {"GET": history.history},
+    "history-type": {"GET": history.history},
+    "history-instance": {"GET": history.history},
+    "compartment": {"GET": search.search},
+    "search-compartment": {"POST": search.search},
+    "operation": {"GET": invoke.invoke, "POST": invoke.invoke},
+}
+
+
+async def perform(ctx: RequestContext, call: Call) -> Result:
+    """Perform one interaction and make it durable in the audit trail, whether it is done or refused."""
+    try:
+        result = await handler_of(call)(ctx, call)
+    except FhirError as error:
+        await audit_failure(ctx, call, error)
+        raise
+    if result.audit:
+        await write_audit(ctx.tenant, result.audit)
+    return result
+
+
+def handler_of(call: Call) -> Handler:
+    """Return the handler of a call; MethodNotAllowed names the methods that the address takes."""
+    kind = call.address.kind
+    handlers = HANDLERS[kind]
+    handler = handlers.get(call.method)
+    if handler is None:
+        text = f"This address takes {', '.join(sorted(handlers))}; {call.method[:16]} is not possible here."
+        raise MethodNotAllowed(text, "method", headers=allow(handlers))
+    return handler

@@ -1,0 +1,185 @@
+"""The FHIR endpoint as one raw ASGI application: one path for every type, no framework between the socket and the handler.
+
+/fhir/...             the tenant `default`
+/t/{tenant}/fhir/...  the others
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from fhir_server.audit.record import door_event
+from fhir_server.auth.bearer import authenticate
+from fhir_server.context import Principal, RequestContext
+from fhir_server.errors import BadRequest, FhirError, MethodNotAllowed, NotFound, NotSupported, Unauthenticated
+from fhir_server.http import edge, render
+from fhir_server.http.edge import Disconnected, Receive, Scope, Send
+from fhir_server.http.headers import Prefer, parse_conditions, parse_prefer
+from fhir_server.http.metadata import metadata
+from fhir_server.http.negotiate import check_accept, check_content_type, check_format
+from fhir_server.http.perform import perform
+from fhir_server.http.services import Services
+from fhir_server.interactions.address import Address, Params, parse_address, parse_query
+from fhir_server.interactions.answers import unexpected
+from fhir_server.interactions.call import Call, Result
+from fhir_server.interactions.codes import interaction_of
+from fhir_server.kit import logs, metrics
+from fhir_server.kit.clock import monotonic
+from fhir_server.storage.tenants import Tenant
+
+_log = logs.logger(__name__)
+_NO_PREFERENCE = Prefer()
+_MAX_PATH = 1024
+_SEARCHES = ("search-type", "search-compartment", "search-system")
+
+
+def is_fhir(path: str) -> bool:
+    """Tell whether a path belongs to a FHIR base, discovery aside."""
+    if path.startswith("/t/"):
+        _, _, path = path[3:].partition("/")
+        path = "/" + path
+    return (path == "/fhir" or path.startswith("/fhir/")) and not path.startswith("/fhir/.well-known/")
+
+
+class Fhir:
+    """The ASGI application of all FHIR bases."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; every error becomes an OperationOutcome here and nowhere else."""
+        started = monotonic()
+        headers = edge.read_headers(scope)
+        request = _Request(self._services, scope, headers, edge.request_id(headers))
+        try:
+            result = await request.answer(receive)
+            response = render.render_result(result, request.id, pretty=request.pretty)
+        except FhirError as error:
+            response = render.render_error(error, request.id, pretty=request.pretty)
+        except Disconnected:
+            return
+        except asyncio.CancelledError:
+            raise
+        except Exception:  # noqa: BLE001  the last line: the caller learns the request id and nothing else
+            _log.error("request failed", request_id=request.id, exc_info=True)
+            response = render.render_error(unexpected(request.id), request.id)
+        response = await render.packed(response, headers.get("accept-encoding", ""))
+        metrics.observe_request(request.interaction, request.type, response.status, monotonic() - started)
+        await render.transmit(send, response, head=scope["method"] == "HEAD")
+
+
+class _Request:
+    """One request between its bytes and its Result; holds what the answer to an error needs too."""
+
+    __slots__ = ("_headers", "_scope", "_services", "id", "interaction", "pretty", "type")
+
+    def __init__(self, services: Services, scope: Scope, headers: dict[str, str], id_: str) -> None:
+        self._services = services
+        self._scope = scope
+        self._headers = headers
+        self.id = id_
+        self.interaction = "unknown"
+        self.type = ""
+        self.pretty = False
+
+    async def answer(self, receive: Receive) -> Result:
+        """Find out what is asked, by whom, and have it performed."""
+        tenant, path = self._place()
+        params = self._shape_params(parse_query(self._scope["query_string"].decode("latin-1")))
+        method = "GET" if self._scope["method"] == "HEAD" else self._scope["method"]
+        if path == "metadata":
+            self.interaction = "capabilities"
+            return await self._metadata(tenant, method, params)
+        principal = await self._authenticated(tenant, method, path)
+        prefer = parse_prefer(self._headers["prefer"]) if "prefer" in self._headers else _NO_PREFERENCE
+        ctx = RequestContext(tenant, principal, self.id, tenant.base, self._client(), prefer.lenient)
+        if self._services.limiter is not None:
+            await self._services.limiter(ctx)
+        address = parse_address(path)
+        self.interaction, self.type = interaction_of(method, address.kind), address.type or ""
+        call = Call(method, address, params, parse_conditions(self._headers), prefer.returns)
+        call.perform, call.limits = perform, self._services.limits
+        await self._read_body(call, receive)
+        if prefer.respond_async:
+            raise NotSupported("Answering later (Prefer: respond-async) is not supported here.", "respond-async")
+        return await perform(ctx, call)
+
+    def _client(self) -> str | None:
+        client = self._scope.get("client")
+        return client[0] if client else None
+
+    async def _authenticated(self, tenant: Tenant, method: str, path: str) -> Principal:
+        """Return who asks; that a stranger was turned away is recorded, with what was asked for."""
+        try:
+            return await authenticate(tenant, self._headers.get("authorization"))
+        except Unauthenticated:
+            try:
+                asked = parse_address(path)
+            except FhirError:
+                asked = Address("system")
+            interaction = interaction_of(method, asked.kind)
+            await door_event(
+                tenant, interaction, request=self.id, address=self._client(), type=asked.type, id=asked.id
+            )
+            raise
+
+    def _place(self) -> tuple[Tenant, str]:
+        """Return the tenant and the path below its base."""
+        path = self._scope["path"]
+        if len(path) > _MAX_PATH:
+            raise BadRequest(f"A path may have {_MAX_PATH} characters at most.", "path-too-long")
+        if b"%2f" in self._scope.get("raw_path", b"").lower():
+            raise BadRequest("An encoded slash has no meaning in a FHIR path.", "path-encoding")
+        name = "default"
+        if path.startswith("/t/"):
+            name, _, path = path[3:].partition("/")
+            path = "/" + path
+        tenant = self._services.tenants.get(name)
+        if tenant is None:
+            raise NotFound("There is no FHIR base at this address.", "unknown-address")
+        return tenant, path[6:] if path.startswith("/fhir/") else ""
+
+    def _shape_params(self, params: Params) -> Params:
+        """Take out what says how the answer looks, and check that we can make it so."""
+        if not any(name in ("_format", "_pretty") for name, _ in params):
+            check_accept(self._headers.get("accept", ""))
+            return params
+        formats = [value for name, value in params if name == "_format"]
+        for value in formats:
+            check_format(value)
+        if not formats:
+            check_accept(self._headers.get("accept", ""))
+        self.pretty = any(name == "_pretty" and value == "true" for name, value in params)
+        return [(name, value) for name, value in params if name not in ("_format", "_pretty")]
+
+    async def _metadata(self, tenant: Tenant, method: str, params: Params) -> Result:
+        if method != "GET":
+            raise MethodNotAllowed("The CapabilityStatement is read by GET.", "method", headers=render.allow(["GET"]))
+        return metadata(self._services, tenant.base, params)
+
+    async def _read_body(self, call: Call, receive: Receive) -> None:
+        if call.method not in ("POST", "PUT", "PATCH"):
+            return
+        body = await edge.read_body(receive, self._headers, self._services.limits.body_bytes)
+        kind = self._headers.get("content-type", "")
+        if call.address.kind in _SEARCHES:
+            check_content_type(kind, form=True)
+            call.params = call.params + self._shape_params(_form(body))
+        elif call.method != "PATCH":
+            if body:
+                check_content_type(kind)
+            call.body = body
+            _require_body(call.address, body)
+
+
+def _form(body: bytes) -> Params:
+    try:
+        return parse_query(body.decode("ascii"))
+    except UnicodeDecodeError as error:
+        raise BadRequest("A form is percent-encoded ASCII.", "query-encoding") from error
+
+
+def _require_body(address: Address, body: bytes) -> None:
+    if not body and address.kind != "operation":
+        raise BadRequest("The request needs a resource as its body.", "body-missing", code="required")

@@ -1,0 +1,113 @@
+"""search of one type, of all types, or of one type inside a compartment, by GET or POST (R4 `search.html`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from fhir_server.audit.record import audit_row
+from fhir_server.auth import policy
+from fhir_server.context import RequestContext
+from fhir_server.errors import NotFound
+from fhir_server.interactions import audit_events
+from fhir_server.interactions.address import Params
+from fhir_server.interactions.call import Call, Result
+from fhir_server.interactions.codes import interaction_of
+from fhir_server.kit import clock, ids
+from fhir_server.model import bundles, views
+from fhir_server.search import run
+from fhir_server.search.run import Page
+from fhir_server.storage.ident import known_rid
+from fhir_server.storage.index_keys import COMPARTMENT, pack
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What is searched: the type (None for all) and the keys that everything found must hold."""
+
+    type: str | None
+    within: tuple[int, ...] = ()
+
+
+async def search(ctx: RequestContext, call: Call) -> Result:
+    """Answer `GET [Type]?…`, `POST [Type/]_search` and the same below `Patient/id/`."""
+    interaction = interaction_of(call.method, call.address.kind)
+    place = await _place(ctx, call)
+    page = await _page(ctx, call, place, interaction)
+    path = _path(call)
+    row = audit_row(
+        ctx,
+        interaction,
+        200,
+        type=place.type,
+        patients=sorted({patient for row in page.rows for patient in row.patients}),
+        query=f"{path}?{urlencode(page.applied)}",
+    )
+    return Result(200, _bundle(ctx, path, page, place.type), audit=[row])
+
+
+async def _place(ctx: RequestContext, call: Call) -> _Place:
+    address = call.address
+    if address.member is None:
+        return _Place(address.type)
+    if address.type != "Patient" or address.id is None:
+        text = "Only the Patient compartment can be searched, as in Patient/123/Observation."
+        raise NotFound(text, "compartment-unknown", code="not-supported")
+    rid = await known_rid(ctx.tenant, "Patient", address.id)
+    # A patient that nobody ever mentioned has an empty compartment, as has a hidden one: rid 0 is nobody's.
+    return _Place(address.member, (pack(COMPARTMENT, rid or 0),))
+
+
+async def _page(ctx: RequestContext, call: Call, place: _Place, interaction: str) -> Page:
+    limits = call.limits
+    if place.type is None:
+        visible = await policy.visibilities(ctx, interaction)
+        return await run.search(
+            ctx, None, call.params, visibility=visible, default=limits.page_default, most=limits.page_max
+        )
+    visibility = await policy.visibility(ctx, place.type, interaction)
+    if place.type == audit_events.TYPE and not place.within:
+        return await audit_events.search(ctx, call, visibility)
+    return await run.search(
+        ctx,
+        place.type,
+        call.params,
+        visibility=visibility,
+        within=place.within,
+        default=limits.page_default,
+        most=limits.page_max,
+    )
+
+
+def _path(call: Call) -> str:
+    address = call.address
+    return "/".join(part for part in (address.type, address.id, address.member) if part)
+
+
+def _bundle(ctx: RequestContext, path: str, page: Page, type_: str | None) -> bytes:
+    url = f"{ctx.base}/{path}".rstrip("/")
+    links = [("self", _link(url, page.applied))]
+    if page.next is not None:
+        repeated = page.applied if type_ == audit_events.TYPE else []
+        links.append(("next", _link(url, [*repeated, ("_cursor", page.next)])))
+    return bundles.bundle(
+        "searchset",
+        _entries(ctx.base, page),
+        id_=ids.new_id(),
+        moment=clock.now(),
+        total=page.total,
+        links=links,
+    )
+
+
+def _entries(base: str, page: Page) -> Iterable[bytes]:
+    view = views.parse_view(page.applied)
+    for row in page.rows:
+        yield bundles.search_entry(base, row.type, row.id, views.apply(row.body, view))
+    if page.issues:
+        yield bundles.outcome_entry(page.issues)
+
+
+def _link(url: str, params: Params) -> str:
+    return f"{url}?{urlencode(params)}" if params else url

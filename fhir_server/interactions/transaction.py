@@ -1,0 +1,236 @@
+"""transaction: all entries or none, in one commit (R4 `http.html#transaction`).
+
+decode and check each resource -> plan (pure) -> resolve -> rewrite references -> commands -> one commit -> answers.
+What others change meanwhile sends it back to `resolve`; the plan, and the ids in it, stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fhir_server.audit.record import audit_row
+from fhir_server.auth import policy
+from fhir_server.context import RequestContext
+from fhir_server.errors import FhirError, Issue
+from fhir_server.interactions import commands
+from fhir_server.interactions.answers import answer_written, bundle_result, perform_entry
+from fhir_server.interactions.call import Call, Result
+from fhir_server.interactions.conditions import stale
+from fhir_server.interactions.envelope import Envelope, read_entries
+from fhir_server.interactions.pace import Pace
+from fhir_server.interactions.plan import Entry, Plan, choose_id, make_plan, reference_map
+from fhir_server.interactions.races import Claims
+from fhir_server.interactions.resolve import Resolution, Resolver, Step
+from fhir_server.interactions.retry import overtaken, tries
+from fhir_server.interactions.update import is_unchanged
+from fhir_server.kit import json
+from fhir_server.model.bundles import response_entry
+from fhir_server.model.references import (
+    find_references,
+    names_elsewhere,
+    rewrite,
+    rewrite_links,
+    settle_references,
+    walk_references,
+)
+from fhir_server.storage.commands import POST, PUT, AuditRow, Command, Written
+from fhir_server.storage.commit import commit
+from fhir_server.storage.errors import ClaimTaken, VersionConflict
+from fhir_server.validation.validate import parse_resource, refusal
+
+
+async def transaction(ctx: RequestContext, call: Call, envelope: Envelope) -> Result:
+    """Answer a Bundle of type transaction."""
+    plan = await read_plan(envelope, ctx.base)
+    await _permit_reads(ctx, plan)
+    taken = Claims(ctx)
+    async for attempt in tries():
+        if attempt:
+            await _decode_again(plan)
+        resolution = await Resolver(ctx, plan, taken).resolve()
+        steps, prepared = await _prepare(ctx, plan, resolution)
+        try:
+            written = await commit(ctx.tenant, prepared, await _audit_rows(ctx, prepared))
+        except VersionConflict as error:
+            _refuse_stale(steps[error.position], error)
+        except ClaimTaken:
+            for step in steps:
+                await taken.met(step.claim)
+        else:
+            return await _respond(ctx, call, plan, resolution, dict(zip(map(_position, steps), written, strict=True)))
+    raise overtaken()
+
+
+def _refuse_stale(step: Step, error: VersionConflict) -> None:
+    """Raise when somebody changed what the entry's If-Match names: trying again cannot help."""
+    if step.entry.conditions.if_match is not None:
+        raise stale().within(f"{step.entry.where}.request") from error
+
+
+def _position(step: Step) -> int:
+    return step.entry.position
+
+
+async def read_plan(envelope: Envelope, base: str) -> Plan:
+    """Decode and check every resource and make the plan; what is wrong in any entry is listed together."""
+    pace = Pace()
+    entries: list[Entry] = []
+    errors: list[FhirError] = []
+    for entry in read_entries(envelope, base):
+        if isinstance(entry, FhirError):
+            errors.append(entry)
+            continue
+        entries.append(entry)
+        if entry.raw and entry.method in ("POST", "PUT"):
+            try:
+                entry.resource = parse_resource(entry.raw, expect=None)
+                entry.references = find_references(entry.resource, entry.raw)
+                entry.id = choose_id(entry)
+            except FhirError as error:
+                errors.append(error.within(f"{entry.where}.resource"))
+            await pace.step()
+    if errors:
+        raise refusal([issue for error in errors for issue in error.issues])
+    return make_plan(entries)
+
+
+async def _permit_reads(ctx: RequestContext, plan: Plan) -> None:
+    """Refuse reads that are not allowed before anything is written."""
+    for entry in plan.entries:
+        if entry.method in ("GET", "HEAD") and entry.address.type and entry.address.kind in ("instance", "type"):
+            await policy.visibility(ctx, entry.address.type, "read" if entry.address.id else "search-type")
+
+
+async def _decode_again(plan: Plan) -> None:
+    pace = Pace()
+    for entry in plan.entries:
+        if entry.resource is not None:
+            entry.resource = json.decode_trusted(entry.raw)
+            entry.references = find_references(entry.resource, entry.raw)
+            await pace.step()
+
+
+async def _prepare(ctx: RequestContext, plan: Plan, resolution: Resolution) -> tuple[list[Step], list[Command]]:
+    """Return the steps that write, and their commands; lists every reference that is wrong in any entry."""
+    names = reference_map(plan, resolution.targets())
+    all_names = names | resolution.references
+    pace = Pace()
+    issues: list[Issue] = []
+    steps, prepared = [], []
+    for step in resolution.steps:
+        if step.action == "write":
+            issues += _settle(step.entry, names, all_names, ctx.base)
+        if not issues and (command := await _command(ctx, step)) is not None:
+            steps.append(step)
+            prepared.append(command)
+        await pace.step()
+    if issues:
+        raise commands.refused(issues)
+    return steps, prepared
+
+
+def _settle(entry: Entry, names: Mapping[str, str], all_names: Mapping[str, str], base: str) -> list[Issue]:
+    """Rewrite and check the references of one entry: to entries by `names`, `all_names` has conditional ones too."""
+    assert entry.resource is not None
+    if names and names_elsewhere(entry.raw, names, entry.references):
+        rewrite_links(entry.resource, names)
+    missing = rewrite(entry.resource, all_names, entry.references)
+    issues = _unresolved(entry.resource, set(missing)) if missing else []
+    issues += settle_references(entry.resource, base, found=entry.references)
+    return [issue.within(f"{entry.where}.resource") for issue in issues]
+
+
+def _unresolved(resource: dict[str, object], missing: set[str]) -> list[Issue]:
+    text = "This urn:uuid is the fullUrl of no entry of the Bundle."
+    return [
+        Issue("not-found", "reference-unresolved", text, f"{where}.reference")
+        for where, holder in walk_references(resource)
+        if holder["reference"] in missing
+    ]
+
+
+async def _command(ctx: RequestContext, step: Step) -> Command | None:
+    """Return the command of a step; None when everything is as it should be."""
+    if step.action == "keep" or (step.action == "delete" and step.current is None):
+        return None
+    try:
+        if step.action == "delete":
+            assert step.current is not None
+            return commands.build_delete(ctx.tenant, step.current)
+        return await _write_command(ctx, step)
+    except FhirError as error:
+        raise error.within(f"{step.entry.where}.resource") from error
+
+
+async def _write_command(ctx: RequestContext, step: Step) -> Command | None:
+    resource = step.entry.resource
+    assert resource is not None
+    creates = step.entry.method == "POST"
+    if step.current is not None and is_unchanged(resource, step.current):
+        step.action = "keep"
+        return None
+    command = commands.build(
+        ctx.tenant,
+        resource,
+        step.name[1],
+        current=step.current,
+        claims=(step.claim,) if step.claim else (),
+        http_method=POST if creates else PUT,
+        fresh=step.fresh,
+        settled=True,
+    )
+    if step.current is not None and step.entry.conditional:
+        await policy.visibility(ctx, step.name[0], "update")
+    await commands.authorise(ctx, command, "create" if creates or step.fresh else "update")
+    return command
+
+
+async def _audit_rows(ctx: RequestContext, prepared: Sequence[Command]) -> list[AuditRow]:
+    """Return one row for each command; rows of one kind differ only in what the commit fills in."""
+    pace = Pace()
+    models: dict[tuple[str, int, str], AuditRow] = {}
+    rows = []
+    for command in prepared:
+        interaction = {POST: "create", PUT: "update"}.get(command.http_method, "delete")
+        status = {"create": 201, "update": 200, "delete": 204}[command.method]
+        at = (interaction, status, command.type)
+        if at not in models:
+            models[at] = audit_row(ctx, interaction, status, type=command.type)
+        rows.append(AuditRow(*models[at].values()))
+        await pace.step()
+    return rows
+
+
+async def _respond(
+    ctx: RequestContext, call: Call, plan: Plan, resolution: Resolution, written: dict[int, Written]
+) -> Result:
+    """Build the transaction-response in the order of the request; what is read is read after the writes."""
+    steps = {step.entry.position: step for step in resolution.steps}
+    by_name = {(done.type, done.id): done for done in written.values()}
+    answers: list[bytes] = []
+    rows: list[AuditRow] = []
+    pace = Pace()
+    for entry in plan.entries:
+        await pace.step()
+        if entry.method in ("GET", "HEAD"):
+            answers.append(response_entry(await perform_entry(ctx, call, entry)))
+            continue
+        step = steps.get(entry.position)
+        done = written.get(entry.position) or (by_name.get(step.name) if step else None)
+        own = entry.position in written
+        found = step.current if step else None
+        answers.append(response_entry(answer_written(ctx, call, entry, found, done, own=own)))
+        if not own:
+            rows.append(_kept_row(ctx, entry, step, done))
+    return bundle_result("transaction-response", answers, rows)
+
+
+def _kept_row(ctx: RequestContext, entry: Entry, step: Step | None, done: Written | None) -> AuditRow:
+    interaction = {"POST": "create", "PUT": "update", "DELETE": "delete"}[entry.method]
+    status = 204 if entry.method == "DELETE" else 200
+    known = (step.current if step else None) or done
+    if known is None:
+        return audit_row(ctx, interaction, status, type=entry.address.type)
+    return audit_row(
+        ctx, interaction, status, type=known.type, rid=known.rid, version=known.version, patients=known.patients
+    )

@@ -1,0 +1,87 @@
+"""update: the next version of a resource, or its first under the client's id (R4 `http.html#update`, `#upsert`).
+
+Without `If-Match` an update that was overtaken reads again and tries again, so that racing updates lose none: each becomes a
+version. With it, the one that comes second is refused (412).
+"""
+
+from __future__ import annotations
+
+from fhir_server.audit.record import audit_row
+from fhir_server.auth import policy
+from fhir_server.context import RequestContext
+from fhir_server.errors import BadRequest
+from fhir_server.interactions import commands, results
+from fhir_server.interactions.call import Call, Json, Result
+from fhir_server.interactions.conditions import check_conditions, stale
+from fhir_server.interactions.content import same_content
+from fhir_server.interactions.results import absent
+from fhir_server.interactions.retry import overtaken, tries
+from fhir_server.kit import json
+from fhir_server.storage import reads
+from fhir_server.storage.commands import PUT
+from fhir_server.storage.commit import commit
+from fhir_server.storage.errors import VersionConflict
+from fhir_server.storage.reads import Stored
+from fhir_server.storage.visibility import EVERYTHING, Visibility
+from fhir_server.validation.validate import parse_resource
+
+
+async def update(ctx: RequestContext, call: Call) -> Result:
+    """Answer `PUT Type/id`."""
+    type_, id_ = call.address.type, call.address.id
+    assert type_
+    assert id_
+    visibility = await policy.visibility(ctx, type_, "update")
+    resource = parse_resource(call.body, expect=type_)
+    if resource.get("id") != id_:
+        text = "The resource needs the same id as the address."
+        raise BadRequest(text, "id-mismatch", f"{type_}.id")
+    async for _ in tries():
+        current = await reads.read(ctx.tenant, type_, id_, visibility)
+        check_visible(current, visibility)
+        check_conditions(call.conditions, current)
+        try:
+            return await replace(ctx, call, resource, id_, current)
+        except VersionConflict as error:
+            if call.conditions.if_match is not None:
+                raise stale() from error
+    raise overtaken()
+
+
+def check_visible(current: Stored | None, visibility: Visibility) -> None:
+    """Raise NotFound unless it is there, or the caller may create it by PUT without learning what is hidden."""
+    if current is None and visibility != EVERYTHING:
+        raise absent()
+
+
+async def replace(
+    ctx: RequestContext,
+    call: Call,
+    resource: Json,
+    id_: str,
+    current: Stored | None,
+    claims: tuple[bytes, ...] = (),
+    right: str = "update",
+) -> Result:
+    """Write `resource` over `current` (None: as new), once; content that is the same already makes no version.
+
+    `right` is the interaction by which the caller may do it.
+    """
+    commands.check_references(resource, ctx.base)
+    if current is not None and is_unchanged(resource, current):
+        result = results.unchanged(ctx, call, current)
+        row = audit_row(
+            ctx, "update", 200, type=current.type, rid=current.rid, version=current.version, patients=current.patients
+        )
+        result.audit.append(row)
+        return result
+    command = commands.build(ctx.tenant, resource, id_, current=current, claims=claims, http_method=PUT, settled=True)
+    await commands.authorise(ctx, command, right)
+    status = 201 if command.method == "create" else 200
+    [done] = await commit(ctx.tenant, [command], [audit_row(ctx, "update", status, type=command.type)])
+    return results.written(ctx, call, done)
+
+
+def is_unchanged(resource: Json, current: Stored) -> bool:
+    """Tell whether `current` already says what `resource` says."""
+    return not current.deleted and same_content(resource | {"id": current.id}, json.decode_trusted(current.body))

@@ -1,0 +1,1 @@
+"""Operations: each file one OperationDefinition and its handler."""

@@ -1,0 +1,76 @@
+"""The parameters of an operation, from a query or a Parameters resource, checked against its definition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fhir_server.errors import BadRequest
+from fhir_server.interactions.call import Call, Json
+from fhir_server.kit import json
+from fhir_server.model.primitives import PRIMITIVES
+from fhir_server.validation.validate import parse_resource
+
+Given = Mapping[str, list[Any]]
+
+
+def read_parameters(definition: Json, call: Call) -> Given:
+    """Return what is given by parameter name; BadRequest for unknown, missing and repeated ones."""
+    wanted = {each["name"]: each for each in definition.get("parameter", []) if each["use"] == "in"}
+    given: dict[str, list[Any]] = {}
+    for name, value in _from_query(call, wanted) + _from_body(call, wanted):
+        if name not in wanted:
+            known = ", ".join(sorted(wanted)) or "none"
+            raise BadRequest(f"${definition['code']} has no such parameter; it takes: {known}.", "parameter-unknown")
+        given.setdefault(name, []).append(value)
+    for name, each in wanted.items():
+        _check_count(name, each, len(given.get(name, [])))
+    return given
+
+
+def _check_count(name: str, parameter: Json, count: int) -> None:
+    if count < parameter["min"]:
+        raise BadRequest(f"The parameter {name} is required.", "parameter-missing", code="required")
+    if parameter["max"] != "*" and count > int(parameter["max"]):
+        raise BadRequest(f"The parameter {name} may be given {parameter['max']} time(s) at most.", "parameter-repeated")
+
+
+def _from_query(call: Call, wanted: Mapping[str, Json]) -> list[tuple[str, Any]]:
+    return [(name, _typed(name, value, wanted.get(name, {}).get("type", "string"))) for name, value in call.params]
+
+
+def _typed(name: str, text: str, type_: str) -> Any:
+    """Return a value of the query as JSON would hold it."""
+    primitive = PRIMITIVES.get(type_)
+    if primitive is None:
+        raise BadRequest(f"The parameter {name} is a {type_}: POST a Parameters resource.", "parameter-type")
+    if primitive.json == "string":
+        return text
+    try:
+        value = json.decode(text.encode())
+    except BadRequest as error:
+        raise BadRequest(f"The parameter {name} is {primitive.expected}.", "parameter-type") from error
+    if primitive.json == "boolean" and not isinstance(value, bool):
+        raise BadRequest(f"The parameter {name} is {primitive.expected}.", "parameter-type")
+    return value
+
+
+def _from_body(call: Call, wanted: Mapping[str, Json]) -> list[tuple[str, Any]]:
+    if not call.body:
+        return []
+    resource = parse_resource(call.body, expect=None)
+    if resource["resourceType"] == "Parameters":
+        return [(each["name"], value_of(each)) for each in resource.get("parameter", [])]
+    taking = [name for name, each in wanted.items() if each["type"] in (resource["resourceType"], "Resource", "Any")]
+    if len(taking) != 1:
+        raise BadRequest("Send the parameters as a Parameters resource.", "parameters-expected")
+    return [(taking[0], resource)]
+
+
+def value_of(parameter: Json) -> Any:
+    """Return the value, the resource or the parts of a Parameters.parameter."""
+    if "resource" in parameter:
+        return parameter["resource"]
+    if "part" in parameter:
+        return {each["name"]: value_of(each) for each in parameter["part"]}
+    return next((value for name, value in parameter.items() if name.startswith("value")), None)

@@ -1,0 +1,42 @@
+"""The operations that are served: each an OperationDefinition and a handler, in a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fhir_server.context import RequestContext
+from fhir_server.interactions.address import Address
+from fhir_server.interactions.call import Call, Json, Result
+from fhir_server.operations import twin, validate
+
+Handle = Callable[[RequestContext, Call], Awaitable[Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What an operation promises, and what keeps the promise."""
+
+    definition: Json
+    handle: Handle
+
+    def serves(self, address: Address) -> bool:
+        """Tell whether the operation may be called at an address."""
+        if address.operation != self.definition["code"]:
+            return False
+        if address.type is None:
+            return bool(self.definition["system"])
+        types = self.definition.get("resource", ())
+        level = "instance" if address.id else "type"
+        return bool(self.definition[level]) and (address.type in types or "Resource" in types)
+
+    @property
+    def changes(self) -> bool:
+        """Tell whether it changes anything, so that GET may not call it."""
+        return bool(self.definition.get("affectsState", False))
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(validate.DEFINITION, validate.handle),
+    Operation(twin.DEFINITION, twin.handle),
+)

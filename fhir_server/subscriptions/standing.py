@@ -1,0 +1,104 @@
+"""Which of the versions just committed meet a search, judged by what each version said, not by what stands there now.
+
+A search's condition is a tree over index keys and narrow rows (`search/predicates.py`). Keys are asked in memory: that settles
+nearly everything. What is left is asked of PostgreSQL in one statement over the index rows of the versions themselves, given as
+arrays under the names of the tables; a version that was replaced long ago is judged like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fhir_server.kit import json
+from fhir_server.search import run
+from fhir_server.search.compile import condition
+from fhir_server.search.extract import extract
+from fhir_server.search.predicates import All, AnyOf, Keys, Match, Predicate, Without
+from fhir_server.search.query import Query
+from fhir_server.storage.commands import IndexRows
+from fhir_server.storage.reads import Kept
+from fhir_server.storage.tenants import Tenant
+from fhir_server.storage.visibility import EVERYTHING
+
+_TABLES = """
+resource AS (
+  SELECT rid, fhir_id, last_updated, version, false AS deleted, keys::bigint[] AS keys
+  FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::int[], $5::text[]) u(rid, fhir_id, last_updated, version, keys)),
+ix_date AS (SELECT * FROM unnest($6::bigint[], $7::smallint[], $8::timestamptz[], $9::timestamptz[]) u(rid, param, lo, hi)),
+ix_number AS (
+  SELECT * FROM unnest($10::bigint[], $11::smallint[], $12::bigint[], $13::numeric[], $14::numeric[], $15::bigint[],
+    $16::bigint[], $17::numeric[], $18::numeric[]) u(rid, param, key, lo, hi, unit, cunit, clo, chi)),
+ix_string AS (
+  SELECT rid, param, value COLLATE "C" AS value
+  FROM unnest($19::bigint[], $20::smallint[], $21::text[]) u(rid, param, value))
+"""
+_WIDTHS = {"dates": 3, "numbers": 8, "strings": 2}
+
+
+def settled(part: Predicate, keys: frozenset[int]) -> bool | None:
+    """Tell whether a version with these keys meets a condition; None when keys alone cannot tell."""
+    match part:
+        case Keys():
+            return not keys.isdisjoint(part.any_of)
+        case All():
+            found = [settled(inner, keys) for inner in part.parts]
+            return False if False in found else None if None in found else True
+        case AnyOf():
+            found = [settled(inner, keys) for inner in part.parts]
+            return True if True in found else None if None in found else False
+        case Without():
+            inside = settled(part.part, keys)
+            return None if inside is None else not inside
+        case _:
+            return None
+
+
+async def meeting(tenant: Tenant, query: Query, versions: Sequence[Kept]) -> list[Kept]:
+    """Return those of the versions, all of the query's type, that meet the query."""
+    ready = await run.prepare(tenant, query, EVERYTHING)
+    wanted = ready.selection.match
+    met: dict[int, bool] = {}
+    unsettled: list[int] = []
+    for position, version in enumerate(versions):
+        hit = settled(wanted.predicate, version.keys)
+        doubt = settled(wanted.doubt, version.keys)
+        if hit is False:
+            continue
+        if hit is None or doubt is None:
+            unsettled.append(position)
+        else:
+            met[position] = doubt
+    if unsettled:
+        asked = await _ask(tenant, wanted, [versions[position] for position in unsettled])
+        met.update({unsettled[number]: doubt for number, doubt in asked.items()})
+    return [versions[at] for at in sorted(met) if not met[at] or ready.decide(versions[at].stored.body)]
+
+
+async def _ask(tenant: Tenant, wanted: Match, versions: Sequence[Kept]) -> dict[int, bool]:
+    """Return which of the versions meet the condition, by their number here, and whether they are in doubt."""
+    args = _arguments(tenant, versions)
+    hit = condition(wanted.predicate, args).replace("{s}.", "")
+    doubt = condition(wanted.doubt, args).replace("{s}.", "")
+    text = f"WITH {_TABLES} SELECT r.rid, {doubt} AS doubt FROM resource r WHERE {hit}"
+    return {row["rid"]: row["doubt"] for row in await tenant.pool.fetch(text, *args)}
+
+
+def _arguments(tenant: Tenant, versions: Sequence[Kept]) -> list[Any]:
+    rows = [extract(tenant, json.decode_trusted(version.stored.body)) for version in versions]
+    args: list[Any] = [
+        list(range(len(versions))),
+        [version.stored.id for version in versions],
+        [version.stored.last_updated for version in versions],
+        [version.stored.version for version in versions],
+        ["{" + ",".join(map(str, version.keys)) + "}" for version in versions],
+    ]
+    for kind, width in _WIDTHS.items():
+        args += _narrow(rows, kind, width)
+    return args
+
+
+def _narrow(rows: Sequence[IndexRows], kind: str, width: int) -> list[list[Any]]:
+    """Return the columns of the narrow rows of a kind, headed by the number of the version that each is of."""
+    found = [(number, *row) for number, index in enumerate(rows) for row in getattr(index, kind)]
+    return [list(column) for column in zip(*found, strict=True)] if found else [[] for _ in range(width + 1)]
