@@ -1,0 +1,137 @@
+"""`clients`: who may ask the token endpoint for tokens, and for which scopes at most."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from joserfc.jwk import ECKey
+from rich.table import Table
+
+from fhir_server.auth import clients as store
+from fhir_server.cli import instance, services
+from fhir_server.cli.options import Data, Json, Port, fail, print_json, read_settings, results, screen
+from fhir_server.cli.tenant import TenantName, opened
+from fhir_server.kit import json
+from fhir_server.settings import Settings
+from fhir_server.storage.tenants import Tenant
+
+T = TypeVar("T")
+
+app = typer.Typer(no_args_is_help=True, help="List, add and remove the clients of the token endpoint.")
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The client's id.")]
+NewId = Annotated[str | None, typer.Option("--id", help="The client's id; made up when not given.")]
+Name = Annotated[str, typer.Option("--name", help="What people call it.")]
+Scope = Annotated[str, typer.Option("--scope", help="The most it may be granted, separated by spaces.")]
+Jwks = Annotated[Path | None, typer.Option("--jwks", exists=True, dir_okay=False, help="File with its public JWK set.")]
+JwksUri = Annotated[str | None, typer.Option("--jwks-uri", help="Address of its public JWK set.")]
+Generate = Annotated[
+    Path | None, typer.Option("--generate", metavar="FILE", help="Make an ES384 key and write it here.")
+]
+
+
+@app.command("list")
+def list_clients(
+    *, tenant: TenantName = "default", as_json: Json = False, data: Data = None, port: Port = None
+) -> None:
+    """List the clients."""
+    settings = read_settings(data, port)
+    found = _with_tenant(settings, tenant, store.listed)
+    if as_json:
+        print_json([_shown(client) for client in found])
+        return
+    table = Table("id", "name", "method", "scope")
+    for client in found:
+        table.add_row(client.client_id, client.name, client.method, client.scope)
+    results.print(table)
+
+
+@app.command("add")
+def add_client(
+    *,
+    name: Name,
+    scope: Scope,
+    client_id: NewId = None,
+    jwks: Jwks = None,
+    jwks_uri: JwksUri = None,
+    generate: Generate = None,
+    tenant: TenantName = "default",
+    as_json: Json = False,
+    data: Data = None,
+    port: Port = None,
+) -> None:
+    """Add a client by its JWK set, by the set's address, by a key made here, or (none of them) with a secret."""
+    if sum(given is not None for given in (jwks, jwks_uri, generate)) > 1:
+        fail("Give one of --jwks, --jwks-uri and --generate.", code=2)
+    settings = read_settings(data, port)
+    keys = jwks.read_bytes() if jwks else _generate(generate) if generate else None
+
+    async def add(tenant: Tenant) -> tuple[store.Client, str | None]:
+        return await store.add(tenant, name=name, scope=scope, client_id=client_id, jwks=keys, jwks_uri=jwks_uri)
+
+    client, secret = _with_tenant(settings, tenant, add)
+    if as_json:
+        print_json(_shown(client) | ({"client_secret": secret} if secret else {}))
+        return
+    screen.print(f"added {client.client_id} for {client.scope}", markup=False, soft_wrap=True)
+    if generate:
+        screen.print(f"private key: {generate} (readable by you only)", markup=False, soft_wrap=True)
+    if secret:
+        screen.print("client secret, shown this once:")
+        typer.echo(secret)
+
+
+@app.command("remove")
+def remove_client(
+    client_id: Id, *, tenant: TenantName = "default", as_json: Json = False, data: Data = None, port: Port = None
+) -> None:
+    """Remove a client; its tokens are refused soon after."""
+    settings = read_settings(data, port)
+
+    async def remove(tenant: Tenant) -> bool:
+        return await store.remove(tenant, client_id)
+
+    removed = _with_tenant(settings, tenant, remove)
+    if as_json:
+        print_json({"client_id": client_id, "removed": removed})
+    if not removed:
+        fail(f"There is no client {client_id}.")
+
+
+def _with_tenant(settings: Settings, name: str, action: Callable[[Tenant], Awaitable[T]]) -> T:
+    async def run(ready: Settings) -> T:
+        async with opened(ready, name) as tenant:
+            return await action(tenant)
+
+    try:
+        with services.for_command(settings) as ready:
+            return asyncio.run(run(ready))
+    except (store.ClientError, instance.AlreadyRuns) as error:
+        fail(str(error))
+
+
+def _generate(path: Path) -> bytes:
+    """Write a new private key for its owner's eyes only; return the public set."""
+    key = ECKey.generate_key("P-384", {"use": "sig", "alg": "ES384"}, auto_kid=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        fail(f"{path} exists already: a key is never overwritten.")
+    with os.fdopen(handle, "wb") as file:
+        file.write(json.encode({"keys": [key.as_dict(private=True)]}))
+    return json.encode({"keys": [key.as_dict(private=False)]})
+
+
+def _shown(client: store.Client) -> dict[str, Any]:
+    return {
+        "client_id": client.client_id,
+        "name": client.name,
+        "method": client.method,
+        "scope": client.scope,
+        "jwks_uri": client.jwks_uri,
+    }

@@ -1,0 +1,176 @@
+"""`doctor`: the settings, masked, what is wrong with the installation, and how to mend it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import shutil
+import stat
+import tomllib
+from collections.abc import Iterator
+from typing import Annotated, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import typer
+from pydantic import SecretStr, ValidationError
+from rich.table import Table
+
+from fhir_server import settings as room
+from fhir_server.cli import instance
+from fhir_server.cli.options import Data, Json, Port, print_json, results, screen
+from fhir_server.settings import ROOT, Settings
+
+AsTable = Annotated[bool, typer.Option("--table", help="Print the table of docs/settings.md and nothing else.")]
+_FREE_MIB = 2048
+
+
+def doctor(*, table: AsTable = False, as_json: Json = False, data: Data = None, port: Port = None) -> None:
+    """Print the settings, masked, with what is wrong and how to mend it."""
+    if table:
+        typer.echo(settings_table(), nl=False)
+        return
+    try:
+        settings = room.load(data=data.resolve() if data else None, port=port)
+        rows, problems = list(_rows(settings)), [*settings.problems(), *_of_place(settings), *_of_services(settings)]
+    except ValidationError as error:
+        rows, problems = [], [f"{str(part['loc'][0]).upper()}: {part['msg']}." for part in error.errors()]
+    problems += _of_packages()
+    if as_json:
+        print_json({"settings": rows, "problems": problems})
+    else:
+        _show(rows, problems)
+    if problems:
+        raise typer.Exit(1)
+
+
+def settings_table() -> str:
+    """Return docs/settings.md's table: name, default, meaning."""
+    lines = ["| setting | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        shown = "" if default is None else ",".join(default) if isinstance(default, list) else str(default)
+        shown = shown.replace(f"{ROOT}/", "")
+        meaning = f"{field.description}{' Not used yet.' if _is_later(name) else ''}"
+        lines.append(f"| `{_variable(name)}` | {f'`{shown}`' if shown else ''} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def masked(value: Any) -> str:
+    """Return a setting as it may be shown: secrets as stars, URLs without their password."""
+    if value is None:
+        return ""
+    if isinstance(value, SecretStr):
+        return "********"
+    text = ",".join(value) if isinstance(value, list) else str(value)
+    parts = urlsplit(text)
+    if parts.password:
+        return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":********@")))
+    return text
+
+
+def _show(rows: list[dict[str, Any]], problems: list[str]) -> None:
+    table = Table("setting", "value", "meaning")
+    for row in rows:
+        table.add_row(row["name"], row["value"], row["meaning"] + ("" if row["used"] else " [dim]Not used yet.[/dim]"))
+    results.print(table)
+    for problem in problems:
+        screen.print(f"✗ {problem}", style="red", markup=False, soft_wrap=True)
+    if not problems:
+        screen.print("[green]✓[/green] nothing is wrong")
+
+
+def _rows(settings: Settings) -> Iterator[dict[str, Any]]:
+    for name, field in Settings.model_fields.items():
+        value = masked(getattr(settings, name))
+        yield {
+            "name": _variable(name),
+            "value": value,
+            "set": name in settings.model_fields_set,
+            "used": not _is_later(name),
+            "meaning": field.description,
+        }
+
+
+def _variable(name: str) -> str:
+    return "CLARITY_DATA" if name == "data" else name.upper()
+
+
+def _is_later(name: str) -> bool:
+    return Settings.model_fields[name].json_schema_extra == room.LATER
+
+
+def _of_place(settings: Settings) -> Iterator[str]:
+    """Yield what is wrong with the data folder: who may read the keys, how much room is left."""
+    for secret in (settings.data / "jwt_secret_key", settings.keys_dir):
+        if secret.exists() and stat.S_IMODE(secret.stat().st_mode) & 0o077:
+            yield f"{secret} may be read by others: chmod go= {secret}"
+    there = next(folder for folder in (settings.data, *settings.data.parents) if folder.exists())
+    free = shutil.disk_usage(there).free >> 20
+    if free < _FREE_MIB:
+        yield f"{there} has {free} MiB left: PostgreSQL's log alone may take 4 GiB, make room or set CLARITY_DATA."
+    if not (settings.data / "postgres").exists() and settings.data.exists() and settings.database_url is None:
+        yield f"{settings.data} holds no database yet: `./clarity up` makes it."
+
+
+def _of_packages() -> Iterator[str]:
+    """Yield the packages whose installed version is not the pinned one."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for pin in project["dependencies"]:
+        name, _, wanted = pin.partition("==")
+        name = name.partition("[")[0]
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found = "not installed"
+        if found != wanted:
+            yield f"{name} is {found}, wanted {wanted}: delete .venv, then run ./clarity doctor again."
+
+
+def _of_services(settings: Settings) -> list[str]:
+    """Return what is wrong with the database and Redis that would be used now."""
+    there = instance.running(settings.data)
+    database = settings.database_url or (there.database_url if there else None)
+    redis = settings.redis_url or (there.redis_url if there else None)
+    return asyncio.run(_probe(database, redis))
+
+
+async def _probe(database: str | None, redis: str | None) -> list[str]:
+    problems = []
+    if database is not None and (text := await _of_database(database)):
+        problems.append(text)
+    if redis is not None and (text := await _of_redis(redis)):
+        problems.append(text)
+    return problems
+
+
+async def _of_database(url: str) -> str | None:
+    import asyncpg
+
+    from fhir_server.storage import tenants
+
+    try:
+        pool = await asyncio.wait_for(tenants.connect(url, min_size=1, max_size=1), 10)
+    except (OSError, ValueError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return f"DATABASE_URL {masked(url)} cannot be used ({type(error).__name__}): check host, user and password."
+    try:
+        await tenants.refuse_unsafe(pool)
+    except tenants.UnsafeDatabase as error:
+        return str(error)
+    finally:
+        await pool.close()
+    return None
+
+
+async def _of_redis(url: str) -> str | None:
+    from redis.asyncio import Redis
+    from redis.exceptions import RedisError
+
+    client = Redis.from_url(url, socket_connect_timeout=5)
+    try:
+        version = (await client.info("server"))["redis_version"]
+    except (RedisError, OSError) as error:
+        return f"REDIS_URL {masked(url)} cannot be used ({type(error).__name__}): check host, port and password."
+    finally:
+        await client.aclose()
+    major, minor = (int(part) for part in str(version).split(".")[:2])
+    return None if (major, minor) >= (6, 2) else f"Redis {version} is too old: Clarity needs 6.2 or newer."

@@ -1,0 +1,50 @@
+"""`token`: an access token of the running instance, for whoever may read its keys."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+
+from fhir_server.auth import tokens
+from fhir_server.cli import instance, services
+from fhir_server.cli.options import Data, Json, Port, fail, print_json, read_settings
+from fhir_server.cli.tenant import TenantName, opened
+from fhir_server.settings import Settings
+
+Scope = Annotated[str, typer.Option("--scope", help="SMART scopes, separated by spaces, as in 'system/*.rs'.")]
+Patient = Annotated[str | None, typer.Option("--patient", metavar="ID", help="Patient of patient/ scopes.")]
+User = Annotated[str | None, typer.Option("--user", metavar="REF", help="Who is behind it, as in Practitioner/1.")]
+Seconds = Annotated[int | None, typer.Option("--seconds", min=1, help="How long it holds.")]
+
+
+def token(
+    *,
+    scope: Scope,
+    patient: Patient = None,
+    user: User = None,
+    seconds: Seconds = None,
+    tenant: TenantName = "default",
+    as_json: Json = False,
+    data: Data = None,
+    port: Port = None,
+) -> None:
+    """Print an access token of the running instance on one line."""
+    settings = read_settings(data, port)
+    holds = seconds or settings.token_seconds
+    try:
+        with services.for_command(settings) as ready:
+            text = asyncio.run(_mint(ready, tenant, scope, patient, user, holds))
+    except (tokens.MintError, instance.AlreadyRuns) as error:
+        fail(str(error))
+    if as_json:
+        print_json({"access_token": text, "token_type": "Bearer", "expires_in": holds, "scope": scope})
+    else:
+        sys.stdout.write(text + "\n")
+
+
+async def _mint(settings: Settings, name: str, scope: str, patient: str | None, user: str | None, seconds: int) -> str:
+    async with opened(settings, name) as tenant:
+        return await tokens.mint(tenant, scope, patient=patient, user=user, seconds=seconds)

@@ -1,0 +1,80 @@
+"""`test`: everything that CI runs, on any machine: lint, format, types, import contracts, tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from fhir_server.cli.options import Data, Port, screen
+from fhir_server.kit import clock
+from fhir_server.settings import ROOT, environment
+
+All = Annotated[bool, typer.Option("--all", help="Also the tests marked slow.")]
+Args = Annotated[list[str] | None, typer.Argument(help="Arguments for pytest; with any, only pytest runs.")]
+_BIN = Path(sys.executable).parent
+_LINTS = {
+    "ruff check": [str(_BIN / "ruff"), "check", "--no-cache", "."],
+    "ruff format": [str(_BIN / "ruff"), "format", "--no-cache", "--check", "."],
+    "import contracts": [str(_BIN / "lint-imports"), "--no-cache"],
+    "mypy": [sys.executable, "-m", "mypy"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one check ended."""
+
+    name: str
+    code: int
+    seconds: float
+    output: str = ""
+
+
+def verify(*, args: Args = None, every: All = False, data: Data = None, port: Port = None) -> None:
+    """Run lint, types, import contracts and tests; non-zero when anything fails."""
+    _ = data, port  # every command takes them; the tests make data folders and ports of their own
+    outcomes = [] if args else _lints()
+    outcomes.append(_pytest(args or [], every=every))
+    table = Table("check", "seconds", "")
+    for outcome in outcomes:
+        verdict = "[green]ok[/green]" if outcome.code == 0 else f"[red]failed ({outcome.code})[/red]"
+        table.add_row(outcome.name, f"{outcome.seconds:.1f}", verdict)
+    screen.print(table)
+    if any(outcome.code for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _lints() -> list[Outcome]:
+    outcomes = []
+    with ThreadPoolExecutor(2) as pool:
+        for outcome in pool.map(_captured, _LINTS, _LINTS.values()):
+            outcomes.append(outcome)
+            screen.print(f"{outcome.name}: {'ok' if outcome.code == 0 else 'failed'}", markup=False)
+            if outcome.code:
+                screen.print(outcome.output, markup=False, soft_wrap=True)
+    return outcomes
+
+
+def _captured(name: str, command: Sequence[str]) -> Outcome:
+    began = clock.monotonic()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603  our own tools
+    return Outcome(name, done.returncode, clock.monotonic() - began, done.stdout + done.stderr)
+
+
+def _pytest(args: Sequence[str], *, every: bool) -> Outcome:
+    command = [sys.executable, "-m", "pytest", "-p", "tests.ci_skips", *args]
+    if not every:
+        command += ["-m", "not slow"]
+    if not any(argument.startswith("-n") for argument in args):
+        command += ["-n", "2", "--dist", "loadfile"]
+    began = clock.monotonic()
+    done = subprocess.run(command, cwd=ROOT, check=False, env=environment(PYTHONPATH=str(ROOT)))  # noqa: S603
+    return Outcome("tests", done.returncode, clock.monotonic() - began)

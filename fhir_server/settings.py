@@ -1,0 +1,229 @@
+"""Every setting, once: its name in the environment or `.env`, its type, its default and what it means in one line."""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic.config import JsonDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+LATER: JsonDict = {"later": True}  # asked for, read by no code yet: `doctor` says so
+MIB = 1 << 20
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """The settings of one installation; `docs/settings.md` is this list as a table."""
+
+    model_config = SettingsConfigDict(
+        env_file=(ROOT / ".env", ".env"), env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    environment: Literal["development", "test", "production"] = Field(
+        "development", description="What runs here; production refuses to start with less than it needs."
+    )
+    data: Path = Field(
+        ROOT / ".clarity" / "data",
+        validation_alias=AliasChoices("CLARITY_DATA", "data"),
+        description="Folder of keys, secrets and the embedded databases.",
+    )
+    host: str = Field("127.0.0.1", description="Address that the web processes listen on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port that the web processes listen on.")
+    base_url: str | None = Field(
+        None, description="Origin that clients see, such as https://fhir.example.org; default http://HOST:PORT."
+    )
+    trusted_proxies: str | None = Field(
+        None, description="Addresses, separated by commas, of proxies whose X-Forwarded-For and -Proto are believed."
+    )
+    canonical_base: str = Field(
+        "https://fhir.clarity.example", description="Stem of the canonical URLs of our own artefacts."
+    )
+    tenants: Annotated[list[str], NoDecode] = Field(
+        ["default"],
+        description="Tenant names, separated by commas; default is served at /fhir, others at /t/NAME/fhir.",
+    )
+    web_processes: int = Field(
+        0, ge=0, le=256, description="Number of web processes; 0 means one a core, four at most."
+    )
+
+    database_url: str | None = Field(None, description="PostgreSQL 16 or newer; unset starts the embedded one.")
+    database_pool: int = Field(10, ge=1, le=200, description="Database connections of each process at most.")
+    redis_url: str | None = Field(None, description="Redis 6.2 or newer; unset starts the embedded one.")
+    jwt_secret_key: SecretStr | None = Field(
+        None, description="Seals cursors and sessions, 32 characters at least; made once in the data folder when unset."
+    )
+    rate_limiting_enabled: bool = Field(True, description="Limit requests a client.", json_schema_extra=LATER)
+    phi_sanitization_enabled: bool = Field(
+        True, description="Drop every log field that is not on the allow-list; production insists on it."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe log line that is written."
+    )
+    prometheus_multiproc_dir: Path | None = Field(
+        None, description="Folder in which several processes share their metrics; set by `up` and `serve`."
+    )
+
+    max_body_bytes: int = Field(64 * MIB, ge=1024, description="Largest request body.")
+    max_bundle_entries: int = Field(10_000, ge=1, description="Most entries of a batch or transaction.")
+    page_default: int = Field(50, ge=1, description="Entries of a page when _count is not given.")
+    page_max: int = Field(1000, ge=1, description="Entries of a page at most, whatever _count says.")
+    token_seconds: int = Field(3600, ge=60, le=86_400, description="How long an access token holds.")
+
+    worker_jobs: int = Field(4, ge=1, le=64, description="Jobs that one worker process runs at a time.")
+    worker_deliveries: int = Field(32, ge=1, le=1000, description="Notifications that one worker process sends at a time.")
+    twin_refresh_seconds: int = Field(300, ge=0, description="A patient's twin is refreshed at most this often.")
+    time_zone: str = Field(
+        "UTC", description="IANA time zone of patients whose data and record state none, such as Europe/Berlin."
+    )
+    notify_private_hosts: Annotated[list[str], NoDecode] = Field(
+        [], description="Host names, separated by commas, to which notifications go although their address is private."
+    )
+
+    aws_access_key_id: SecretStr | None = Field(
+        None, description="Key of the S3 and KMS account.", json_schema_extra=LATER
+    )
+    aws_secret_access_key: SecretStr | None = Field(
+        None, description="Secret of the S3 and KMS account.", json_schema_extra=LATER
+    )
+    s3_bucket: str | None = Field(None, description="Bucket for exports and large binaries.", json_schema_extra=LATER)
+    openai_api_key: SecretStr | None = Field(
+        None, description="Key of the language model that drafts notes.", json_schema_extra=LATER
+    )
+    mentallama_model_mappings: dict[str, str] | None = Field(
+        None, description="JSON object: use to model name.", json_schema_extra=LATER
+    )
+    xgboost_treatment_response_model_path: Path | None = Field(
+        None, description="Model of treatment response.", json_schema_extra=LATER
+    )
+    xgboost_outcome_prediction_model_path: Path | None = Field(
+        None, description="Model of outcome.", json_schema_extra=LATER
+    )
+    xgboost_risk_prediction_model_path: Path | None = Field(None, description="Model of risk.", json_schema_extra=LATER)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError("must be an IANA time zone such as Europe/Berlin") from error
+        return name
+
+    @field_validator("database_url")
+    @classmethod
+    def _one_scheme(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        for scheme in ("postgres://", "postgresql+asyncpg://", "postgresql://"):
+            if url.startswith(scheme):
+                return "postgresql://" + url.removeprefix(scheme)
+        raise ValueError("must start with postgresql:// (or postgres://)")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_scheme(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must start with redis://, rediss:// or unix://")
+        return url
+
+    @field_validator("tenants", "notify_private_hosts", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @property
+    def origin(self) -> str:
+        """What every base URL starts with, without a slash at the end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        seen = "127.0.0.1" if self.host in ("0.0.0.0", "::") else host  # noqa: S104  compared, not bound
+        return (self.base_url or f"http://{seen}:{self.port}").rstrip("/")
+
+    @property
+    def keys_dir(self) -> Path:
+        """The folder of the data keys and signing keys: outside the database and its backups."""
+        return self.data / "keys"
+
+    @property
+    def processes(self) -> int:
+        """How many web processes run."""
+        return self.web_processes or min(os.cpu_count() or 1, 4)
+
+    def secret(self) -> bytes:
+        """Return what seals cursors and sessions; outside production it is made once, readable by its owner only."""
+        if self.jwt_secret_key is not None:
+            return self.jwt_secret_key.get_secret_value().encode()
+        return _generated(self.data / "jwt_secret_key")
+
+    def problems(self) -> list[str]:
+        """Return what keeps these settings from being safe to run, one sentence each, with how to mend it."""
+        found = []
+        key = self.jwt_secret_key and self.jwt_secret_key.get_secret_value()
+        if key and len(key) < 32:
+            found.append("JWT_SECRET_KEY is shorter than 32 characters: make one with `openssl rand -base64 48`.")
+        if self.page_default > self.page_max:
+            found.append("PAGE_DEFAULT is larger than PAGE_MAX: lower the one or raise the other.")
+        if self.environment == "production":
+            found += self._missing_in_production()
+        return found
+
+    def _missing_in_production(self) -> list[str]:
+        found = []
+        if self.jwt_secret_key is None:
+            found.append("JWT_SECRET_KEY is not set: production needs one, made with `openssl rand -base64 48`.")
+        if self.base_url is None:
+            found.append(
+                "BASE_URL is not set: production needs the origin that clients see, as in https://fhir.example.org."
+            )
+        if not self.phi_sanitization_enabled:
+            found.append("PHI_SANITIZATION_ENABLED is off: production keeps patients' data out of its logs.")
+        return found
+
+
+class UnsafeSettings(Exception):
+    """Settings that must not run; the text lists every problem."""
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings from the environment and `.env`; what a command line says comes before both."""
+    return Settings(**{name: value for name, value in overrides.items() if value is not None})
+
+
+@functools.cache
+def current() -> Settings:
+    """Return the settings of this process, refused when they are not safe."""
+    settings = load()
+    if problems := settings.problems():
+        raise UnsafeSettings("\n".join(problems))
+    return settings
+
+
+def environment(**additions: str) -> dict[str, str]:
+    """Return the environment for a child process, with `additions`."""
+    return {**os.environ, **additions}
+
+
+def _generated(path: Path) -> bytes:
+    """Return the secret of `path`, made by whichever process comes first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        own = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        handle = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_urlsafe(48).encode())
+            file.flush()
+            os.fsync(handle)
+        try:
+            os.link(own, path)
+        except FileExistsError:  # another process was first: its secret counts
+            return path.read_bytes()
+        finally:
+            own.unlink()
+    return path.read_bytes()

@@ -1,0 +1,82 @@
+"""All measurements in one run over one instance: the object that `./clarity bench --json` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from asyncpg import PostgresError
+
+from fhir_server.cli.options import screen
+from fhir_server.kit import json
+from fhir_server.settings import ROOT
+from tests.bench import create, imports, loop, search, stages, storage
+from tests.bench.client import connections, request
+from tests.bench.rig import Rig, machine, rig
+
+SYNTHEA = ROOT.parent / "shared" / "data" / "synthea-120"
+PARTS = ("create", "stages", "entries", "loop", "import", "search", "storage")
+FAILED = "failed"
+Json = dict[str, Any]
+
+
+def run(parts: tuple[str, ...] = PARTS, synthea: Path = SYNTHEA) -> Json:
+    """Measure the parts; what was not measured (no data set, not asked for) is null."""
+    with rig() as made:
+        details: Json = {"machine": {**machine(made.folder), "web_processes": made.settings.processes}}
+        for name, part in _measurements(made, details, synthea).items():
+            if name in parts:
+                screen.print(f"bench: {name} …")
+                details[name] = _guarded(part)
+    return _object(details)
+
+
+def _guarded(part: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Measure one part; when it fails, the others still count, and what it failed with stands in its place."""
+    try:
+        return uvloop.run(part())
+    except (AssertionError, OSError, PostgresError) as error:
+        screen.print(f"bench: failed: {error!r}", style="red", markup=False, soft_wrap=True)
+        return {FAILED: repr(error)[:1000]}
+
+
+def _measurements(made: Rig, details: Json, synthea: Path) -> dict[str, Callable[[], Coroutine[Any, Any, Any]]]:
+    """Return the measurements in order: creates first, then the import, whose data searches and sizes are taken of."""
+    found: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
+        "create": lambda: create.measure(made),
+        "stages": lambda: stages.measure(made, details.get("create", {}).get("create_alone", {}).get("p50_ms")),
+        "entries": lambda: _entries(made),
+    }
+    if synthea.exists():
+        found |= {
+            "loop": lambda: loop.measure(made, synthea),
+            "import": lambda: imports.measure(made, synthea),
+            "search": lambda: search.measure(made),
+            "storage": lambda: storage.bytes_a_resource(made),
+        }
+    return found
+
+
+async def _entries(made: Rig) -> dict[str, int]:
+    token = await made.token()
+    (patient,) = await create.make_patients(made, token, 1)
+    body = json.encode(create.observation(patient, 1))
+    async with connections(made.port, 1) as (connection,):
+        answer = await connection.send(request("POST", "/fhir/Observation", token, body))
+    return await storage.index_entries(made, json.decode_trusted(answer.body)["id"])
+
+
+def _object(details: Json) -> Json:
+    entries, micro = details.get("entries"), details.get("stages")
+    return {
+        "create_ratio": details.get("create", {}).get("ratio"),
+        "loop_rps": details.get("loop", {}).get("rps"),
+        "import_rps": details.get("import", {}).get("rps"),
+        "search_p50_ms": details.get("search", {}).get("p50_ms"),
+        "bytes_per_resource": details.get("storage", {}).get("bytes"),
+        "index_entries_observation": sum(entries.values()) if entries and FAILED not in entries else None,
+        "stages": None if micro and FAILED in micro else micro,
+        "details": details,
+    }
