@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from redis.asyncio import Redis
@@ -25,6 +26,7 @@ from fhir_server.http.routes import Fhir, is_fhir
 from fhir_server.http.services import Services
 from fhir_server.settings import Settings
 from fhir_server.storage.tenants import Tenant, connect, open_tenants, refuse_unsafe
+from workers.queue import Waker
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -75,13 +77,18 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     assert settings.database_url is not None, "up and serve set DATABASE_URL for the processes that they start"
     pool = await connect(settings.database_url, max_size=settings.database_pool)
     redis: Redis | None = Redis.from_url(settings.redis_url) if settings.redis_url else None
+    waker = Waker(settings.redis_url) if settings.redis_url else None
     try:
         await refuse_unsafe(pool)
         tenants = open_tenants(settings.tenants, pool, settings.keys_dir, settings.origin)
-        for tenant in tenants.values():
+        for name, tenant in tenants.items():
             await ensure_partitions(tenant)
+            if waker is not None:
+                tenant.announce = partial(waker.wake, name)
         yield Services(settings, pool, tenants, redis)
     finally:
+        if waker is not None:
+            await waker.close()
         if redis is not None:
             await redis.aclose()
         await pool.close()

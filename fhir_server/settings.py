@@ -76,7 +76,9 @@ class Settings(BaseSettings):
     token_seconds: int = Field(3600, ge=60, le=86_400, description="How long an access token holds.")
 
     worker_jobs: int = Field(4, ge=1, le=64, description="Jobs that one worker process runs at a time.")
-    worker_deliveries: int = Field(32, ge=1, le=1000, description="Notifications that one worker process sends at a time.")
+    worker_deliveries: int = Field(
+        32, ge=1, le=1000, description="Notifications that one worker process sends at a time."
+    )
     twin_refresh_seconds: int = Field(300, ge=0, description="A patient's twin is refreshed at most this often.")
     time_zone: str = Field(
         "UTC", description="IANA time zone of patients whose data and record state none, such as Europe/Berlin."
@@ -206,8 +208,8 @@ def current() -> Settings:
 
 
 def environment(**additions: str) -> dict[str, str]:
-    """Return the environment for a child process, with `additions`."""
-    return {**os.environ, **additions}
+    """Return the environment for a child process that imports this project, with `additions`."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), **additions}
 
 
 def _generated(path: Path) -> bytes:

@@ -21,7 +21,7 @@ import uvloop
 
 from fhir_server.kit import logs
 from fhir_server.settings import Settings
-from fhir_server.storage.tenants import Tenant, connect, open_tenants, refuse_unsafe
+from fhir_server.storage.tenants import JOBS, OUTBOX, Tenant, connect, open_tenants, refuse_unsafe
 from fhir_server.subscriptions import egress
 from workers import loop, queue
 from workers.jobs import dispatch, sweep
@@ -68,6 +68,8 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop`, then finish what is under way as far as the patience goes."""
+        for name, tenant in self._tenants.items():
+            tenant.announce = partial(self.ring, name)  # what our own jobs commit needs no Redis
         listener = None
         if self._settings.redis_url:
             listener = asyncio.create_task(queue.listen(self._settings.redis_url, self.ring, self.stop))
@@ -87,8 +89,8 @@ class Worker:
     def ring(self, tenant: str, kind: str) -> None:
         """Take a wake-up; one for a tenant that is not ours, or of a kind unknown, is nothing."""
         bells = self._bells.get(tenant)
-        if bells is not None and kind == queue.OUTBOX:
-            bells.outbox.ring()
+        if bells is not None and kind in (OUTBOX, JOBS):
+            (bells.outbox if kind == OUTBOX else bells.jobs).ring()
 
     def _loops(self, name: str) -> list[asyncio.Task[None]]:
         tenant, bells, runner, courier = (

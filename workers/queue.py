@@ -17,10 +17,8 @@ from arq.worker import Worker
 from redis.exceptions import RedisError
 
 from fhir_server.kit import clock, json, logs, metrics
+from fhir_server.storage.tenants import OUTBOX
 from workers.loop import ended, pause_after, rest
-
-OUTBOX = "outbox"
-"""The kind of wake-up after a commit: something new stands in the tenant's outbox."""
 
 _QUEUE = "clarity:wake"
 _FUNCTION = "drain"

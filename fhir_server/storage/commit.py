@@ -18,7 +18,7 @@ from fhir_server.storage import statements
 from fhir_server.storage.commands import AuditRow, Command, IndexRows, Written
 from fhir_server.storage.errors import claim_taken, version_conflict
 from fhir_server.storage.prepare import Prepared, prepare
-from fhir_server.storage.tenants import Tenant
+from fhir_server.storage.tenants import OUTBOX, Tenant
 from profiles.registry import R4
 
 _EMPTY = IndexRows()
@@ -226,4 +226,5 @@ async def commit(tenant: Tenant, commands: Sequence[Command], audit: Sequence[Au
             tenant.rids.pop((row.command.type, row.command.id), None)
         raise _refusal(error, rows) from error
     tenant.rids.update(((done.type, done.id), done.rid) for done in written)
+    tenant.announce(OUTBOX)
     return written

@@ -15,7 +15,7 @@ import asyncpg
 
 from fhir_server.kit import clock
 from fhir_server.kit import json as kit_json
-from fhir_server.storage.tenants import Tenant
+from fhir_server.storage.tenants import JOBS, Tenant
 
 MAX_ATTEMPTS = 12
 
@@ -86,8 +86,11 @@ async def claim(tenant: Tenant, kinds: Sequence[str], lease: timedelta, limit: i
 
 async def renew(tenant: Tenant, running: Sequence[Job], lease: timedelta) -> set[int]:
     """Prolong the leases of jobs that run; return the ids of those whose claim still holds."""
-    text = """UPDATE {s}.job j SET lease_until = now() + $3::interval FROM unnest($1::bigint[], $2::bigint[]) u(id, fence)
-    WHERE j.id = u.id AND j.fence = u.fence AND j.state = 'running' RETURNING j.id"""
+    # Locked in the order in which `add` takes its rows, so that the two never wait for each other.
+    text = """WITH held AS (
+      SELECT j.id FROM {s}.job j JOIN unnest($1::bigint[], $2::bigint[]) u(id, fence) ON j.id = u.id AND j.fence = u.fence
+      WHERE j.state = 'running' ORDER BY j.kind, j.key FOR UPDATE OF j)
+    UPDATE {s}.job j SET lease_until = now() + $3::interval FROM held WHERE j.id = held.id RETURNING j.id"""
     arguments = [job.id for job in running], [job.fence for job in running], lease
     return {row["id"] for row in await tenant.pool.fetch(tenant.sql(text), *arguments)}
 
@@ -117,7 +120,9 @@ async def fail(tenant: Tenant, job: Job, error: BaseException) -> None:
 async def hurry(tenant: Tenant, kind: str, key: str) -> None:
     """Make a job that waits for its time due now."""
     text = "UPDATE {s}.job SET run_at = now() WHERE kind = $1 AND key = $2 AND state = 'ready' AND run_at > now()"
-    await tenant.pool.execute(tenant.sql(text), kind, key)
+    done: str = await tenant.pool.execute(tenant.sql(text), kind, key)
+    if done.endswith(" 1"):
+        tenant.announce(JOBS)
 
 
 async def last_finished(

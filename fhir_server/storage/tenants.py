@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from fhir_server.storage import index_keys
 from fhir_server.storage.keystore import Keystore
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+OUTBOX, JOBS = "outbox", "jobs"
+"""Where the workers find what is announced."""
 _CACHED_KEYS = 200_000
 
 
@@ -77,6 +79,8 @@ class Tenant:
         self.rids: dict[tuple[str, str], int] = {}
         self.patient_keys: dict[int, int] = {}
         self.spare_rids: list[int] = []
+        self.announce: Callable[[str], None] = lambda _kind: None
+        """Told OUTBOX or JOBS when there is work, by whoever has committed it; must not wait, and may be lost."""
         self._sql: dict[str, str] = {}
         self._keys: dict[tuple[Any, ...], int] = {}
 

@@ -35,7 +35,7 @@ _RELEASE = """
 UPDATE {s}.subscription_state t SET lease_until = NULL, fence = fence + 1, next_at = CASE
   WHEN NOT EXISTS (SELECT FROM {s}.delivery d WHERE d.subscription = t.rid AND d.state IN ('waiting', 'sending')) THEN NULL
   ELSE now() + $3::interval END
-WHERE rid = $1 AND fence = $2
+WHERE rid = $1 AND fence = $2 RETURNING set_config('synchronous_commit', 'off', true)
 """
 _CLOSE = """
 UPDATE {s}.delivery SET state = 'skipped', done_at = now() WHERE subscription = $1 AND state IN ('waiting', 'sending')

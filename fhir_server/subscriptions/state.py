@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import asyncpg
 
@@ -34,20 +34,23 @@ _ACTIVE = """
 SELECT rid, version, agent, criteria_type FROM {s}.subscription_state
 WHERE status = 'active' AND criteria_type = ANY($1::smallint[]) AND (ends_at IS NULL OR ends_at > now()) ORDER BY rid
 """
-_LOCK = "SELECT rid, events FROM {s}.subscription_state WHERE rid = ANY($1::bigint[]) AND status = 'active' ORDER BY rid FOR UPDATE"
-_KNOWN = """
-SELECT d.subscription, d.rid, d.version FROM {s}.delivery d
-JOIN unnest($1::bigint[], $2::bigint[], $3::int[]) u(subscription, rid, version) USING (subscription, rid, version)
+_LOCK = "SELECT FROM {s}.subscription_state WHERE rid = ANY($1::bigint[]) ORDER BY rid FOR UPDATE"
+# In two statements: the second sees what whoever held the locks before has written.
+_NUMBER = """
+WITH fresh AS (
+  SELECT t.rid AS subscription, t.events + row_number() OVER (PARTITION BY t.rid ORDER BY u.place) AS event, u.rid, u.version
+  FROM unnest($1::bigint[], $2::bigint[], $3::int[]) WITH ORDINALITY u(subscription, rid, version, place)
+  JOIN {s}.subscription_state t ON t.rid = u.subscription AND t.status = 'active'
+  WHERE NOT EXISTS (
+    SELECT FROM {s}.delivery d WHERE d.subscription = t.rid AND d.rid = u.rid AND d.version = u.version)),
+made AS (
+  INSERT INTO {s}.delivery (subscription, event, rid, version) SELECT subscription, event, rid, version FROM fresh
+  RETURNING subscription, event)
+UPDATE {s}.subscription_state t SET events = m.last, next_at = coalesce(t.next_at, now())
+FROM (SELECT subscription, max(event) AS last FROM made GROUP BY subscription) m WHERE t.rid = m.subscription
 """
-_ADD = """
-INSERT INTO {s}.delivery (subscription, event, rid, version)
-SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::int[])
-"""
-_COUNT = """
-UPDATE {s}.subscription_state t SET events = u.events, next_at = coalesce(t.next_at, now())
-FROM unnest($1::bigint[], $2::bigint[]) u(rid, events) WHERE t.rid = u.rid
-"""
-# At most so many of one endpoint as are free there ($3, $4), $2 where nothing of it is under way.
+# At most so many of one endpoint as are free there ($3, $4), $2 where nothing of it is under way. The lease need not be on disk
+# before it is used: after a crash of the database nobody holds one.
 _CLAIM = """
 UPDATE {s}.subscription_state t SET lease_until = now() + $5::interval, fence = fence + 1
 WHERE t.rid IN (
@@ -61,7 +64,7 @@ WHERE t.rid IN (
     WHERE place <= coalesce(free, $2) ORDER BY next_at LIMIT $1)
     AND status = 'active' AND next_at <= now() AND (lease_until IS NULL OR lease_until < now())
   ORDER BY rid FOR UPDATE SKIP LOCKED)
-RETURNING rid, version, agent, criteria_type, endpoint, fence
+RETURNING rid, version, agent, criteria_type, endpoint, fence, set_config('synchronous_commit', 'off', true)
 """
 _ENDED = "SELECT rid FROM {s}.subscription_state WHERE status = 'active' AND ends_at <= now()"
 
@@ -123,24 +126,10 @@ async def active(tenant: Tenant, types: Sequence[str]) -> list[Watch]:
 async def number(connection: asyncpg.Connection, tenant: Tenant, found: Mapping[int, Sequence[Change]]) -> None:
     """Give each change its number in its Subscription, dense and ascending, and let it wait; in the caller's transaction."""
     wanted = [(rid, *change) for rid, changes in found.items() for change in changes]
-    if not wanted:
-        return
-    known = {tuple(row) for row in await connection.fetch(tenant.sql(_KNOWN), *_columns(wanted))}
-    locked = await connection.fetch(tenant.sql(_LOCK), list(found))
-    rows: list[tuple[int, ...]] = []
-    counts: list[tuple[int, ...]] = []
-    for rid, events in locked:
-        fresh = [change for change in found[rid] if (rid, *change) not in known]
-        rows += [(rid, events + position, *change) for position, change in enumerate(fresh, 1)]
-        if fresh:
-            counts.append((rid, events + len(fresh)))
-    if rows:
-        await connection.execute(tenant.sql(_ADD), *_columns(rows))
-        await connection.execute(tenant.sql(_COUNT), *_columns(counts))
-
-
-def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+    if wanted:
+        columns = [list(column) for column in zip(*wanted, strict=True)]
+        await connection.execute(tenant.sql(_LOCK), list(found))
+        await connection.execute(tenant.sql(_NUMBER), *columns)
 
 
 async def claim(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec as ec_curves
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -34,6 +35,16 @@ def make_key(kty: str, kid: str, size: Any = None) -> Any:
     if kty == "RSA":
         return RSAKey.generate_key(size or 2048, {"kid": kid})
     return ECKey.generate_key(size or "P-384", {"kid": kid})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    """argon2 at its least: what is tested is who gets in, not how long a guess takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+        patch.setattr(clients, "_hasher", hasher)
+        patch.setattr(clients, "_NOBODY", hasher.hash("nobody"))
+        yield
 
 
 @pytest.fixture(scope="session")

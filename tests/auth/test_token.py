@@ -7,6 +7,7 @@ import time
 from base64 import b64encode, urlsafe_b64encode
 
 import pytest
+from argon2 import PasswordHasher
 
 from fhir_server.auth import bearer, clients, token
 from fhir_server.auth.clients import ClientError
@@ -67,8 +68,17 @@ async def test_wrong_secret(tenant, symmetric, wrong):
     assert answer.body["error_description"] == "The client is not registered with this secret."
 
 
-async def test_an_unknown_client_takes_as_long(tenant, symmetric):
+async def test_an_unknown_client_takes_as_long(tenant, symmetric, monkeypatch):
     client, _ = symmetric
+    hasher = PasswordHasher(time_cost=2, memory_cost=16_384, parallelism=1)  # long enough to measure
+    monkeypatch.setattr(clients, "_hasher", hasher)
+    monkeypatch.setattr(clients, "_NOBODY", hasher.hash("nobody"))
+    await tenant.pool.execute(
+        tenant.sql("UPDATE {s}.oauth_client SET secret_hash = $2 WHERE client_id = $1"),
+        client.client_id,
+        hasher.hash("x"),
+    )
+    clients._known.pop(tenant)
 
     async def seconds(name: str) -> float:
         start = time.perf_counter()

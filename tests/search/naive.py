@@ -221,7 +221,7 @@ def ordered(prefix: str, text: str, lo: Decimal, hi: Decimal, factor: Decimal = 
 
 
 INFINITY = Decimal("Infinity")
-HAIR = Decimal("1e-30")
+HAIR = Decimal("1e-20")
 
 
 def is_number(value: Any, text: str) -> bool:

@@ -120,6 +120,8 @@ def evaluate(resource: Resource, expression: str) -> list[Any]:
 def values(resource: Resource, name: str) -> list[Any]:
     """What a parameter finds in a resource."""
     type_ = resource["resourceType"]
-    return [
-        v for branch in branches(type_, definition(type_, name)) for v in evaluate(resource, branch) if v is not None
-    ]
+    found = definition(type_, name)
+    out = [v for branch in branches(type_, found) for v in evaluate(resource, branch) if v is not None]
+    # CarePlan.activity.detail.scheduledString may look like a date, but is none.
+    texts = walk(resource, "CarePlan.activity.detail.scheduledString") if found["type"] == "date" else []
+    return [v for v in out if v not in texts]

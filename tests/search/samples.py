@@ -89,7 +89,7 @@ def steps(expression: str) -> list[str]:
 def sample(type_: str, name: str) -> Resource | None:
     """Return a resource that has a value for a parameter; None where that takes more than an element."""
     found = naive_paths.definition(type_, name)
-    resource: Resource = {"resourceType": type_, "id": f"s-{type_}-{name.strip('_')}"[:64]}
+    resource: Resource = {"resourceType": type_, "id": f"s-{type_}-{name.replace('_', 'meta-')}"[:64]}
     if (type_, name) in WRITTEN_OUT:
         return resource | WRITTEN_OUT[(type_, name)]
     for branch in naive_paths.branches(type_, found):

@@ -103,4 +103,4 @@ async def test_a_search_by_a_value_finds_the_instance_that_has_it(examples_tenan
         found = await page(examples_tenant, type_, f"{name}={text}&_id={resource['id']}")
         if [row.id for row in found.rows] != [resource["id"]]:
             lost.append((type_, name, resource["id"], text))
-    assert lost == []
+    assert not lost, lost

@@ -159,7 +159,9 @@ def test_quantities(text: str, value: str, unit: str, found: bool) -> None:
     ],
 )
 def test_a_comparator_in_the_resource_makes_a_range(comparator: str, text: str, found: bool) -> None:
-    assert quantity.accepts(quantity.parse(text), [("Quantity", {"value": 5, "comparator": comparator})]) is found
+    held = {"value": 5, "comparator": comparator, "system": quantity.UCUM, "code": "mg"}
+    assert quantity.accepts(quantity.parse(text), [("Quantity", held)]) is found
+    assert quantity.accepts(quantity.parse(f"{text}|{quantity.UCUM}|mg"), [("Quantity", held)]) is found
 
 
 def test_samples_are_as_wide_as_their_values() -> None:
@@ -172,8 +174,8 @@ def test_samples_are_as_wide_as_their_values() -> None:
 REFERENCES = [
     ("Patient/1", (), None, (("Patient", "1"),), "Patient/1"),
     ("http://clarity.test/fhir/Patient/1", (), None, (("Patient", "1"),), "http://clarity.test/fhir/Patient/1"),
-    ("1", ("Patient", "Group"), None, (("Patient", "1"), ("Group", "1")), None),
-    ("1", ("Patient", "Group"), "Group", (("Group", "1"),), None),
+    ("1", ("Patient", "Group"), None, (("Patient", "1"), ("Group", "1")), "1"),
+    ("1", ("Patient", "Group"), "Group", (("Group", "1"),), "1"),
     ("Patient/1", ("Patient", "Group"), "Group", (), "Patient/1"),
     ("http://other/Patient/1", (), None, (), "http://other/Patient/1"),
     ("urn:uuid:x", (), None, (), "urn:uuid:x"),

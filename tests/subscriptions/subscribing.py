@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from fhir_server.audit.partitions import ensure_partitions
 from fhir_server.audit.record import audit_row
 from fhir_server.auth import clients, principals
 from fhir_server.context import Principal, RequestContext
-from fhir_server.kit import ids, json
+from fhir_server.kit import ids, json, logs
 from fhir_server.search.extract import extract
 from fhir_server.settings import Settings
 from fhir_server.storage import reads
@@ -26,9 +26,7 @@ from workers.jobs import dispatch
 from workers.jobs.kinds import KINDS
 from workers.jobs.runner import Kind
 from workers.process import Worker
-from workers.queue import Waker
 
-_WAKERS: list[Waker] = []
 HEART_RATE = {"system": "http://loinc.org", "code": "8867-4"}
 
 
@@ -55,23 +53,17 @@ async def write(
     )  # fmt: skip
     ctx = RequestContext(tenant, author, ids.request_id(), tenant.base)
     [done] = await commit(tenant, [command], [audit_row(ctx, command.method, 200, type=command.type)])
-    wake(tenant)
     return done
-
-
-def wake(tenant: Tenant) -> None:
-    """Say to the workers what a web process says after a commit."""
-    for waker in _WAKERS:
-        waker.wake(tenant.name)
 
 
 async def remove(tenant: Tenant, type_: str, id_: str, author: Principal) -> None:
     current = await reads.read(tenant, type_, id_, EVERYTHING)
     previous = extract(tenant, json.decode_trusted(current.body))
-    command = Command("delete", type_, id_, expected=current.version, previous=previous, key_id=current.own_key, http_method=3)
+    command = Command(
+        "delete", type_, id_, expected=current.version, previous=previous, key_id=current.own_key, http_method=3
+    )
     ctx = RequestContext(tenant, author, ids.request_id(), tenant.base)
     await commit(tenant, [command], [audit_row(ctx, "delete", 204, type=type_)])
-    wake(tenant)
 
 
 def observation(patient: str, value: int | str = 72, **more: Any) -> dict[str, Any]:
@@ -85,7 +77,9 @@ def observation(patient: str, value: int | str = 72, **more: Any) -> dict[str, A
     } | more
 
 
-def subscription(criteria: str, endpoint: str, payload: str | None = "application/fhir+json", **more: Any) -> dict[str, Any]:
+def subscription(
+    criteria: str, endpoint: str, payload: str | None = "application/fhir+json", **more: Any
+) -> dict[str, Any]:
     channel: dict[str, Any] = {"type": "rest-hook", "endpoint": endpoint}
     if payload:
         channel["payload"] = payload
@@ -105,11 +99,28 @@ async def status_of(tenant: Tenant, id_: str) -> tuple[str, str | None]:
     return resource["status"], resource.get("error")
 
 
-async def until_status(tenant: Tenant, id_: str, wanted: str, seconds: float = 10.0) -> str | None:
+async def until(ask: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:
+    """Return the first true answer."""
     async with asyncio.timeout(seconds):
-        while (now := await status_of(tenant, id_))[0] != wanted:
+        while True:
+            if answer := await ask():
+                return answer
             await asyncio.sleep(0.02)
-    return now[1]
+
+
+async def until_status(tenant: Tenant, id_: str, wanted: str, seconds: float = 10.0) -> str | None:
+    async def reached() -> tuple[str, str | None] | None:
+        now = await status_of(tenant, id_)
+        return now if now[0] == wanted else None
+
+    return (await until(reached, seconds))[1]
+
+
+async def until_skipped(tenant: Tenant, rid: int) -> None:
+    async def skipped() -> bool:
+        return (await deliveries(tenant, rid))[0][1] == "skipped"
+
+    await until(skipped)
 
 
 async def deliveries(tenant: Tenant, rid: int) -> list[tuple[int, str, int]]:
@@ -127,19 +138,17 @@ WITHOUT_TWIN = dict(KINDS) | {dispatch.TWIN: Kind(_no_twin)}
 @asynccontextmanager
 async def working(settings: Settings, tenants: dict[str, Tenant], kinds: Any = None) -> AsyncIterator[Worker]:
     """Run a worker in this process until the block ends."""
+    logs.configure("CRITICAL")
     for tenant in tenants.values():
         await ensure_partitions(tenant)
     async with egress.client(settings) as way_out:
         worker = Worker(settings, tenants, kinds or WITHOUT_TWIN, way_out)
-        _WAKERS[:] = [Waker(settings.redis_url)] if settings.redis_url else []
         task = asyncio.create_task(worker.run())
         try:
             yield worker
         finally:
             worker.stop.set()
             await asyncio.wait_for(task, 30)
-            while _WAKERS:
-                await _WAKERS.pop().close()
 
 
 def word() -> str:

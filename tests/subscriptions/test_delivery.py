@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -65,7 +64,8 @@ async def test_what_matches_arrives_as_it_was_committed(
     await asyncio.sleep(0.1)
     assert await given.deliveries(tenant, made.rid) == [(1, "delivered", 1), (2, "delivered", 1)]
     audit = await tenant.pool.fetch(
-        tenant.sql("SELECT status, agent, version FROM {s}.audit WHERE interaction = 17 AND rid = $1 ORDER BY id"), first.rid
+        tenant.sql("SELECT status, agent, version FROM {s}.audit WHERE interaction = 17 AND rid = $1 ORDER BY id"),
+        first.rid,
     )
     assert [tuple(row) for row in audit] == [(200, who.agent, 1), (200, who.agent, 2)]
 
@@ -121,9 +121,7 @@ async def test_rights_are_asked_again_at_the_moment_of_sending(
     await given.write(tenant, given.observation(patient), everybody)
     await receiver.until(lambda: len(receiver.got) == 1)
     await clients.remove(tenant, who.client_id)
-    async with asyncio.timeout(5):
-        while (await given.deliveries(tenant, made.rid))[0][1] != "skipped":
-            await asyncio.sleep(0.02)
+    await given.until_skipped(tenant, made.rid)
     assert len(receiver.got) == 1
 
 
@@ -251,6 +249,4 @@ async def test_deletion_ends_it(tenant: Tenant, worker: None, receiver: Receiver
     await given.write(tenant, given.observation(patient), who)
     await receiver.until(lambda: len(receiver.got) == 1)
     await given.remove(tenant, "Subscription", made.id, who)
-    async with asyncio.timeout(5):
-        while (await given.deliveries(tenant, made.rid))[0][1] != "skipped":
-            await asyncio.sleep(0.02)
+    await given.until_skipped(tenant, made.rid)

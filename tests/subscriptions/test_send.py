@@ -59,7 +59,9 @@ def way(receiver: Receiver, scheme: str = "http") -> Channel:
         ((503, {"Retry-After": "soon"}), Outcome(503, "status-503")),
     ],
 )
-async def test_answers(client: httpcore.AsyncConnectionPool, receiver: Receiver, answer: object, outcome: Outcome) -> None:
+async def test_answers(
+    client: httpcore.AsyncConnectionPool, receiver: Receiver, answer: object, outcome: Outcome
+) -> None:
     receiver.answer = lambda *_: answer
     assert await send.send(client, way(receiver), MESSAGE) == outcome
     assert outcome.delivered == (outcome.status in (200, 204))

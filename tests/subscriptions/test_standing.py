@@ -19,7 +19,8 @@ QUERIES = """
 code=8867-4 code=http://loinc.org|8867-4 code=http://loinc.org| code=other code:not=8867-4 code=x,8867-4
 status=final status=final&code=8867-4 status:not=final value-quantity=gt75 value-quantity=le75|http://unitsofmeasure.org|/min
 value-quantity=72 value-quantity=ap70 value-quantity=gt1|http://unitsofmeasure.org|/s code-value-quantity=8867-4$gt75
-code-value-quantity=http://loinc.org|8867-4$lt75 date=2026 date=ge2026-01-02&date=lt2026-01-03 date=sa2026-01-02T11:00:00Z date=ne2026-01-02
+code-value-quantity=http://loinc.org|8867-4$lt75 date=2026 date=ge2026-01-02&date=lt2026-01-03 date=sa2026-01-02T11:00:00Z
+date=ne2026-01-02
 _lastUpdated=gt2020 _lastUpdated=lt2020 category=vital-signs category:missing=true category:missing=false date:missing=false
 value-quantity:missing=true value-string=calm value-string:exact=Calm component-code-value-quantity=8480-6$gt100
 performer:missing=true subject=Patient/{p} patient={p} patient=nobody subject:Patient={p} subject=Group/1 _id=nothing
@@ -36,7 +37,9 @@ patient=nobody subject=Group/1 _id=nothing method=a,b
 
 
 def resources(patient: str) -> list[dict[str, Any]]:
-    category = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "vital-signs"}]}
+    category = {
+        "coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "vital-signs"}]
+    }
     pressure = {
         "code": {"coding": [{"system": "http://loinc.org", "code": "8480-6"}]},
         "valueQuantity": {"value": 120, "unit": "mmHg", "system": "http://unitsofmeasure.org", "code": "mm[Hg]"},
@@ -50,7 +53,8 @@ def resources(patient: str) -> list[dict[str, Any]]:
         given.observation("someone-else", 76, identifier=[{"system": "urn:x", "value": "1"}]),
         said | {"valueString": "Calm and rested"},
         said | {"component": [pressure], "meta": {"tag": [{"code": "t"}]}},
-        said | {"effectivePeriod": {"start": "2025-12-31"}, "focus": [{"identifier": {"system": "urn:y", "value": "2"}}]},
+        said
+        | {"effectivePeriod": {"start": "2025-12-31"}, "focus": [{"identifier": {"system": "urn:y", "value": "2"}}]},
     ]
 
 
@@ -67,9 +71,7 @@ async def written(tenants: dict[str, Tenant]) -> dict[str, tuple[str, list[Kept]
 
 
 @pytest.mark.parametrize("text", QUERIES.split())
-async def test_it_agrees_with_the_search(
-    tenant: Tenant, written: dict[str, tuple[str, list[Kept]]], text: str
-) -> None:
+async def test_it_agrees_with_the_search(tenant: Tenant, written: dict[str, tuple[str, list[Kept]]], text: str) -> None:
     patient, versions = written[tenant.name]
     params = [tuple(part.split("=", 1)) for part in text.replace("{p}", patient).split("&")]
     query = parse_query("Observation", params, lenient=False, base=tenant.base)
@@ -87,7 +89,9 @@ async def test_strings_of_people_and_of_others(tenant: Tenant, unique: str) -> N
     who = await given.client(tenant, "system/*.cruds")
     for type_ in ("Patient", "Practitioner"):
         long = f"{unique}-long-name"
-        made = await given.write(tenant, {"resourceType": type_, "name": [{"family": long.upper(), "given": ["Ann"]}]}, who)
+        made = await given.write(
+            tenant, {"resourceType": type_, "name": [{"family": long.upper(), "given": ["Ann"]}]}, who
+        )
         kept = list((await reads.exact(tenant, [(made.rid, 1)])).values())
         for params in ([("family", long[:10])], [("family", long[:3])], [("name", "ann")], [("given:exact", "ann")]):
             query = parse_query(type_, params, lenient=False, base=tenant.base)
@@ -101,7 +105,11 @@ async def test_a_version_that_was_replaced_is_judged_by_what_it_said(tenant: Ten
     await given.write(tenant, given.observation(unique, 60), who, id_=first.id)
     found = await reads.exact(tenant, [(first.rid, 1), (first.rid, 2), (first.rid, 3)])
     assert sorted(found) == [(first.rid, 1), (first.rid, 2)]
-    for text, wanted in ((("value-quantity", "gt100"), [1]), (("value-quantity", "lt100"), [2]), (("status", "final"), [1, 2])):
+    for text, wanted in (
+        (("value-quantity", "gt100"), [1]),
+        (("value-quantity", "lt100"), [2]),
+        (("status", "final"), [1, 2]),
+    ):
         query = parse_query("Observation", [text], lenient=False, base=tenant.base)
         met = await standing.meeting(tenant, query, [found[at] for at in sorted(found)])
         assert [version.stored.version for version in met] == wanted

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from fhir_server.cli.redis_server import EmbeddedRedis
 from fhir_server.kit import json
+from tests.subscriptions import subscribing as given
 from workers import queue
 from workers.queue import Waker
 
@@ -82,8 +83,7 @@ async def test_waking_costs_the_caller_next_to_nothing(waker: Waker, bells: Bell
 
 async def test_redis_holds_json_and_only_names(waker: Waker, redis: Redis) -> None:
     waker.wake("default")
-    while not (found := await redis.keys("arq:job:*")):
-        await asyncio.sleep(0.005)
+    found = await given.until(lambda: redis.keys("arq:job:*"))
     assert json.decode(await redis.get(found[0]))["a"] == ["default", "outbox"]
     assert 0 < await redis.ttl(found[0]) <= 60
 

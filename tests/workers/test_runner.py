@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,8 +16,6 @@ from fhir_server.storage.tenants import Tenant
 from tests.subscriptions import subscribing as given
 from workers.jobs import runner
 from workers.jobs.runner import Kind, Runner
-
-Do = Callable[[Job], object]
 
 
 @pytest.fixture
@@ -117,11 +114,11 @@ async def test_leases_are_kept_and_a_lost_claim_ends_the_job(
 
 
 @pytest.fixture
-async def resting(tenant: Tenant, unique: str, settings: Settings) -> AsyncIterator[Runner]:
+def resting(tenant: Tenant, unique: str, settings: Settings) -> Runner:
     async def do(_job: Job) -> None:
         await ask(tenant, unique, "a")
 
-    yield runner_of(tenant, settings, unique, do, rest=lambda _: timedelta(minutes=5))
+    return runner_of(tenant, settings, unique, do, rest=lambda _: timedelta(minutes=5))
 
 
 async def test_asked_for_while_it_ran_it_runs_again_after_its_rest(

@@ -130,12 +130,12 @@ class Courier:
                 await deliveries.release(self._tenant, claim, _LATER)
                 return
             batch = await deliveries.take(self._tenant, claim, BATCH, LEASE)
-            if not batch:
-                break
-            failed = await self._send(claim, *served, batch)
+            failed = await self._send(claim, *served, batch) if batch else None
             if failed is not None:
                 await self._retry_later(claim, *failed)
                 return
+            if len(batch) < BATCH:
+                break
         await deliveries.release(self._tenant, claim)
 
     async def _subscription(self, claim: Claim) -> tuple[str, Channel] | None:

@@ -35,8 +35,8 @@ CURRENCIES = "urn:iso:std:iso:4217"
 _BASE_DIGITS = Context(prec=18)
 """Digits of a value in base units: beyond that a division such as /min only fills the disk."""
 
-_LEAST = Decimal("1e-40")
-"""By how much `<5` stays below 5: more than any value can be near it in practice, so that `ge5` does not find it."""
+_NEXT = Context(prec=_BASE_DIGITS.prec - 1, Emin=-40)
+"""In which the neighbour of 5 is where `<5` ends, so that `ge5` does not find it; kept when a value is put in base units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +88,11 @@ def _bounds(value: dict[str, Any]) -> Span | None:
         case None:
             return exact, exact
         case "<":
-            return LOWEST, EXACT.subtract(exact, _LEAST)
+            return LOWEST, _NEXT.next_minus(exact)
         case "<=":
             return LOWEST, exact
         case ">":
-            return EXACT.add(exact, _LEAST), HIGHEST
+            return _NEXT.next_plus(exact), HIGHEST
         case _:
             return exact, HIGHEST
 

@@ -52,7 +52,7 @@ def parse(text: str, targets: tuple[str, ...], modifier: str | None, base: str) 
         return Reference(((parsed.type, parsed.id),) if not modifier or parsed.type == modifier else (), value)
     if not _ID.fullmatch(value):
         return Reference((), value)
-    return Reference(tuple((type_, value) for type_ in allowed or R4.types), None)
+    return Reference(tuple((type_, value) for type_ in allowed or R4.types), value)
 
 
 def _identifier(text: str) -> tuple[str | None, str]:

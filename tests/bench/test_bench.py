@@ -1,0 +1,91 @@
+"""The harness counts what really happened: a generator that miscounts would make any figure."""
+
+import asyncio
+import json
+import re
+
+import pytest
+
+from tests.bench import loop
+from tests.bench.client import Connection, Measured, closed_loop, request, timed
+from tests.bench.create import observation
+from tests.bench.run import _object
+from tests.bench.seeds import SIZES, TYPES, seeds
+from tests.shared_data import shared
+
+PLAIN = b"HTTP/1.1 201 Created\r\nLocation: /fhir/A/1/_history/1\r\nContent-Length: 2\r\n\r\n{}"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+
+
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer in pieces, chunked or plain in turn."""
+    turn = 0
+    try:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = re.search(rb"Content-Length: (\d+)", head)
+            await reader.readexactly(int(length[1]) if length else 0)
+            answer = (PLAIN, CHUNKED)[turn % 2]
+            for piece in (answer[:20], answer[20:]):
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+            turn += 1
+    except asyncio.IncompleteReadError:
+        writer.close()
+
+
+async def test_a_closed_loop_counts_every_answer() -> None:
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    locations = []
+
+    async def turn(_number: int, _at: int, connection: Connection, measured: Measured) -> None:
+        answer = await timed(connection, request("POST", "/fhir/A", "t", b'{"a":1}'), measured)
+        locations.append(answer.location)
+        assert answer.body == b"{}"
+
+    measured = await closed_loop(port, 3, 0.2, turn)
+    server.close()
+    assert sum(measured.statuses.values()) == len(measured.durations) == len(locations)
+    assert abs(measured.statuses[201] - measured.statuses[200]) <= 3
+    assert locations.count("/fhir/A/1/_history/1") == measured.statuses[201]
+    assert measured.percentile(50) <= measured.percentile(99)
+    assert measured.rate == pytest.approx(len(locations) / measured.seconds)
+
+
+async def test_a_connection_that_breaks_is_an_error() -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+
+    async def turn(_number: int, _at: int, connection: Connection, measured: Measured) -> None:
+        await timed(connection, request("GET", "/"), measured)
+
+    with pytest.raises(ConnectionError):
+        await closed_loop(server.sockets[0].getsockname()[1], 1, 1, turn)
+    server.close()
+
+
+def test_the_loop_is_made_of_real_resources_that_point_to_each_other() -> None:
+    found = seeds(shared("synthea-120"))
+    assert tuple(found) == TYPES
+    for kind, size in SIZES.items():
+        assert size * 0.5 < len(found[kind]) < size * 1.5, kind
+    for position, kind in enumerate(TYPES):
+        places = {match.decode() for match in loop._PLACES.findall(found[kind])}
+        assert places <= set(TYPES[:position])
+        assert b"urn:uuid" not in found[kind]
+    assert b"Patient/@Patient@" in found["Observation"]
+
+
+def test_an_observation_of_the_bench_is_plain() -> None:
+    made = [json.dumps(observation("p", number), sort_keys=True) for number in range(500)]
+    assert len(set(made)) == 500
+
+
+def test_what_was_not_measured_is_null() -> None:
+    assert set(_object({})) >= {"create_ratio", "loop_rps", "import_rps", "search_p50_ms", "bytes_per_resource"}
+    assert all(value is None for name, value in _object({}).items() if name != "details")
+    assert _object({"create": {"failed": "x"}, "stages": {"failed": "x"}})["create_ratio"] is None
+    assert _object({"stages": {"failed": "x"}})["stages"] is None

@@ -1,0 +1,125 @@
+"""What all commands share: names, options, exit codes, secrets that stay secret."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fhir_server.cli import doctor
+from fhir_server.cli.conformance import PUBLIC
+from fhir_server.cli.main import COMMANDS, application
+from fhir_server.settings import Settings
+from tests.shared_data import shared
+
+
+@pytest.fixture(autouse=True)
+def no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+
+
+def run(*words: str) -> Any:
+    return CliRunner().invoke(application(words[0]), list(words))
+
+
+def leaves() -> list[tuple[str, Any]]:
+    group = typer.main.get_command(application(None))
+    found = []
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        found += [(f"{name} {sub}", leaf) for sub, leaf in inner.items()] if inner else [(name, command)]
+    return found
+
+
+def test_the_commands_are_those_that_were_asked_for() -> None:
+    asked = "up serve worker load token clients doctor bench conformance test"
+    assert set(COMMANDS) == set(asked.split())
+
+
+@pytest.mark.parametrize(("name", "command"), leaves(), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_command_takes_a_data_folder_and_a_port(name: str, command: Any) -> None:
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {"--data", "--port"} <= options
+    assert command.help
+
+
+def test_doctor_masks_secrets_and_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("JWT_SECRET_KEY", "much-too-short")
+    monkeypatch.setenv("DATABASE_URL", "postgres://clarity:hunter2@127.0.0.1:1/clarity")
+    done = run("doctor", "--json", "--data", str(tmp_path / "data"))
+    assert done.exit_code == 1
+    assert "much-too-short" not in done.output
+    assert "hunter2" not in done.output
+    found = json.loads(done.stdout)
+    assert any("JWT_SECRET_KEY is shorter" in problem for problem in found["problems"])
+    assert any("cannot be used" in problem for problem in found["problems"])
+    values = {row["name"]: row["value"] for row in found["settings"]}
+    assert values["JWT_SECRET_KEY"] == "********"
+    assert values["DATABASE_URL"] == "postgresql://clarity:********@127.0.0.1:1/clarity"
+
+
+def test_doctor_names_a_setting_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MENTALLAMA_MODEL_MAPPINGS", "[1]")
+    monkeypatch.setenv("MAX_BUNDLE_ENTRIES", "0")
+    done = run("doctor", "--json")
+    assert done.exit_code == 1
+    text = " ".join(json.loads(done.stdout)["problems"])
+    assert "MENTALLAMA_MODEL_MAPPINGS" in text
+    assert "MAX_BUNDLE_ENTRIES" in text
+
+
+def test_doctor_says_when_keys_are_open_to_others(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir(mode=0o755)
+    (tmp_path / "keys").chmod(0o755)
+    done = run("doctor", "--json", "--data", str(tmp_path))
+    assert any("may be read by others" in problem for problem in json.loads(done.stdout)["problems"])
+
+
+def test_masking() -> None:
+    assert doctor.masked(None) == ""
+    assert doctor.masked(["a", "b"]) == "a,b"
+    assert doctor.masked("redis://:s3cret@h:1/0") == "redis://:********@h:1/0"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("conformance", "nonsense"),
+        ("bench", "nonsense"),
+        ("up", "--port", "0"),
+        ("token",),
+        ("load", "/there/is/no/such/file"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_asked_wrongly_ends_with_2(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/nothing")
+    assert run(*words).exit_code == 2
+
+
+def test_conformance_prints_a_suite_as_json() -> None:
+    shared("fhirpath-r4")
+    done = run("conformance", "fhirpath-r4", "--json")
+    found = json.loads(done.stdout)["fhirpath-r4"]
+    assert done.exit_code == 0
+    assert found["total"] == 935
+    assert found["passed"] + len(found["exceptions"]) == 935
+
+
+def test_conformance_says_what_is_not_built_and_fails_for_what_is_not_excepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    runners = {"patch": lambda: {"passed": 1, "total": 3, "exceptions": {"a": "why"}}}
+    monkeypatch.setattr("fhir_server.cli.conformance.find_runners", lambda: runners)
+    done = run("conformance", "--json")
+    found = json.loads(done.stdout)
+    assert set(found) == set(PUBLIC)
+    assert found["us-core"] == "not built"
+    assert done.exit_code == 1
+
+
+def test_unsafe_production_does_not_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    done = run("up", "--data", str(tmp_path))
+    assert done.exit_code == 2
+    assert not (tmp_path / "postgres").exists()

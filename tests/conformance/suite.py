@@ -1,0 +1,80 @@
+"""The public suites that a part of ours can run today, for `./clarity conformance`; the rest is "not built"."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fhir_server.cli.embedded import embedded_postgres
+from fhir_server.errors import BadSearch
+from fhir_server.kit import json
+from fhir_server.storage import migrate
+from fhir_server.storage.index_keys import COMPARTMENT, pack
+from fhir_server.storage.tenants import Tenant, connect, open_tenants
+from tests.conftest import ORIGIN
+from tests.model.fhirpath.suite import run_suite
+from tests.search.conftest import load, page
+from tests.search.test_smoke import LATER, LIBERAL, searches, suite, visibility
+from tests.shared_data import ROOT
+
+DATA = ROOT.parent / "shared" / "data"
+Json = dict[str, Any]
+
+
+def fhirpath() -> Json:
+    """Run the 935 cases of the FHIRPath suite."""
+    passed, total, failures = run_suite(DATA / "fhirpath-r4")
+    reasons = json.decode((ROOT / "tests" / "model" / "fhirpath" / "exceptions.json").read_bytes())
+    excepted = {failure.id: reasons[failure.id] for failure in failures if failure.id in reasons}
+    return {"passed": passed, "total": total, "exceptions": excepted}
+
+
+def search_smoke() -> Json:
+    """Run the rows that are searches and compartment searches, over the suite's own 22 resources."""
+    with tempfile.TemporaryDirectory(prefix="clarity-suite-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with embedded_postgres(folder / "postgres") as url:
+            migrate.upgrade(url, ("default",))
+            return asyncio.run(_search_smoke(url, folder / "keys"))
+
+
+async def _search_smoke(url: str, keys: Path) -> Json:
+    pool = await connect(url, min_size=1, max_size=2)
+    tenant = open_tenants(("default",), pool, keys, ORIGIN)["default"]
+    await load(tenant, {(r["resourceType"], r["id"]): r for r in suite()["resources"]}.values())
+    passed, total, excepted = 0, 0, {}
+    for who, type_, query, matches in searches():
+        total += 1
+        reason = await _row(tenant, type_, query, visibility(who, type_, tenant), matches)
+        if reason is None:
+            passed += 1
+        elif query in LIBERAL or reason.startswith("later"):
+            excepted[f"row {total}: {who or 'anybody'} {type_ or ''}?{query}"] = LIBERAL.get(query, reason)
+    for case in suite()["cases"]:
+        if case["method"] != "PatientCompartmentSearch":
+            continue
+        who, patient, type_, query, matches = case["args"]
+        rid = tenant.rids.get(("Patient", patient))
+        if rid is not None and type_ is not None:
+            seen, within = visibility(who, "Observation", tenant), (pack(COMPARTMENT, rid),)
+            total += 1
+            passed += await _row(tenant, type_, query or "", seen, matches, within=within) is None
+    await pool.close()
+    return {"passed": passed, "total": total, "exceptions": excepted}
+
+
+async def _row(tenant: Tenant, type_: str | None, query: str, seen: Any, matches: int, **more: Any) -> str | None:
+    """Return why a row fails, or None when it passes."""
+    try:
+        found = await page(tenant, type_, f"{query}&_total=accurate", seen, **more)
+    except BadSearch as error:
+        return "later: " * (error.id in LATER) + error.text
+    return None if found.total == matches else f"{found.total} matches, expected {matches}"
+
+
+SUITES = {
+    name: run for name, run in {"fhirpath-r4": fhirpath, "search-smoke": search_smoke}.items() if (DATA / name).exists()
+}

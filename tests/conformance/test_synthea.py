@@ -1,0 +1,53 @@
+"""The 120 Synthea patients load through transactions without an error, and searches find what a naive reading finds."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.naive import SEARCHES, Reading, bundles, resources
+from tests.http.client import Caller
+from tests.shared_data import shared
+
+RESOURCES = 92_114
+
+
+@pytest.fixture(scope="module")
+async def loaded(fresh: Caller) -> Reading:
+    """The naive reading of what was posted; every bundle was taken and made what it should."""
+    reading = Reading()
+    for bundle in bundles(shared("synthea-120")):
+        before = sum(reading.types.values())
+        for resource, criteria in resources(bundle):
+            reading.add(resource, criteria)
+        answer = await fresh.post("", bundle)
+        assert answer.status == 200, answer.text[:2000]
+        made = sum(each["response"]["status"].startswith("201") for each in answer.json["entry"])
+        assert made == sum(reading.types.values()) - before
+    return reading
+
+
+@pytest.mark.slow
+async def test_counts_by_type(fresh: Caller, loaded: Reading) -> None:
+    counted = {type_: (await fresh.get(f"{type_}?_summary=count")).json["total"] for type_ in loaded.types}
+    assert counted == dict(loaded.types)
+    assert sum(counted.values()) == RESOURCES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("query", SEARCHES)
+async def test_counts_by_search(fresh: Caller, loaded: Reading, query: str) -> None:
+    answer = await fresh.get(f"{query}&_summary=count")
+    assert answer.status == 200, answer.text
+    assert answer.json["total"] == loaded.searches[query]
+    assert answer.json["total"] > 0
+
+
+@pytest.mark.slow
+async def test_references_lead_where_they_should(fresh: Caller, loaded: Reading) -> None:
+    page = (await fresh.get("Encounter?_count=200")).json
+    for each in page["entry"][::20]:
+        encounter = each["resource"]
+        assert (await fresh.get(encounter["subject"]["reference"])).status == 200
+        assert (await fresh.get(encounter["serviceProvider"]["reference"])).json["resourceType"] == "Organization"
+        for participant in encounter.get("participant", []):
+            assert (await fresh.get(participant["individual"]["reference"])).json["resourceType"] == "Practitioner"
