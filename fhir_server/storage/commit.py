@@ -1,6 +1,7 @@
 """The one writer. `commit` makes every change of every resource, with its index, outbox and audit, in one transaction.
 
-One command is one SQL statement; more are a transaction that locks what exists in the order of `rid` (so that two bundles
+What is new is one SQL statement (`inserts.py`), shared by creates that come at the same time (`group.py`); one update or delete
+is one statement (`statements.py`); more are a transaction that locks what exists in the order of `rid` (so that two bundles
 cannot wait for each other), and copies in what is new. Version numbers are gap-free because they move only under that lock.
 """
 
@@ -14,12 +15,11 @@ from typing import Any
 import asyncpg
 
 from fhir_server.errors import Unavailable
-from fhir_server.storage import statements
+from fhir_server.storage import group, inserts, statements
 from fhir_server.storage.commands import AuditRow, Command, IndexRows, Written
 from fhir_server.storage.errors import claim_taken, version_conflict
 from fhir_server.storage.prepare import Prepared, prepare
 from fhir_server.storage.tenants import OUTBOX, Tenant
-from profiles.registry import R4
 
 _EMPTY = IndexRows()
 _TRIES = 5
@@ -97,9 +97,9 @@ def _sections(row: Prepared, audit: AuditRow | None) -> tuple[tuple[str, ...], l
     return tuple(names), args
 
 
-async def _commit_one(tenant: Tenant, row: Prepared, audit: AuditRow | None) -> Written:
+async def _replace_one(tenant: Tenant, row: Prepared, audit: AuditRow | None) -> Written:
     sections, args = _sections(row, audit)
-    text = tenant.sql(statements.single(row.inserts, sections))
+    text = tenant.sql(statements.replace(sections))
     done = await tenant.pool.fetchrow(text, *row.row(), *args)
     if done is None:
         raise version_conflict(0)
@@ -142,15 +142,8 @@ def _copies(rows: Sequence[Prepared], audit: Sequence[AuditRow]) -> Iterator[tup
     for kind in _KINDS:
         yield statements.NARROW[kind][0], [(row.rid, *new) for row in rows for new in _changes(kind, row)[1]]
     yield "claim", [(row.rid, key) for row in rows for key in row.command.claims]
-    yield "outbox", [_event(row) for row in rows]
+    yield "outbox", [inserts.event(row) for row in rows]
     yield "audit", [line.values() for line in audit]
-
-
-def _event(row: Prepared) -> tuple[Any, ...]:
-    command = row.command
-    type_ = R4.type_id(command.type)
-    patients = row.patients or None
-    return (row.rid, row.last_updated, row.version, type_, command.http_method, command.origin, patients)
 
 
 async def _paced(records: Sequence[tuple[Any, ...]]) -> AsyncIterator[tuple[Any, ...]]:
@@ -180,8 +173,7 @@ async def _commit_many(tenant: Tenant, rows: Sequence[Prepared], audit: Sequence
         await _replace(connection, tenant, rows, locked)
         if locked:
             await _delete_index(connection, tenant, rows)
-        for line, row in zip(audit, rows, strict=False):
-            line.rid, line.version, line.patients = row.rid, row.version, row.patients or None
+        _complete(audit, rows)
         for table, records in _copies(rows, audit):
             if records:
                 columns = statements.COPY_COLUMNS[table]
@@ -198,13 +190,31 @@ def _refusal(error: asyncpg.UniqueViolationError, rows: Sequence[Prepared]) -> E
     return version_conflict(next((p for p, row in enumerate(rows) if row.inserts and not row.command.fresh), 0))
 
 
+async def _write_once(tenant: Tenant, rows: Sequence[Prepared], audit: Sequence[AuditRow]) -> list[Written]:
+    """Choose how: with others, as one statement, or as a transaction of several."""
+    if len(rows) <= inserts.MOST and all(row.inserts for row in rows):
+        _complete(audit, rows)
+        if len(rows) == 1 and rows[0].command.fresh and not rows[0].command.claims:
+            await group.create(tenant, rows[0], audit[0] if audit else None)
+        else:
+            await inserts.insert(tenant, rows, audit)
+        return [_written(row, row.patients) for row in rows]
+    if len(rows) == 1 and not _slow(rows[0]):
+        return [await _replace_one(tenant, rows[0], audit[0] if audit else None)]
+    return await _commit_many(tenant, rows, audit)
+
+
+def _complete(audit: Sequence[AuditRow], rows: Sequence[Prepared]) -> None:
+    """Fill in what the audit lines of commands could not know."""
+    for line, row in zip(audit, rows, strict=False):
+        line.rid, line.version, line.patients = row.rid, row.version, row.patients or None
+
+
 async def _write(tenant: Tenant, rows: Sequence[Prepared], audit: Sequence[AuditRow]) -> list[Written]:
     """Write, again when PostgreSQL broke a deadlock between two bundles; the second try finds the lock free."""
     for attempt in range(_TRIES):
         try:
-            if len(rows) == 1 and not _slow(rows[0]):
-                return [await _commit_one(tenant, rows[0], audit[0] if audit else None)]
-            return await _commit_many(tenant, rows, audit)
+            return await _write_once(tenant, rows, audit)
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
             await asyncio.sleep(0.01 * (attempt + 1) * (1 + secrets.randbelow(8)))
     raise Unavailable(
@@ -218,6 +228,8 @@ async def commit(tenant: Tenant, commands: Sequence[Command], audit: Sequence[Au
     `audit` is empty or one line per command. Raises VersionConflict or ClaimTaken (storage/errors.py) with the position of the
     command that somebody else came before; nothing is written then, and the caller reads again and decides again.
     """
+    if not commands:
+        return []
     rows = await prepare(tenant, commands)
     try:
         written = await _write(tenant, rows, audit)

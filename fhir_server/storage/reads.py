@@ -15,9 +15,7 @@ from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import Visibility, visible_sql, visible_types_sql
 from profiles.registry import R4
 
-COLUMNS = (
-    "r.rid, r.type, r.version, r.last_updated, r.deleted, r.method, r.key_id, r.index_version, r.patients, r.body"
-)
+COLUMNS = "r.rid, r.type, r.version, r.last_updated, r.deleted, r.method, r.key_id, r.index_version, r.patients, r.body"
 """What `stored` needs of a row `r`, beside `fhir_id`."""
 
 

@@ -1,7 +1,7 @@
-"""The SQL of a single-entry commit: one statement, whatever it has to write.
+"""The SQL of an update or deletion: one statement, whatever it has to write.
 
-A create is INSERTs hung on `r`; an update or delete is hung on `old`, the row locked at the expected version, so that nothing
-at all is written when somebody else was there first. Which sections a statement has depends on what there is to write; each
+Everything is hung on `old`, the row locked at the expected version, so that nothing at all is written when somebody else was
+there first. Which sections a statement has depends on what there is to write; each
 combination is made once, so that PostgreSQL sees few texts and keeps them prepared.
 """
 
@@ -14,27 +14,23 @@ AUDIT_COLUMNS = "recorded, interaction, status, agent, type, rid, version, patie
 _RESOURCE = "rid, last_updated, type, method, version, key_id, index_version, deleted, fhir_id, patients, keys, body"
 _BASE_ARGS = 12
 
-# name -> (number of arguments, SQL); {rid} and {source} say where the row comes from, {0}.. are the arguments.
+# name -> (number of arguments, SQL); `r` is the row as it was just written, {0}.. are the arguments.
 _SECTIONS: dict[str, tuple[int, str]] = {
-    "dates": (3, "INSERT INTO {s}.ix_date (rid, param, lo, hi) SELECT {rid}, u.* FROM {source} unnest({0}::smallint[], {1}::timestamptz[], {2}::timestamptz[]) u"),
-    "numbers": (8, "INSERT INTO {s}.ix_number (rid, param, key, lo, hi, unit, cunit, clo, chi) SELECT {rid}, u.* FROM {source} unnest({0}::smallint[], {1}::bigint[], {2}::numeric[], {3}::numeric[], {4}::bigint[], {5}::bigint[], {6}::numeric[], {7}::numeric[]) u"),
-    "strings": (2, "INSERT INTO {s}.ix_string (rid, param, value) SELECT {rid}, u.* FROM {source} unnest({0}::smallint[], {1}::text[]) u"),
-    "series": (3, "INSERT INTO {s}.series (rid, patient, code, at) SELECT {rid}, u.* FROM {source} unnest({0}::bigint[], {1}::bigint[], {2}::timestamptz[]) u"),
-    "claims": (1, "INSERT INTO {s}.claim (rid, key) SELECT {rid}, u.* FROM {source} unnest({0}::bytea[]) u"),
-    "old_dates": (2, "DELETE FROM {s}.ix_date d USING {source} unnest({0}::smallint[], {1}::timestamptz[]) u(param, lo) WHERE d.rid = {rid} AND d.param = u.param AND d.lo = u.lo"),
-    "old_numbers": (3, "DELETE FROM {s}.ix_number d USING {source} unnest({0}::smallint[], {1}::bigint[], {2}::numeric[]) u(param, key, lo) WHERE d.rid = {rid} AND d.param = u.param AND d.key = u.key AND d.lo = u.lo"),
-    "old_strings": (2, "DELETE FROM {s}.ix_string d USING {source} unnest({0}::smallint[], {1}::text[]) u(param, value) WHERE d.rid = {rid} AND d.param = u.param AND d.value = u.value"),
-    "old_series": (3, "DELETE FROM {s}.series d USING {source} unnest({0}::bigint[], {1}::bigint[], {2}::timestamptz[]) u(patient, code, at) WHERE d.rid = {rid} AND d.patient = u.patient AND d.code = u.code AND d.at = u.at"),
-    "old_claims": (0, "DELETE FROM {s}.claim d USING {from_} WHERE d.rid = {rid}"),
-    "outbox": (1, "INSERT INTO {s}.outbox (rid, at, version, type, method, origin, patients) SELECT {rid}, $2, $5::int, $3::smallint, $4::smallint, {0}::smallint, {patients} {from_where}"),
-    "audit": (8, "INSERT INTO {s}.audit (" + AUDIT_COLUMNS + ") SELECT {0}::timestamptz, {1}::smallint, {2}::smallint, {3}::int, {4}::smallint, {rid}, $5::int, {patients}, {5}::text, {6}::text, {7}::bytea {from_where}"),
+    "dates": (3, "INSERT INTO {s}.ix_date (rid, param, lo, hi) SELECT r.rid, u.* FROM r, unnest({0}::smallint[], {1}::timestamptz[], {2}::timestamptz[]) u"),
+    "numbers": (8, "INSERT INTO {s}.ix_number (rid, param, key, lo, hi, unit, cunit, clo, chi) SELECT r.rid, u.* FROM r, unnest({0}::smallint[], {1}::bigint[], {2}::numeric[], {3}::numeric[], {4}::bigint[], {5}::bigint[], {6}::numeric[], {7}::numeric[]) u"),
+    "strings": (2, "INSERT INTO {s}.ix_string (rid, param, value) SELECT r.rid, u.* FROM r, unnest({0}::smallint[], {1}::text[]) u"),
+    "series": (3, "INSERT INTO {s}.series (rid, patient, code, at) SELECT r.rid, u.* FROM r, unnest({0}::bigint[], {1}::bigint[], {2}::timestamptz[]) u"),
+    "claims": (1, "INSERT INTO {s}.claim (rid, key) SELECT r.rid, u.* FROM r, unnest({0}::bytea[]) u"),
+    "old_dates": (2, "DELETE FROM {s}.ix_date d USING r, unnest({0}::smallint[], {1}::timestamptz[]) u(param, lo) WHERE d.rid = r.rid AND d.param = u.param AND d.lo = u.lo"),
+    "old_numbers": (3, "DELETE FROM {s}.ix_number d USING r, unnest({0}::smallint[], {1}::bigint[], {2}::numeric[]) u(param, key, lo) WHERE d.rid = r.rid AND d.param = u.param AND d.key = u.key AND d.lo = u.lo"),
+    "old_strings": (2, "DELETE FROM {s}.ix_string d USING r, unnest({0}::smallint[], {1}::text[]) u(param, value) WHERE d.rid = r.rid AND d.param = u.param AND d.value = u.value"),
+    "old_series": (3, "DELETE FROM {s}.series d USING r, unnest({0}::bigint[], {1}::bigint[], {2}::timestamptz[]) u(patient, code, at) WHERE d.rid = r.rid AND d.patient = u.patient AND d.code = u.code AND d.at = u.at"),
+    "old_claims": (0, "DELETE FROM {s}.claim d USING r WHERE d.rid = r.rid"),
+    "outbox": (1, "INSERT INTO {s}.outbox (rid, at, version, type, method, origin, patients) SELECT r.rid, $2, $5::int, $3::smallint, $4::smallint, {0}::smallint, r.patients FROM r"),
+    "audit": (8, "INSERT INTO {s}.audit (" + AUDIT_COLUMNS + ") SELECT {0}::timestamptz, {1}::smallint, {2}::smallint, {3}::int, {4}::smallint, r.rid, $5::int, r.patients, {5}::text, {6}::text, {7}::bytea FROM r"),
 }  # fmt: skip
 
-_INSERT_HEAD = (
-    f"r AS (INSERT INTO {{s}}.resource ({_RESOURCE}) VALUES"
-    " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::bigint[], $11::bigint[], $12) RETURNING rid, patients)"
-)
-_UPDATE_HEAD = """old AS (
+_HEAD = """old AS (
   SELECT * FROM {s}.resource WHERE rid = $1 AND version = $5::int - 1 FOR UPDATE),
 h AS (
   INSERT INTO {s}.history (rid, last_updated, type, method, version, key_id, index_version, deleted, patients, keys, body)
@@ -46,24 +42,15 @@ r AS (
   FROM old WHERE n.rid = old.rid RETURNING n.rid, n.patients)"""
 
 
-def _section(name: str, first: int, inserts: bool) -> str:  # noqa: FBT001
-    count, text = _SECTIONS[name]
-    args = [f"${first + i}" for i in range(count)]
-    if inserts:
-        where = {"rid": "$1::bigint", "source": "", "from_": "", "patients": "$10::bigint[]", "from_where": ""}
-    else:
-        where = {"rid": "r.rid", "source": "r,", "from_": "r", "patients": "r.patients", "from_where": "FROM r"}
-    return text.format(*args, s="{s}", **where)
-
-
 @cache
-def single(inserts: bool, sections: tuple[str, ...]) -> str:  # noqa: FBT001
+def replace(sections: tuple[str, ...]) -> str:
     """Return the statement with these sections; its arguments are the resource row, then the sections' in order."""
-    parts = [_INSERT_HEAD if inserts else _UPDATE_HEAD]
+    parts = [_HEAD]
     first = _BASE_ARGS + 1
     for name in sections:
-        parts.append(f"{name}_ AS ({_section(name, first, inserts)})")
-        first += _SECTIONS[name][0]
+        count, text = _SECTIONS[name]
+        parts.append(f"{name}_ AS ({text.format(*(f'${first + i}' for i in range(count)), s='{s}')})")
+        first += count
     return "WITH " + ",\n".join(parts) + "\nSELECT rid, patients FROM r"
 
 
