@@ -6,6 +6,7 @@ HTTP requests and the entries of Bundles both come through `perform`; nothing is
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from fhir_server.audit.record import write_audit
 from fhir_server.context import RequestContext
@@ -38,7 +39,11 @@ async def perform(ctx: RequestContext, call: Call) -> Result:
     try:
         result = await handler_of(call)(ctx, call)
     except FhirError as error:
-        await audit_failure(ctx, call, error)
+        await audit_failure(ctx, call, error.status)
+        raise
+    except Exception:
+        with suppress(FhirError):  # the failure itself is what is told; the log has both
+            await audit_failure(ctx, call, 500)
         raise
     if result.audit:
         await write_audit(ctx.tenant, result.audit)

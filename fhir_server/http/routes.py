@@ -20,14 +20,13 @@ from fhir_server.http.negotiate import check_accept, check_content_type, check_f
 from fhir_server.http.perform import perform
 from fhir_server.http.services import Services
 from fhir_server.interactions.address import Address, Params, parse_address, parse_query
-from fhir_server.interactions.answers import unexpected
 from fhir_server.interactions.call import Call, Result
 from fhir_server.interactions.codes import interaction_of
-from fhir_server.kit import logs, metrics
+from fhir_server.interactions.failures import unforeseen
+from fhir_server.kit import metrics
 from fhir_server.kit.clock import monotonic
 from fhir_server.storage.tenants import Tenant
 
-_log = logs.logger(__name__)
 _NO_PREFERENCE = Prefer()
 _MAX_PATH = 1024
 _SEARCHES = ("search-type", "search-compartment", "search-system")
@@ -61,9 +60,8 @@ class Fhir:
             return
         except asyncio.CancelledError:
             raise
-        except Exception:  # noqa: BLE001  the last line: the caller learns the request id and nothing else
-            _log.error("request failed", request_id=request.id, exc_info=True)
-            response = render.render_error(unexpected(request.id), request.id)
+        except Exception as error:  # noqa: BLE001  the last line: the caller learns the request id and nothing else
+            response = render.render_error(unforeseen(error, request.id), request.id)
         response = await render.packed(response, headers.get("accept-encoding", ""))
         metrics.observe_request(request.interaction, request.type, response.status, monotonic() - started)
         await render.transmit(send, response, head=scope["method"] == "HEAD")
@@ -119,9 +117,7 @@ class _Request:
             except FhirError:
                 asked = Address("system")
             interaction = interaction_of(method, asked.kind)
-            await door_event(
-                tenant, interaction, request=self.id, address=self._client(), type=asked.type, id=asked.id
-            )
+            await door_event(tenant, interaction, request=self.id, address=self._client(), type=asked.type, id=asked.id)
             raise
 
     def _place(self) -> tuple[Tenant, str]:

@@ -132,6 +132,13 @@ def parse_query(text: str) -> Params:
     return pairs
 
 
+def parse_criteria(text: str, type_: str) -> Params:
+    """Return the criteria of an If-None-Exist, which may be written with or without `[base/]Type?` before them."""
+    head, mark, rest = text.partition("?")
+    named = bool(mark) and (head == "" or head.rsplit("/", 1)[-1] == type_)
+    return parse_query(rest if named else text)
+
+
 def split_url(url: str, base: str) -> tuple[str, str]:
     """Split the url of a Bundle entry into (path below the base, query); BadRequest when it points elsewhere."""
     if url.startswith(base):

@@ -8,14 +8,13 @@ from http import HTTPStatus
 from fhir_server.context import RequestContext
 from fhir_server.errors import FhirError, Issue, outcome
 from fhir_server.interactions.call import Call, Result
+from fhir_server.interactions.failures import unforeseen
 from fhir_server.interactions.plan import Entry
-from fhir_server.kit import clock, ids, json, logs
+from fhir_server.kit import clock, ids, json
 from fhir_server.model import bundles
 from fhir_server.model.bundles import EntryResponse
 from fhir_server.storage.commands import AuditRow, Written
 from fhir_server.storage.reads import Stored
-
-_log = logs.logger(__name__)
 
 
 def status_line(status: int) -> str:
@@ -46,16 +45,10 @@ async def perform_entry(ctx: RequestContext, call: Call, entry: Entry) -> EntryR
         result = await call.perform(ctx, inner_call(call, entry))
     except FhirError as error:
         return answer_error(error)
-    except Exception:  # noqa: BLE001  the other entries of a batch stand on their own
-        _log.error("entry failed", request_id=ctx.request_id, exc_info=True)
-        return answer_error(unexpected(ctx.request_id))
+    except Exception as error:  # noqa: BLE001  the other entries of a batch stand on their own
+        return answer_error(unforeseen(error, ctx.request_id))
     asked = entry.method in ("GET", "HEAD") or entry.address.kind == "operation"
     return answer_result(result, with_body=asked or call.returns is not None)
-
-
-def unexpected(request_id: str) -> FhirError:
-    """Return what is told of an error that nobody foresaw: the request id, under which the log has it."""
-    return FhirError(f"The server failed; its log has this request as {request_id}.", "unexpected")
 
 
 def answer_result(result: Result, *, with_body: bool) -> EntryResponse:

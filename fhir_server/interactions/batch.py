@@ -91,7 +91,7 @@ async def _create_together(ctx: RequestContext, call: Call, group: list[Entry]) 
             command, row = await create.prepare(ctx, inner)
             ready.append((entry, inner, command, row))
         except FhirError as error:
-            await audit_failure(ctx, inner, error)
+            await audit_failure(ctx, inner, error.status)
             answers[entry.position] = answer_error(error)
         await pace.step()
     written = await commit(ctx.tenant, [item[2] for item in ready], [item[3] for item in ready]) if ready else []

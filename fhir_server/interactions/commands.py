@@ -11,7 +11,7 @@ from fhir_server.errors import Issue, Unprocessable
 from fhir_server.interactions.call import Json
 from fhir_server.interactions.content import own
 from fhir_server.kit import json
-from fhir_server.model.references import settle_references
+from fhir_server.model.references import find_references, settle_references
 from fhir_server.search.extract import extract
 from fhir_server.storage.commands import CLIENT, DELETE, INDEX_VERSION, POST, PUT, Command, IndexRows
 from fhir_server.storage.reads import Stored
@@ -31,13 +31,15 @@ def build(
     origin: int = CLIENT,
     fresh: bool = False,
     settled: bool = False,
+    text: bytes | None = None,
 ) -> Command:
     """Return the command that makes `resource` the next version of `id_`; Unprocessable lists references that are wrong.
 
-    `current` is the version that it replaces, a tombstone included; `settled` says that references are checked already.
+    `current` is the version that it replaces, a tombstone included; `settled` says that references are checked already,
+    `text` is the JSON that the resource was decoded from, where that is at hand.
     """
     if not settled:
-        check_references(resource, tenant.base)
+        check_references(resource, tenant.base, text)
     resource = resource | {"id": id_}  # a copy, for who tries again; a Patient is in its own compartment by its id
     own(resource)
     created = current is None or current.deleted
@@ -71,9 +73,9 @@ def build_delete(tenant: Tenant, current: Stored, *, origin: int = CLIENT) -> Co
     )
 
 
-def check_references(resource: Json, base: str, *, conditional: bool = False) -> None:
+def check_references(resource: Json, base: str, text: bytes | None = None) -> None:
     """Make references to our own base relative; Unprocessable lists the malformed ones and the wrong targets."""
-    issues = settle_references(resource, base, conditional=conditional)
+    issues = settle_references(resource, base, found=find_references(resource, text))
     if issues:
         raise refused(issues)
 

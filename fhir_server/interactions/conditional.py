@@ -13,7 +13,7 @@ from fhir_server.auth import policy
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadRequest, PreconditionFailed
 from fhir_server.interactions import results
-from fhir_server.interactions.address import Params, parse_query
+from fhir_server.interactions.address import Params, parse_criteria
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.interactions.conditions import check_conditions, stale
 from fhir_server.interactions.delete import remove
@@ -72,7 +72,7 @@ async def create(ctx: RequestContext, call: Call, resource: Json, make: Make) ->
     """Answer `POST Type` with `If-None-Exist`: 201, or 200 and the one that is there."""
     type_ = call.address.type
     assert type_
-    criteria = parse_query((call.conditions.if_none_exist or "").rpartition("?")[2])
+    criteria = parse_criteria(call.conditions.if_none_exist or "", type_)
     visibility = await policy.visibility(ctx, type_, "create")
     key = claim_key(ctx.tenant, type_, criteria, visibility)
     taken = Claims(ctx)

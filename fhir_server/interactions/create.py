@@ -24,7 +24,7 @@ async def create(ctx: RequestContext, call: Call) -> Result:
 
 async def prepare(ctx: RequestContext, call: Call) -> tuple[Command, AuditRow]:
     """Check and authorise one new resource, as far as a commit."""
-    return await _command(ctx, await _resource(ctx, call))
+    return await _command(ctx, call, await _resource(ctx, call))
 
 
 def finish(ctx: RequestContext, call: Call, done: Written) -> Result:
@@ -39,14 +39,16 @@ async def _resource(ctx: RequestContext, call: Call) -> Json:
     return parse_resource(call.body, expect=type_)
 
 
-async def _command(ctx: RequestContext, resource: Json, claims: tuple[bytes, ...] = ()) -> tuple[Command, AuditRow]:
-    command = commands.build(ctx.tenant, resource, new_id(), claims=claims, fresh=True)
+async def _command(
+    ctx: RequestContext, call: Call, resource: Json, claims: tuple[bytes, ...] = ()
+) -> tuple[Command, AuditRow]:
+    command = commands.build(ctx.tenant, resource, new_id(), claims=claims, fresh=True, text=call.body)
     await commands.authorise(ctx, command, "create")
     return command, audit_row(ctx, "create", 201, type=command.type)
 
 
 async def make(ctx: RequestContext, call: Call, resource: Json, claims: tuple[bytes, ...]) -> Result:
     """Write `resource` as something new; raises ClaimTaken when somebody else has a claim."""
-    command, row = await _command(ctx, resource, claims)
+    command, row = await _command(ctx, call, resource, claims)
     [done] = await commit(ctx.tenant, [command], [row])
     return finish(ctx, call, done)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from fhir_server.errors import BadRequest, FhirError, Issue
-from fhir_server.interactions.address import Address, Params, parse_address, parse_query, split_url
+from fhir_server.interactions.address import Address, Params, parse_address, parse_criteria, parse_query, split_url
 from fhir_server.interactions.call import Json
 from fhir_server.interactions.conditions import NO_CONDITIONS, Conditions, entry_conditions
 from fhir_server.kit.ids import new_id
@@ -56,7 +56,7 @@ class Entry:
     def criteria(self) -> Params:
         """Return the search that finds its target."""
         if self.conditions.if_none_exist is not None:
-            return parse_query(self.conditions.if_none_exist.partition("?")[2] or self.conditions.if_none_exist)
+            return parse_criteria(self.conditions.if_none_exist, self.address.type or "")
         return self.params
 
 
@@ -182,13 +182,13 @@ def reference_map(plan: Plan, targets: dict[int, tuple[str, str]]) -> dict[str, 
     return mapping
 
 
-def conditional_references(entries: Iterable[Entry]) -> dict[str, list[str]]:
+def conditional_references(entries: Iterable[Entry], base: str) -> dict[str, list[str]]:
     """Return every `Type?criteria` that the resources refer to, with the entries where it stands."""
     found: dict[str, list[str]] = {}
     for entry in entries:
         for holder, _ in entry.references:
             text = holder["reference"]
-            if "?" in text and (text in found or isinstance(parse_reference(text), Conditional)):
+            if "?" in text and (text in found or isinstance(parse_reference(text, base), Conditional)):
                 found.setdefault(text, []).append(entry.where)
     return found
 

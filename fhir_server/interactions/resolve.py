@@ -169,7 +169,7 @@ class Resolver:
         return key
 
     async def _references(self, steps: Sequence[Step]) -> dict[str, str]:
-        wanted = conditional_references(self._plan.entries)
+        wanted = conditional_references(self._plan.entries, self._ctx.base)
         if not wanted:
             return {}
         inside = _by_identifier(steps)
@@ -178,7 +178,7 @@ class Resolver:
         return dict(zip(texts, found, strict=True))
 
     async def _reference(self, text: str, where: str, inside: dict[tuple[str, str], set[Name]]) -> str:
-        parsed = parse_reference(text)
+        parsed = parse_reference(text, self._ctx.base)
         assert isinstance(parsed, Conditional)
         criteria = parse_query(parsed.query)
         if pending := self._pending.get((parsed.type, normalised(criteria))):

@@ -67,7 +67,7 @@ async def replace(
 
     `right` is the interaction by which the caller may do it.
     """
-    commands.check_references(resource, ctx.base)
+    commands.check_references(resource, ctx.base, call.body)
     if current is not None and is_unchanged(resource, current):
         result = results.unchanged(ctx, call, current)
         row = audit_row(

@@ -14,7 +14,7 @@ A composite whose expression is the resource itself is the AND of its components
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from fhir_server.search.expressions import Term, normalise, resolves, split_outside, term, terms
@@ -59,6 +59,8 @@ class Part:
     name: str
     kind: str
     expressions: tuple[str, ...]
+    sources: tuple[Source, ...] = ()
+    """What holds the component's values of all instances, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +135,22 @@ def _parts(param: SearchParam) -> tuple[Part, ...]:
     return tuple(Part(c.name, c.kind, tuple(split_outside(normalise(c.expression), "|"))) for c in param.components)
 
 
-def _on_root(type_: str, part: Part, stored: list[Source]) -> tuple[Source, ...]:
-    """Return the sources that hold a component's expressions on the resource itself; () when one is not held by any."""
-    wanted = {f"{type_}.{expression}" for expression in part.expressions}
-    used = [s for s in stored if s.param.kind == part.kind and wanted & {t.expression for t in s.terms}]
-    held = {t.expression for s in used for t in s.terms}
-    return tuple(used) if wanted <= held else ()
+def _below(type_: str, branch: str, part: Part, stored: list[Source]) -> Part:
+    """Return a component with the sources that hold its expressions below a branch; () when one is not held by any."""
+    used: list[Source] = []
+    for expression in part.expressions:
+        path = (
+            expression.replace("%resource", type_) if expression.startswith("%resource") else f"{branch}.{expression}"
+        )
+        held = [s for s in stored if s.param.kind == part.kind and any(_is_or_narrows(t, path) for t in s.terms)]
+        if not held:
+            return part
+        used += [source for source in held if source not in used]
+    return replace(part, sources=tuple(used))
+
+
+def _is_or_narrows(branch: Term, path: str) -> bool:
+    return branch.expression == path or branch.expression.startswith(f"{path}.ofType(")
 
 
 Rooted = tuple[tuple[Source, ...], ...]
@@ -156,11 +168,10 @@ class _Composites:
     rooted: dict[str, Rooted] = field(default_factory=dict)
 
     def add(self, param: SearchParam) -> None:
-        parts = _parts(param)
         for branch in split_outside(param.expression, "|"):
-            held = [_on_root(self.type, part, self.stored) for part in parts] if branch == self.type else []
-            if held and all(held):
-                self.rooted[param.name] = tuple(held)
+            parts = tuple(_below(self.type, branch, part, self.stored) for part in _parts(param))
+            if branch == self.type and all(part.sources for part in parts):
+                self.rooted[param.name] = tuple(part.sources for part in parts)
                 continue
             at = (branch, tuple(part.expressions for part in parts))
             made = self.instances.setdefault(at, Instances(param, term(branch, self.type), parts))

@@ -110,7 +110,7 @@ def _composite(value: composite.Composite, name: str, scene: Scene) -> Match:
     known = table(scene.type)
 
     def own(part: Part, part_value: composite.PartValue) -> Predicate:
-        return _by_sources(part_value, known.sources[part.name], scene).predicate
+        return _by_sources(part_value, part.sources, scene).predicate
 
     found = [composite.predicate(value, below, scene.key, own) for below in known.below.get(name, ())]
     if name in known.rooted:

@@ -7,19 +7,20 @@ arrays under the names of the tables; a version that was replaced long ago is ju
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fhir_server.kit import json
-from fhir_server.search import run
 from fhir_server.search.compile import condition
 from fhir_server.search.extract import extract
-from fhir_server.search.predicates import All, AnyOf, Keys, Match, Predicate, Without
+from fhir_server.search.predicates import NOTHING, All, AnyOf, Keys, Match, Predicate, Without
 from fhir_server.search.query import Query
+from fhir_server.search.rewrite import Scene, names, whole
+from fhir_server.search.verify import checker
+from fhir_server.storage import ident
 from fhir_server.storage.commands import IndexRows
 from fhir_server.storage.reads import Kept
 from fhir_server.storage.tenants import Tenant
-from fhir_server.storage.visibility import EVERYTHING
 
 _TABLES = """
 resource AS (
@@ -54,10 +55,35 @@ def settled(part: Predicate, keys: frozenset[int]) -> bool | None:
             return None
 
 
-async def meeting(tenant: Tenant, query: Query, versions: Sequence[Kept]) -> list[Kept]:
-    """Return those of the versions, all of the query's type, that meet the query."""
-    ready = await run.prepare(tenant, query, EVERYTHING)
-    wanted = ready.selection.match
+class Standing:
+    """A search that is asked again and again: its condition, made anew only when what it refers to becomes known."""
+
+    def __init__(self, query: Query) -> None:
+        self._query = query
+        self.refers = frozenset(names(query))
+        self._known = -1
+        self.wanted = Match(NOTHING)
+        self.decide: Callable[[bytes], bool] = lambda _body: False
+
+    def settle(self, tenant: Tenant) -> None:
+        """Take in what is known of the resources referred to; `look_up` comes before."""
+        rids = {name: tenant.rids[name] for name in self.refers if name in tenant.rids}
+        if len(rids) != self._known:
+            scene = Scene(self._query.base, tenant.key, rids)
+            self.wanted, self.decide, self._known = whole(self._query, scene), checker(self._query, scene), len(rids)
+
+
+async def look_up(tenant: Tenant, searches: Iterable[Standing]) -> None:
+    """Ask once for everything that the searches refer to and that is not known yet."""
+    unknown = {name for search in searches for name in search.refers if name not in tenant.rids}
+    if unknown:
+        await ident.look_up(tenant, unknown)
+
+
+async def meeting(tenant: Tenant, search: Standing, versions: Sequence[Kept]) -> list[Kept]:
+    """Return those of the versions, all of the search's type, that meet it."""
+    search.settle(tenant)
+    wanted = search.wanted
     met: dict[int, bool] = {}
     unsettled: list[int] = []
     for position, version in enumerate(versions):
@@ -72,7 +98,7 @@ async def meeting(tenant: Tenant, query: Query, versions: Sequence[Kept]) -> lis
     if unsettled:
         asked = await _ask(tenant, wanted, [versions[position] for position in unsettled])
         met.update({unsettled[number]: doubt for number, doubt in asked.items()})
-    return [versions[at] for at in sorted(met) if not met[at] or ready.decide(versions[at].stored.body)]
+    return [versions[at] for at in sorted(met) if not met[at] or search.decide(versions[at].stored.body)]
 
 
 async def _ask(tenant: Tenant, wanted: Match, versions: Sequence[Kept]) -> dict[int, bool]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import asyncpg
 import httpx
 import pytest
 
+from fhir_server.app import create_app
 from fhir_server.http.routes import is_fhir
 from fhir_server.operations.registry import OPERATIONS
+from fhir_server.settings import Settings
 from fhir_server.storage.tenants import Tenant
 from profiles.registry import R4
 from tests.http.client import Caller, caller, entry, observation
@@ -109,6 +114,24 @@ async def test_an_unforeseen_error_tells_the_request_id_and_nothing_else(
     bundled = await system.transaction(entry("GET", "Patient/1"), kind="batch")
     assert bundled.json["entry"][0]["response"]["status"].startswith("500")
     assert "secret" not in bundled.text
+
+
+async def test_a_database_that_is_away_is_503(system: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise asyncpg.CannotConnectNowError("starting up")
+
+    monkeypatch.setattr("fhir_server.storage.reads.read", fail)
+    answer = await system.get("Patient/1")
+    assert (answer.status, answer.issue, answer.headers["retry-after"]) == (503, "database-unavailable", "2")
+
+
+async def test_the_application_opens_and_closes_its_parts(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    settings = Settings(environment="test", data=tmp_path, database_url=database_url, redis_url=redis_url)
+    app = create_app(settings)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=httpx.ASGITransport(app=app)) as http:
+        ready = await http.get("http://127.0.0.1:8000/health/ready")
+        assert (ready.status_code, ready.json()["status"], ready.json()["redis"]) == (200, "ready", "ok")
+        assert (await http.get("http://127.0.0.1:8000/fhir/metadata")).status_code == 200
 
 
 async def test_health(http: httpx.AsyncClient) -> None:

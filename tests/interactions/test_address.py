@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_server.errors import BadRequest, FhirError, NotFound
-from fhir_server.interactions.address import Address, parse_address, parse_query
+from fhir_server.interactions.address import Address, parse_address, parse_criteria, parse_query
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,10 @@ def test_any_query_is_parsed_or_refused(text: str) -> None:
 
 def test_query_keeps_order_and_blanks() -> None:
     assert parse_query("a=1&b=&a=%C3%A9+x") == [("a", "1"), ("b", ""), ("a", "é x")]
+
+
+@pytest.mark.parametrize(
+    "text", ["identifier=a?b", "?identifier=a?b", "Patient?identifier=a?b", "http://x.test/fhir/Patient?identifier=a?b"]
+)
+def test_criteria_with_and_without_the_type(text: str) -> None:
+    assert parse_criteria(text, "Patient") == [("identifier", "a?b")]

@@ -244,6 +244,14 @@ async def test_one_parameter(town: Any, kind: str, data: st.DataObject) -> None:
     await agree(town, *data.draw(KINDS[kind]))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@settings(oracle, max_examples=1500)
+@given(data=st.data())
+async def test_one_parameter_at_length(town: Any, kind: str, data: st.DataObject) -> None:
+    await agree(town, *data.draw(KINDS[kind]))
+
+
 @oracle
 @given(missing)
 async def test_missing(town: Any, at: tuple[str, str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fhir_server.search import run
-from fhir_server.search.query import parse_query
+from fhir_server.search.query import Query, parse_query
 from fhir_server.storage import ident, reads
 from fhir_server.storage.reads import Kept
 from fhir_server.storage.tenants import Tenant
@@ -58,6 +58,12 @@ def resources(patient: str) -> list[dict[str, Any]]:
     ]
 
 
+async def meeting(tenant: Tenant, query: Query, versions: list[Kept]) -> list[Kept]:
+    search = standing.Standing(query)
+    await standing.look_up(tenant, [search])
+    return await standing.meeting(tenant, search, versions)
+
+
 @pytest.fixture(scope="module")
 async def written(tenants: dict[str, Tenant]) -> dict[str, tuple[str, list[Kept]]]:
     """By tenant: a patient, and versions of which some are about it."""
@@ -75,7 +81,7 @@ async def test_it_agrees_with_the_search(tenant: Tenant, written: dict[str, tupl
     patient, versions = written[tenant.name]
     params = [tuple(part.split("=", 1)) for part in text.replace("{p}", patient).split("&")]
     query = parse_query("Observation", params, lenient=False, base=tenant.base)
-    met = [version.stored.rid for version in await standing.meeting(tenant, query, versions)]
+    met = [version.stored.rid for version in await meeting(tenant, query, versions)]
     wanted = [
         version.stored.rid
         for version in versions
@@ -95,7 +101,7 @@ async def test_strings_of_people_and_of_others(tenant: Tenant, unique: str) -> N
         kept = list((await reads.exact(tenant, [(made.rid, 1)])).values())
         for params in ([("family", long[:10])], [("family", long[:3])], [("name", "ann")], [("given:exact", "ann")]):
             query = parse_query(type_, params, lenient=False, base=tenant.base)
-            met = bool(await standing.meeting(tenant, query, kept))
+            met = bool(await meeting(tenant, query, kept))
             assert met == await run.matches(tenant, type_, params, made.rid, EVERYTHING), (type_, params)
 
 
@@ -111,7 +117,7 @@ async def test_a_version_that_was_replaced_is_judged_by_what_it_said(tenant: Ten
         (("status", "final"), [1, 2]),
     ):
         query = parse_query("Observation", [text], lenient=False, base=tenant.base)
-        met = await standing.meeting(tenant, query, [found[at] for at in sorted(found)])
+        met = await meeting(tenant, query, [found[at] for at in sorted(found)])
         assert [version.stored.version for version in met] == wanted
 
 
@@ -121,3 +127,15 @@ async def test_what_was_deleted_is_no_version_to_judge(tenant: Tenant, unique: s
     await given.remove(tenant, "Observation", made.id, who)
     assert sorted(await reads.exact(tenant, [(made.rid, 1), (made.rid, 2)])) == [(made.rid, 1)]
     assert await ident.known_rid(tenant, "Observation", made.id) == made.rid
+
+
+async def test_what_is_mentioned_later_is_known_from_then_on(tenant: Tenant, unique: str) -> None:
+    who = await given.client(tenant, "system/*.cruds")
+    search = standing.Standing(parse_query("Observation", [("patient", unique)], lenient=False, base=tenant.base))
+    await standing.look_up(tenant, [search])
+    assert await standing.meeting(tenant, search, []) == []
+    made = await given.write(tenant, given.observation(unique), who)
+    kept = list((await reads.exact(tenant, [(made.rid, 1)])).values())
+    tenant.rids.clear()
+    await standing.look_up(tenant, [search])
+    assert await standing.meeting(tenant, search, kept) == kept

@@ -139,7 +139,7 @@ async def test_a_worker_that_sleeps_past_its_lease_spoils_nothing(
             await receiver.until_accepted(60, seconds=30)
             sleeper.send_signal(signal.SIGCONT)
             await asyncio.sleep(0.5)
-    assert all(request.body == committed[request.event - 1] for request in receiver.got)
+    check(receiver, {subscription_id: committed})
     rid = await ident.known_rid(tenant, "Subscription", subscription_id)
     assert {state for _, state, _ in await given.deliveries(tenant, rid)} == {"delivered"}
     assert len(await given.deliveries(tenant, rid)) == 60

@@ -25,6 +25,7 @@ from fhir_server.subscriptions.channel import Channel
 from fhir_server.subscriptions.deliveries import Delivery, Record
 from fhir_server.subscriptions.send import Outcome, send
 from fhir_server.subscriptions.state import Claim
+from workers.loop import pause_after
 
 LEASE = timedelta(seconds=25)
 """Longer than a batch can take: FRESH and one receiver that answers at the last moment."""
@@ -114,12 +115,23 @@ class Courier:
     async def _run(self, claim: Claim) -> None:
         try:
             await self._serve(claim)
-        except Exception:  # noqa: BLE001  the lease runs out and what was under way is sent again
+        except Exception:  # noqa: BLE001  whatever broke off, what was under way is sent again
             _LOG.error("delivery broke off", tenant=self._tenant.name, exc_info=True)
+            await self._give_back(claim)
         finally:
             self._under_way[claim.endpoint] -= 1
             self._hands.release()
             self._freed()
+
+    async def _give_back(self, claim: Claim) -> None:
+        """Release a claim that broke off, when the database is there again; later than that the lease will have run out."""
+        for failures in range(1, 4):
+            await asyncio.sleep(pause_after(failures * 2))
+            try:
+                await deliveries.release(self._tenant, claim)
+                return
+            except Exception as error:  # noqa: BLE001  the next try, or the end of the lease
+                _LOG.warning("claim not given back", tenant=self._tenant.name, error=type(error).__name__)
 
     async def _serve(self, claim: Claim) -> None:
         """Send in batches until nothing waits, something fails, or others shall have their turn."""

@@ -163,7 +163,7 @@ def _on_instances(value: Composite, instances: Instances, key: KeyFunction) -> P
 
 
 PartPredicate = Callable[[Part, PartValue], Predicate]
-"""The condition of a component's own parameter, on the resource as a whole."""
+"""The condition that the resource as a whole has a component's value, in any of the instances."""
 
 
 def predicate(value: Composite, instances: Instances, key: KeyFunction, own: PartPredicate) -> Match:
