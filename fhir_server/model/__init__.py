@@ -1,0 +1,1 @@
+"""What a resource is: no database, no HTTP."""

@@ -1,0 +1,109 @@
+"""Who is to be told of what: every committed version counts, numbers are dense, nobody is told of what it may not see."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from fhir_server.settings import Settings
+from fhir_server.storage.commands import TWIN
+from fhir_server.storage.tenants import Tenant
+from fhir_server.subscriptions.judge import judge
+from tests.subscriptions import subscribing as given
+from workers.jobs.dispatch import dispatch
+
+HOOK = "http://127.0.0.1:9/hook"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return given.settings(tmp_path)
+
+
+async def active(tenant: Tenant, settings: Settings, criteria: str, author: given.Principal) -> int:
+    made = await given.write(tenant, given.subscription(criteria, HOOK), author)
+    await judge(tenant, made.rid, settings)
+    return made.rid
+
+
+async def drain(tenant: Tenant, settings: Settings) -> None:
+    while await dispatch(tenant, settings):
+        pass
+
+
+async def told(tenant: Tenant, subscription: int) -> list[tuple[int, int, int]]:
+    text = tenant.sql("SELECT event, rid, version FROM {s}.delivery WHERE subscription = $1 ORDER BY event")
+    return [tuple(row) for row in await tenant.pool.fetch(text, subscription)]
+
+
+async def test_a_version_that_was_replaced_before_anybody_looked_counts(
+    tenant: Tenant, unique: str, settings: Settings
+) -> None:
+    who = await given.client(tenant, "system/*.cruds")
+    high = await active(tenant, settings, f"Observation?patient={unique}&value-quantity=gt100", who)
+    every = await active(tenant, settings, f"Observation?patient={unique}", who)
+    first = await given.write(tenant, given.observation(unique, 140), who)
+    await given.write(tenant, given.observation(unique, 60), who, id_=first.id)
+    await given.write(tenant, given.observation(unique, 150), who, id_=first.id)
+    await given.remove(tenant, "Observation", first.id, who)
+    await drain(tenant, settings)
+    assert await told(tenant, high) == [(1, first.rid, 1), (2, first.rid, 3)]
+    assert await told(tenant, every) == [(1, first.rid, 1), (2, first.rid, 2), (3, first.rid, 3)]
+
+
+async def test_what_the_twin_writes_is_told_too(tenant: Tenant, unique: str, settings: Settings) -> None:
+    who = await given.client(tenant, "system/*.cruds")
+    watching = await active(tenant, settings, f"Observation?patient={unique}", who)
+    made = await given.write(tenant, given.observation(unique), who, origin=TWIN)
+    await drain(tenant, settings)
+    assert await told(tenant, watching) == [(1, made.rid, 1)]
+
+
+async def test_numbers_leave_no_gap_for_what_may_not_be_seen(tenant: Tenant, unique: str, settings: Settings) -> None:
+    everybody = await given.client(tenant, "system/*.cruds")
+    await given.write(tenant, given.observation(unique), everybody)
+    who = await given.client(tenant, "patient/Observation.rs system/Subscription.cruds", unique)
+    watching = await active(tenant, settings, "Observation?status=final", who)
+    await drain(tenant, settings)
+    before = await told(tenant, watching)
+    mine = []
+    for value in range(4):
+        await given.write(tenant, given.observation("somebody-else", value), everybody)
+        mine.append((await given.write(tenant, given.observation(unique, value), everybody)).rid)
+    await drain(tenant, settings)
+    after = await told(tenant, watching)
+    assert [rid for _, rid, _ in after[len(before) :]] == mine
+    assert [event for event, _, _ in after] == list(range(1, len(after) + 1))
+
+
+async def test_many_dispatchers_number_each_change_once(tenant: Tenant, unique: str, settings: Settings) -> None:
+    who = await given.client(tenant, "system/*.cruds")
+    watching = await active(tenant, settings, f"Observation?patient={unique}", who)
+    stop = asyncio.Event()
+
+    async def dispatcher() -> None:
+        while not stop.is_set():
+            if not await dispatch(tenant, settings):
+                await asyncio.sleep(0.005)
+
+    dispatchers = [asyncio.create_task(dispatcher()) for _ in range(3)]
+    made = await asyncio.gather(*(given.write(tenant, given.observation(unique, n), who) for n in range(30)))
+    stop.set()
+    await asyncio.gather(*dispatchers)
+    await drain(tenant, settings)
+    found = await told(tenant, watching)
+    assert [event for event, _, _ in found] == list(range(1, 31))
+    assert sorted(rid for _, rid, _ in found) == sorted(each.rid for each in made)
+
+
+async def test_the_servers_own_bookkeeping_does_not_go_round_in_circles(tenant: Tenant, settings: Settings) -> None:
+    who = await given.client(tenant, "system/*.cruds")
+    watching = await active(tenant, settings, "Subscription?status=active", who)
+    await drain(tenant, settings)
+    await judge(tenant, watching, settings)
+    await drain(tenant, settings)
+    text = tenant.sql("SELECT count(*) FROM {s}.history WHERE rid = $1")
+    assert await tenant.pool.fetchval(text, watching) == 1
+    await tenant.pool.execute(tenant.sql("UPDATE {s}.subscription_state SET status = 'off' WHERE rid = $1"), watching)
