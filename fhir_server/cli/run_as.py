@@ -72,7 +72,8 @@ def place(path: Path, user: RunAs, *, lasting: bool) -> Path:
     """Return `path`, or the folder that stands for it where `user` cannot reach `path` (said in `path`/MOVED)."""
     if reachable(path, user):
         return path
-    root = ROOTS_PLACE if lasting else Path(tempfile.gettempdir())
+    temporary = Path(tempfile.gettempdir()).resolve()
+    root = ROOTS_PLACE if lasting and not path.resolve().is_relative_to(temporary) else temporary
     other = root / f"clarity-{_digest(path)}"
     root.mkdir(mode=0o755, parents=True, exist_ok=True)
     path.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ Every change (create, update, delete, conditional, bundle entry, import, worker 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -19,9 +19,6 @@ POST, PUT, DELETE, PATCH = 1, 2, 3, 4
 CLIENT, TWIN, PREDICTION, SUBSCRIPTION, IMPORT = 0, 1, 2, 3, 4
 """Origins: what the twin writes must never trigger the twin."""
 
-BEGIN_OF_TIME = datetime(1, 1, 1, tzinfo=UTC)
-END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC)
-"""The open ends of periods."""
 
 NumberRow = tuple[int, int, Decimal, Decimal, int, int, Decimal | None, Decimal | None]
 """(param, key, lo, hi, unit, canonical unit, canonical lo, canonical hi); key 0 outside composites, unit 0 for none."""

@@ -19,7 +19,7 @@ WITH held AS (
   RETURNING rid),
 open AS (
   SELECT d.subscription, d.event, d.state FROM {s}.delivery d JOIN held ON d.subscription = held.rid
-  WHERE d.state IN ('waiting', 'sending') ORDER BY d.event DESC LIMIT $3)
+  WHERE d.state IN ('waiting', 'sending') ORDER BY d.event LIMIT $3)
 UPDATE {s}.delivery d SET state = 'sending', attempts = d.attempts + 1 FROM open
 WHERE d.subscription = open.subscription AND d.event = open.event
 RETURNING d.event, d.rid, d.version, d.attempts, open.state = 'sending' AS again
