@@ -23,7 +23,7 @@ from workers.loop import ended, pause_after, rest
 _QUEUE = "clarity:wake"
 _FUNCTION = "drain"
 _KEPT = 60
-_SPACING = 0.01
+_SPACING = 0.025
 _AFTER_FAILURE = 1.0
 _POLL = 0.02
 _LONGEST_PAUSE = 5.0
@@ -59,7 +59,7 @@ class Waker:
         self._task: asyncio.Task[None] | None = None
 
     def wake(self, tenant: str, kind: str = OUTBOX) -> None:
-        """Ask the workers to look, once for however many calls come in the next 10 ms; never fails, never waits."""
+        """Ask the workers to look, once for however many calls come in the next 25 ms; never fails, never waits."""
         self._wanted.add((tenant, kind))
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._send())

@@ -1,34 +1,37 @@
 """JWK sets that clients publish at a URL: fetched without following redirects, from public addresses only, as long as told.
 
-The host is resolved once and the connection made to the address that was checked, so that a second answer of the DNS
-cannot lead inside. TLS verifies the name. In development a loopback address may be used, also by http.
+The guard of `kit/addresses.py` judges every address that is connected to. In development a loopback address may be used,
+also by http.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
-import socket
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-import httpx
+import httpcore
 
 from fhir_server.auth.client_keys import KeySetError, import_keys
 from fhir_server.auth.jose import Key
 from fhir_server.errors import FhirError
-from fhir_server.kit import clock, json
+from fhir_server.kit import addresses, clock, json
+from fhir_server.kit.addresses import Closed, Reach
 
 MAX_BYTES: Final = 65_536
 MAX_AGE: Final = 3600.0
-_TIMEOUT = httpx.Timeout(5.0, connect=3.0)
+_SECONDS: Final = 5.0
+"""How long all of a fetch may take, from the name to the last byte."""
 _MAX_AGE = re.compile(r"max-age=(\d{1,9})")
 _REMEMBERED = 1000
-# IPv6 addresses that lead to an IPv4 address inside them: no name of a client needs one, every one is a way around.
-_EMBEDDING = tuple(ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16"))
+_FAILURES: Final = (
+    httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, httpcore.UnsupportedProtocol,
+    httpcore.ConnectionNotAvailable, OSError, TimeoutError, UnicodeError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +49,13 @@ def lifetime(cache_control: str) -> float:
     return min(float(match[1]), MAX_AGE) if match else 0.0
 
 
-def permitted(address: str, *, loopback: bool) -> bool:
-    """Tell whether an IP address may be fetched from: globally routable, or loopback where that is allowed."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return permitted(str(ip.ipv4_mapped), loopback=loopback)
-        if any(ip in network for network in _EMBEDDING):
-            return False
-    return (loopback and ip.is_loopback) or (ip.is_global and not (ip.is_multicast or ip.is_reserved))
-
-
 @dataclass(slots=True)
 class RemoteKeys:
     """Fetches and keeps the JWK sets of clients; `loopback` is for development and tests."""
 
     loopback: bool = False
     _kept: dict[str, _Kept] = field(default_factory=dict)
+    _trust: ssl.SSLContext | None = None
 
     async def get(self, url: str) -> Sequence[Key]:
         """Return the keys at `url`; KeySetError when they cannot be had."""
@@ -81,40 +74,36 @@ class RemoteKeys:
 
     async def _fetch(self, url: str) -> tuple[bytes, float]:
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        address = await self._resolve(host, parts.port or (443 if parts.scheme == "https" else 80))
-        if parts.scheme != "https" and not (self.loopback and ipaddress.ip_address(address).is_loopback):
+        reach = Reach(loopback=self.loopback)
+        if not reach.permits(parts.scheme, parts.hostname or ""):
             raise KeySetError("the registered URL of the JWK set must be https")
-        target = httpx.URL(url).copy_with(host=address)
-        headers = {"Host": parts.netloc, "Accept": "application/json"}
-        extensions = {"sni_hostname": host}
+        if self._trust is None:
+            self._trust = addresses.authorities()
         try:
             async with (
-                httpx.AsyncClient(follow_redirects=False, timeout=_TIMEOUT, trust_env=False) as client,
-                client.stream("GET", target, headers=headers, extensions=extensions) as answer,
+                asyncio.timeout(_SECONDS),
+                addresses.connections(reach, trust=self._trust, most=1) as client,
+                client.stream("GET", url, headers={"Accept": "application/json", "User-Agent": "Clarity"}) as answer,
             ):
-                return await _body(answer), lifetime(answer.headers.get("cache-control", ""))
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+                return await _body(answer), lifetime(_header(answer, b"cache-control"))
+        except Closed:
+            text = "the registered URL of the JWK set leads to an address that is not public"
+            raise KeySetError(text) from None
+        except _FAILURES as error:
             raise KeySetError("the JWK set at the registered URL cannot be fetched") from error
 
-    async def _resolve(self, host: str, port: int) -> str:
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise KeySetError("the host of the registered JWK set URL has no address") from error
-        addresses = [str(info[4][0]) for info in found]
-        if not addresses or not all(permitted(address, loopback=self.loopback) for address in addresses):
-            raise KeySetError("the registered URL of the JWK set leads to an address that is not public")
-        return addresses[0]
+
+def _header(answer: httpcore.Response, name: bytes) -> str:
+    values = (value.decode("latin-1") for key, value in answer.headers if key.lower() == name)
+    return ", ".join(values)
 
 
-async def _body(answer: httpx.Response) -> bytes:
-    if answer.status_code != 200:
-        raise KeySetError(f"the registered URL of the JWK set answers {answer.status_code}; redirects are not followed")
+async def _body(answer: httpcore.Response) -> bytes:
+    if answer.status != 200:
+        raise KeySetError(f"the registered URL of the JWK set answers {answer.status}; redirects are not followed")
     body = bytearray()
-    async with asyncio.timeout(5.0):
-        async for chunk in answer.aiter_bytes():
-            body += chunk
-            if len(body) > MAX_BYTES:
-                raise KeySetError(f"the JWK set at the registered URL has more than {MAX_BYTES} bytes")
+    async for chunk in answer.aiter_stream():
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise KeySetError(f"the JWK set at the registered URL has more than {MAX_BYTES} bytes")
     return bytes(body)

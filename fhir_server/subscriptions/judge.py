@@ -67,19 +67,9 @@ async def _verdict(tenant: Tenant, agent: int | None, resource: dict[str, Any], 
         raise Refusal("author-unknown", "Nobody is known to have written it; write it again through the REST API.")
     wanted = criteria.parse(tenant, resource)
     way = channel.parse(resource)
-    await _reachable(way, settings)
+    await egress.check(way, settings)
     await _permitted(tenant, agent, wanted.type)
     return Verdict(agent, wanted.type, tenant.key(0, "endpoint", way.origin), _end(resource))
-
-
-async def _reachable(way: channel.Channel, settings: Settings) -> None:
-    """Refuse an endpoint whose addresses are not allowed now; a name that does not resolve now may do so later."""
-    rules = egress.Rules(settings)
-    rules.check_scheme(way)
-    try:
-        rules.judge(way.host, await egress.resolve(way.host, way.port))
-    except OSError:
-        return
 
 
 async def _permitted(tenant: Tenant, agent: int, type_: str) -> None:

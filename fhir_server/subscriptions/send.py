@@ -17,8 +17,9 @@ from typing import Final
 import httpcore
 
 from fhir_server.kit import clock
+from fhir_server.kit.addresses import Closed
 from fhir_server.subscriptions.channel import Channel
-from fhir_server.subscriptions.refusal import Refusal
+from fhir_server.subscriptions.egress import NOT_PUBLIC
 
 SECONDS: Final = 15.0
 """How long a receiver may take for everything, from the name to the last byte of its answer."""
@@ -61,8 +62,8 @@ async def send(client: httpcore.AsyncConnectionPool, channel: Channel, notificat
     try:
         async with asyncio.timeout(SECONDS):
             return await _send(client, channel, notification)
-    except Refusal as error:
-        return Outcome(None, error.reason)
+    except Closed:
+        return Outcome(None, NOT_PUBLIC)
     except (TimeoutError, httpcore.TimeoutException):
         return Outcome(None, "timeout")
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ConnectionNotAvailable, OSError) as error:

@@ -26,14 +26,12 @@ async def loaded(fresh: Caller) -> Reading:
     return reading
 
 
-@pytest.mark.slow
 async def test_counts_by_type(fresh: Caller, loaded: Reading) -> None:
     counted = {type_: (await fresh.get(f"{type_}?_summary=count")).json["total"] for type_ in loaded.types}
     assert counted == dict(loaded.types)
     assert sum(counted.values()) == RESOURCES
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("query", SEARCHES)
 async def test_counts_by_search(fresh: Caller, loaded: Reading, query: str) -> None:
     answer = await fresh.get(f"{query}&_summary=count")
@@ -42,7 +40,6 @@ async def test_counts_by_search(fresh: Caller, loaded: Reading, query: str) -> N
     assert answer.json["total"] > 0
 
 
-@pytest.mark.slow
 async def test_references_lead_where_they_should(fresh: Caller, loaded: Reading) -> None:
     page = (await fresh.get("Encounter?_count=200")).json
     for each in page["entry"][::20]:

@@ -16,9 +16,9 @@ metrics.QUEUE_DEPTH.labels("twin").set(3)
 
 
 def test_this_process_alone() -> None:
-    metrics.observe_request("create", "Observation", 201, 0.002)
+    metrics.observe_request("alone", "Observation", 201, 0.002)
     text = metrics.render().decode()
-    assert 'clarity_request_seconds_count{interaction="create",status="201",type="Observation"} 1.0' in text
+    assert 'clarity_request_seconds_count{interaction="alone",status="201",type="Observation"} 1.0' in text
 
 
 def test_processes_share_a_folder(tmp_path: Path) -> None:

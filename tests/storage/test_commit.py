@@ -58,12 +58,12 @@ async def narrow_rows(tenant: Tenant, rid: int) -> dict[str, int]:
     }
 
 
-def audit_row() -> AuditRow:
-    return AuditRow(clock.now(), 1, 201, 1, request="r")
+def audit_row(request: str = "r") -> AuditRow:
+    return AuditRow(clock.now(), 1, 201, 1, request=request)
 
 
 async def test_a_create_is_read_back_as_written_and_only_by_who_may_see_it(tenant: Tenant, unique: str) -> None:
-    [done] = await commit(tenant, [create(tenant, unique)], [audit_row()])
+    [done] = await commit(tenant, [create(tenant, unique)], [audit_row(unique)])
     stored = await reads.read(tenant, "Observation", done.id, EVERYTHING)
     assert stored is not None
     assert stored.body == done.body

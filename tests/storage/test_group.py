@@ -25,14 +25,16 @@ async def test_many_at_once_are_all_written_in_few_statements(tenant: Tenant, un
         await insert(tenant, rows, audit)
 
     monkeypatch.setattr(group, "insert", counted)
-    done = await asyncio.gather(*(commit(tenant, [create(tenant, unique)], [audit_row()]) for _ in range(100)))
+    done = await asyncio.gather(*(commit(tenant, [create(tenant, unique)], [audit_row(unique)]) for _ in range(100)))
     assert sum(sizes) == 100
     assert len(sizes) < 50
     for [one] in done:
         stored = await reads.read(tenant, "Observation", one.id, EVERYTHING)
         assert stored is not None
         assert stored.body == one.body
-        count = await tenant.pool.fetchval(f"SELECT count(*) FROM {tenant.schema}.audit WHERE rid = $1", one.rid)
+        count = await tenant.pool.fetchval(
+            f"SELECT count(*) FROM {tenant.schema}.audit WHERE rid = $1 AND request = $2", one.rid, unique
+        )
         assert count == 1
         assert await tenant.pool.fetchval(f"SELECT count(*) FROM {tenant.schema}.outbox WHERE rid = $1", one.rid) == 1
 

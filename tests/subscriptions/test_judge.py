@@ -113,12 +113,12 @@ async def test_rights_are_those_of_who_wrote_the_version_that_holds(tenant: Tena
 async def test_a_name_that_does_not_resolve_now_may_do_so_later(
     tenant: Tenant, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fhir_server.subscriptions import egress
+    from fhir_server.kit import addresses
 
     async def away(_host: str, _port: int) -> list[str]:
         raise OSError("no answer")
 
-    monkeypatch.setattr(egress, "resolve", away)
+    monkeypatch.setattr(addresses, "resolve", away)
     who = await given.client(tenant, "system/*.cruds")
     made = await given.write(tenant, given.subscription("Observation?code=x", "https://ehr.example.org"), who)
     await judge(tenant, made.rid, settings)
