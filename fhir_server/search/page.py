@@ -1,4 +1,4 @@
-"""Sealed cursors: where the next page begins, encrypted and bound to tenant, client and search.
+"""Sealed cursors: where the next page begins, encrypted and bound to tenant, grant and search.
 
 A cursor holds the whole search, so that no parameter (they are about patients) need stand in the link, and nothing that the
 server would trust: what the caller may see is asked anew for every page. What follows a cursor may only repeat the search.
@@ -63,7 +63,7 @@ def seal(ctx: RequestContext, type_: str | None, place: Place) -> str:
     """Return the cursor for a place."""
     values = [_packed(value) for value in place.position.values]
     state = [
-        int(clock.seconds()) + LIFETIME, ctx.principal.client_id, type_, place.params, place.position.phase, values, place.total,
+        int(clock.seconds()) + LIFETIME, ctx.principal.agent, type_, place.params, place.position.phase, values, place.total,
     ]  # fmt: skip
     sealed = ctx.tenant.keystore.seal(zlib.compress(json.encode(state)), _AAD)
     return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
@@ -74,14 +74,14 @@ def _refused() -> BadSearch:
 
 
 def unseal(ctx: RequestContext, type_: str | None, cursor: str) -> Place:
-    """Return the place of a cursor; BadSearch when it is another tenant's, client's or search's, was changed or has expired."""
+    """Return the place of a cursor; BadSearch when it is another tenant's, grant's or search's, was changed or has expired."""
     try:
         sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         data = zlib.decompressobj().decompress(ctx.tenant.keystore.open(sealed, _AAD), _MOST)
     except (InvalidSeal, binascii.Error, ValueError, zlib.error):
         raise _refused() from None
-    expires, client, of_type, params, phase, values, total = json.decode_trusted(data)
-    if client != ctx.principal.client_id or of_type != type_:
+    expires, agent, of_type, params, phase, values, total = json.decode_trusted(data)
+    if agent != ctx.principal.agent or of_type != type_:
         raise _refused()
     if expires < clock.seconds():
         raise BadSearch("This page link has expired; start the search again.", "search-cursor-expired", PARAMETER)

@@ -49,7 +49,7 @@ async def load(tenant: Tenant, resources: Iterable[Resource]) -> list[Written]:
 
 def context(tenant: Tenant, client: str = "tester", *, lenient: bool = False) -> RequestContext:
     """A request of a client; what it may see is said with each search."""
-    principal = Principal(client, 1, (), None, None, "token", 0)
+    principal = Principal(client, len(client), (), None, None, "token", 0)
     return RequestContext(tenant, principal, "request", tenant.base, lenient=lenient)
 
 

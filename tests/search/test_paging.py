@@ -112,11 +112,11 @@ async def test_sorting_in_memory_has_a_limit_with_its_reason(shelf: Any, monkeyp
 # ---- cursors ----
 
 
-async def test_a_cursor_holds_for_one_client_type_and_search_only(shelf: Any) -> None:
+async def test_a_cursor_holds_for_one_grant_type_and_search_only(shelf: Any) -> None:
     cursor = (await page(shelf, "Observation", "status=final&_count=2")).next
     assert cursor
     for who, type_, query in [
-        ("other", "Observation", ""),
+        ("stranger", "Observation", ""),
         ("tester", "Patient", ""),
         ("tester", "Observation", "status=amended&_count=2&"),
     ]:
