@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from fhir_server.cli.embedded import embedded_postgres
 from fhir_server.errors import BadSearch
@@ -18,6 +22,7 @@ from tests.model.fhirpath.suite import run_suite
 from tests.search.conftest import load, page
 from tests.search.test_smoke import LATER, LIBERAL, searches, suite, visibility
 from tests.shared_data import ROOT
+from tests.validation.test_suite import refused
 
 DATA = ROOT.parent / "shared" / "data"
 Json = dict[str, Any]
@@ -75,6 +80,48 @@ async def _row(tenant: Tenant, type_: str | None, query: str, seen: Any, matches
     return None if found.total == matches else f"{found.total} matches, expected {matches}"
 
 
-SUITES = {
-    name: run for name, run in {"fhirpath-r4": fhirpath, "search-smoke": search_smoke}.items() if (DATA / name).exists()
+def validator() -> Json:
+    """Run the cases of the HL7 validator: right when exactly the wrong ones are refused; only shape is judged so far."""
+    folder = DATA / "validator"
+    passed, excepted = 0, {}
+    cases = json.decode((folder / "cases.json").read_bytes())
+    for case in cases:
+        file = case["file"]
+        if not file.endswith(".json"):
+            excepted[f"{case['name']}: {file}"] = "later: not JSON"
+        elif bool(case["errors"]) == bool(refused((folder / "files" / file).read_bytes())):
+            passed += 1
+        else:
+            excepted[f"{case['name']}: {file}"] = (
+                "later: needs invariants, profiles, terminology or questionnaire rules"
+            )
+    return {"passed": passed, "total": len(cases), "exceptions": excepted}
+
+
+class _Counter:
+    """Counts what pytest runs."""
+
+    def __init__(self) -> None:
+        self.passed, self.total = 0, 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call":
+            self.total += 1
+            self.passed += report.passed
+
+
+def actigraphy() -> Json:
+    """Run the comparisons with the reference values, each recording with each definition."""
+    counter = _Counter()
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main(["-q", "-n0", str(ROOT / "tests/workers/twin/test_reference.py")], plugins=[counter])
+    return {"passed": counter.passed, "total": counter.total, "exceptions": {}}
+
+
+_RUN = {
+    "fhirpath-r4": fhirpath,
+    "search-smoke": search_smoke,
+    "validator": validator,
+    "actigraphy-reference": actigraphy,
 }
+SUITES = {name: run for name, run in _RUN.items() if (DATA / name).exists()}
