@@ -211,7 +211,7 @@ async def test_nothing_is_lost_under_fire(tmp_path: Path) -> None:
         return 200 if before else chance.choice([200, 200, 200, 503, "hangup"])
 
     folder = tmp_path / "instance"
-    with up(folder, "--no-demo", ENVIRONMENT="test", TWIN_REFRESH_SECONDS="3", WEB_PROCESSES="2") as instance:
+    with up(folder, "--no-demo", ENVIRONMENT="test", TWIN_REFRESH_SECONDS="10", WEB_PROCESSES="2") as instance:
         async with receiving() as receiver, AsyncExitStack() as stack:
             receiver.answer = moody
             client = Client(instance.base, await asyncio.to_thread(instance.token, "system/*.cruds"))

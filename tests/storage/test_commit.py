@@ -75,8 +75,8 @@ async def test_a_create_is_read_back_as_written_and_only_by_who_may_see_it(tenan
     assert await reads.read(tenant, "Observation", done.id, (Grant((pack(COMPARTMENT, patient + 1),)),)) is None
     assert await reads.read(tenant, "Observation", done.id, (Grant((), (pack(COMPARTMENT, patient),)),)) is None
     assert await reads.read(tenant, "Observation", done.id, NOTHING) is None
-    audited = await tenant.pool.fetchrow(
-        f"SELECT version, patients FROM {tenant.schema}.audit WHERE rid = $1", done.rid
+    [audited] = await tenant.pool.fetch(
+        f"SELECT version, patients FROM {tenant.schema}.audit WHERE rid = $1 AND request = $2", done.rid, unique
     )
     assert audited["version"] == 1
     assert audited["patients"] == [patient]
@@ -256,5 +256,5 @@ async def test_what_is_stored_shows_nothing_of_the_body(tenant: Tenant, unique: 
     await tenant.pool.execute(
         f"UPDATE {tenant.schema}.resource SET body = overlay(body placing '\\x00' from 30) WHERE rid = $1", done.rid
     )
-    with pytest.raises(reads.Unreadable):
+    with pytest.raises(reads.Damaged):
         await reads.read(tenant, "Patient", unique, EVERYTHING)

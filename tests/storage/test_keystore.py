@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_server.storage import codec, index_keys
-from fhir_server.storage.keystore import InvalidSeal, KeyMissing, Keystore
+from fhir_server.storage.keystore import InvalidSeal, KeyDestroyed, KeyMissing, Keystore
 
 
 def allocate(folder: Path, count: int) -> list[int]:
@@ -83,3 +83,22 @@ def test_references_and_hashes_never_meet(param: int, rid: int, other: int, text
     assert 0 <= packed < 2**63
     assert packed >> 44 == param
     assert -(2**63) <= index_keys.hashed(b"secret", other, ("c", text)) < 0
+
+
+def test_a_destroyed_key_is_gone_from_the_memory_of_other_processes_too(tmp_path: Path) -> None:
+    here, there = Keystore(tmp_path, "default"), Keystore(tmp_path, "default")
+    key_id = here.allocate()
+    there.get(key_id)
+    here.destroy(key_id)
+    with pytest.raises(KeyDestroyed):
+        there.get(key_id)
+    assert there.destroyed(key_id)
+
+
+def test_a_key_that_is_not_here_is_not_taken_for_a_destroyed_one(tmp_path: Path) -> None:
+    store = Keystore(tmp_path, "default")
+    for key_id in (store.allocate() + 1000, 0xFFFF_FFFF):
+        with pytest.raises(KeyMissing) as error:
+            store.get(key_id)
+        assert not isinstance(error.value, KeyDestroyed)
+        assert not store.destroyed(key_id)

@@ -69,7 +69,9 @@ def test_pyactigraphy_is_inflated_by_its_degrees_of_freedom(recorded):
     n = len(counts) / 60
     hours = rhythm.hourly(days.reshape(-1))
     inflated = rhythm.interdaily_stability(hours) * (24 / 23) / (n / (n - 1))
-    if int(np.isnan(days[0]).sum()) % 60:  # it sums partial hours where a recording begins within one: another difference
+    if (
+        int(np.isnan(days[0]).sum()) % 60
+    ):  # it sums partial hours where a recording begins within one: another difference
         assert inflated != pytest.approx(reference["IS_60"], abs=1e-6)
         return
     assert inflated == pytest.approx(reference["IS_60"], abs=1e-6)
