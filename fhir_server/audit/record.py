@@ -14,7 +14,6 @@ from weakref import WeakKeyDictionary
 
 import asyncpg
 
-from fhir_server.audit.claims import claimed
 from fhir_server.audit.codes import BY_NAME, OTHER
 from fhir_server.audit.partitions import ensure_partitions
 from fhir_server.context import ANONYMOUS, RequestContext
@@ -22,6 +21,7 @@ from fhir_server.errors import Unavailable
 from fhir_server.kit import clock, json
 from fhir_server.kit.logs import logger
 from fhir_server.storage.commands import AuditRow
+from fhir_server.storage.reads import claimed
 from fhir_server.storage.statements import AUDIT_COLUMNS
 from fhir_server.storage.tenants import Tenant
 from profiles.registry import R4

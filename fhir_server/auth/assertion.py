@@ -69,7 +69,7 @@ def _issuer(envelope: Envelope, claimed: str | None) -> str:
 
 
 async def _client(tenant: Tenant, client_id: str) -> Client:
-    client = await clients.get(tenant, client_id) if len(client_id) <= 64 else None
+    client = await clients.get(tenant, client_id, fresh=True) if len(client_id) <= 64 else None
     if client is None:
         raise TokenError(f"no client {printable(client_id)} is registered here")
     if client.method != "private_key_jwt":

@@ -71,11 +71,16 @@ def _client(row: Mapping[str, Any]) -> Client:
     )
 
 
-async def get(tenant: Tenant, client_id: str) -> Client | None:
-    """Return a client, as it was at most 30 seconds ago."""
+async def get(tenant: Tenant, client_id: str, *, fresh: bool = False) -> Client | None:
+    """Return a client, as it was at most 30 seconds ago, or `fresh`: where a token is asked for, who was removed gets none.
+
+    What cannot be an id is nobody's, and PostgreSQL is not asked.
+    """
+    if not _CLIENT_ID.fullmatch(client_id):
+        return None
     known = _known.setdefault(tenant, {})
     at, client = known.get(client_id, (float("-inf"), None))
-    if clock.monotonic() - at > _REMEMBER_SECONDS:
+    if fresh or clock.monotonic() - at > _REMEMBER_SECONDS:
         text = f"SELECT {_COLUMNS} FROM {{s}}.oauth_client WHERE client_id = $1"
         row = await tenant.pool.fetchrow(tenant.sql(text), client_id)
         client = _client(row) if row else None

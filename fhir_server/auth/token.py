@@ -119,7 +119,7 @@ def _basic(authorization: str, form: Form) -> tuple[str, str]:
 
 
 async def _by_secret(tenant: Tenant, client_id: str, secret: str, error: OAuthError) -> Client:
-    client = await clients.get(tenant, client_id) if client_id and len(client_id) <= 64 else None
+    client = await clients.get(tenant, client_id, fresh=True) if client_id and len(client_id) <= 64 else None
     if not await clients.secret_matches(client, secret[:256]) or client is None:
         error.description = "The client is not registered with this secret."
         raise error

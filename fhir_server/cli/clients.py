@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -69,12 +70,13 @@ def add_client(
     if sum(given is not None for given in (jwks, jwks_uri, generate)) > 1:
         fail("Give one of --jwks, --jwks-uri and --generate.", code=2)
     settings = read_settings(data, port)
-    keys = jwks.read_bytes() if jwks else _generate(generate) if generate else None
+    private, keys = _generated(generate) if generate else (b"", jwks.read_bytes() if jwks else None)
 
     async def add(tenant: Tenant) -> tuple[store.Client, str | None]:
         return await store.add(tenant, name=name, scope=scope, client_id=client_id, jwks=keys, jwks_uri=jwks_uri)
 
-    client, secret = _with_tenant(settings, tenant, add)
+    with _kept(generate, private):
+        client, secret = _with_tenant(settings, tenant, add)
     if as_json:
         print_json(_shown(client) | ({"client_secret": secret} if secret else {}))
         return
@@ -111,20 +113,37 @@ def _with_tenant(settings: Settings, name: str, action: Callable[[Tenant], Await
     try:
         with services.for_command(settings) as ready:
             return asyncio.run(run(ready))
-    except (store.ClientError, instance.AlreadyRuns) as error:
+    except (store.ClientError, instance.AlreadyRuns, services.NothingThere) as error:
         fail(str(error))
 
 
-def _generate(path: Path) -> bytes:
-    """Write a new private key for its owner's eyes only; return the public set."""
+def _generated(path: Path) -> tuple[bytes, bytes]:
+    """Return a new private key and its public set; the key goes to `path`, where none may be yet."""
+    if path.exists():
+        fail(f"{path} exists already: a key is never overwritten.")
     key = ECKey.generate_key("P-384", {"use": "sig", "alg": "ES384"}, auto_kid=True)
+    sets = ({"keys": [key.as_dict(private=private)]} for private in (True, False))
+    private, public = map(json.encode, sets)
+    return private, public
+
+
+@contextmanager
+def _kept(path: Path | None, private: bytes) -> Iterator[None]:
+    """Write a private key for its owner's eyes only, and leave none behind for a client that was refused."""
+    if path is None:
+        yield
+        return
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        fail(f"{path} exists already: a key is never overwritten.")
+    except OSError as error:
+        fail(f"{path}: {error.strerror}.")
     with os.fdopen(handle, "wb") as file:
-        file.write(json.encode({"keys": [key.as_dict(private=True)]}))
-    return json.encode({"keys": [key.as_dict(private=False)]})
+        file.write(private)
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _shown(client: store.Client) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from fhir_server.auth import clients, tokens
 from fhir_server.cli.loading.sender import Sender, Unreachable
 from fhir_server.cli.loading.sources import Part
 from fhir_server.cli.options import screen
+from fhir_server.cli.stack import nearest
 from fhir_server.cli.supervise import Supervisor
 from fhir_server.cli.tenant import opened
 from fhir_server.kit import clock, json
@@ -66,7 +67,7 @@ async def _load(settings: Settings, supervisor: Supervisor) -> None:
     end = clock.now().date() - timedelta(days=1)
     bundles = map(json.encode, generate.generate(SEED, end=end))
     async with opened(settings, settings.tenants[0]) as tenant:
-        sender = Sender(tenant.base, lambda: tokens.mint(tenant, "system/*.cruds"), _JOBS)
+        sender = Sender(nearest(settings, tenant.base), lambda: tokens.mint(tenant, "system/*.cruds"), _JOBS)
         columns = (TextColumn("demo patients"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[said]}"))
         try:
             with Progress(*columns, TimeRemainingColumn(), console=screen, transient=True) as progress:
@@ -87,7 +88,7 @@ async def _send_all(sender: Sender, bundles: Iterator[bytes], progress: Progress
         supervisor.look()
         if supervisor.asked_to_end():
             raise DemoFailed("Ended while demo patients were loaded; the next start goes on.")
-        if refusals := await sender.send(Part(body, 1, 0, 0, entire=True)):
+        if refusals := await sender.send(Part(body, 1, 0, entire=True)):
             raise DemoFailed(f"The server refused demo data: {refusals[0].status} {refusals[0].text}")
         progress.advance(bar)
 

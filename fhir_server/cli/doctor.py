@@ -9,15 +9,14 @@ import stat
 import tomllib
 from collections.abc import Iterator
 from typing import Annotated, Any
-from urllib.parse import urlsplit, urlunsplit
 
 import typer
-from pydantic import SecretStr, ValidationError
-from rich.table import Table
+from pydantic import ValidationError
+from rich.table import Column, Table
 
 from fhir_server import settings as room
-from fhir_server.cli import instance
-from fhir_server.cli.options import Data, Json, Port, print_json, results, screen
+from fhir_server.cli import instance, probe
+from fhir_server.cli.options import Data, Json, Port, misread, print_json, results, screen
 from fhir_server.settings import ROOT, Settings
 
 AsTable = Annotated[bool, typer.Option("--table", help="Print the table of docs/settings.md and nothing else.")]
@@ -31,9 +30,12 @@ def doctor(*, table: AsTable = False, as_json: Json = False, data: Data = None, 
         return
     try:
         settings = room.load(data=data.resolve() if data else None, port=port)
-        rows, problems = list(_rows(settings)), [*settings.problems(), *_of_place(settings), *_of_services(settings)]
+        rows, problems = (
+            list(_rows(settings)),
+            [*settings.problems(), *probe.of_tenants(settings), *_of_place(settings), *_of_services(settings)],
+        )
     except ValidationError as error:
-        rows, problems = [], [f"{str(part['loc'][0]).upper()}: {part['msg']}." for part in error.errors()]
+        rows, problems = [], [f"{sentence}." for sentence in misread(error)]
     problems += _of_packages()
     if as_json:
         print_json({"settings": rows, "problems": problems})
@@ -55,21 +57,8 @@ def settings_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def masked(value: Any) -> str:
-    """Return a setting as it may be shown: secrets as stars, URLs without their password."""
-    if value is None:
-        return ""
-    if isinstance(value, SecretStr):
-        return "********"
-    text = ",".join(value) if isinstance(value, list) else str(value)
-    parts = urlsplit(text)
-    if parts.password:
-        return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":********@")))
-    return text
-
-
 def _show(rows: list[dict[str, Any]], problems: list[str]) -> None:
-    table = Table("setting", "value", "meaning")
+    table = Table(Column("setting", no_wrap=True), "value", "meaning")
     for row in rows:
         table.add_row(row["name"], row["value"], row["meaning"] + ("" if row["used"] else " [dim]Not used yet.[/dim]"))
     results.print(table)
@@ -81,7 +70,7 @@ def _show(rows: list[dict[str, Any]], problems: list[str]) -> None:
 
 def _rows(settings: Settings) -> Iterator[dict[str, Any]]:
     for name, field in Settings.model_fields.items():
-        value = masked(getattr(settings, name))
+        value = probe.masked(getattr(settings, name))
         yield {
             "name": _variable(name),
             "value": value,
@@ -104,6 +93,8 @@ def _of_place(settings: Settings) -> Iterator[str]:
     for secret in (settings.data / "jwt_secret_key", settings.keys_dir):
         if secret.exists() and stat.S_IMODE(secret.stat().st_mode) & 0o077:
             yield f"{secret} may be read by others: chmod go= {secret}"
+    if text := probe.of_folder(settings.data):
+        yield text
     there = next(folder for folder in (settings.data, *settings.data.parents) if folder.exists())
     free = shutil.disk_usage(there).free >> 20
     if free < _FREE_MIB:
@@ -131,46 +122,4 @@ def _of_services(settings: Settings) -> list[str]:
     there = instance.running(settings.data)
     database = settings.database_url or (there.database_url if there else None)
     redis = settings.redis_url or (there.redis_url if there else None)
-    return asyncio.run(_probe(database, redis))
-
-
-async def _probe(database: str | None, redis: str | None) -> list[str]:
-    problems = []
-    if database is not None and (text := await _of_database(database)):
-        problems.append(text)
-    if redis is not None and (text := await _of_redis(redis)):
-        problems.append(text)
-    return problems
-
-
-async def _of_database(url: str) -> str | None:
-    import asyncpg
-
-    from fhir_server.storage import tenants
-
-    try:
-        pool = await asyncio.wait_for(tenants.connect(url, min_size=1, max_size=1), 10)
-    except (OSError, ValueError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        return f"DATABASE_URL {masked(url)} cannot be used ({type(error).__name__}): check host, user and password."
-    try:
-        await tenants.refuse_unsafe(pool)
-    except tenants.UnsafeDatabase as error:
-        return str(error)
-    finally:
-        await pool.close()
-    return None
-
-
-async def _of_redis(url: str) -> str | None:
-    from redis.asyncio import Redis
-    from redis.exceptions import RedisError
-
-    client = Redis.from_url(url, socket_connect_timeout=5)
-    try:
-        version = (await client.info("server"))["redis_version"]
-    except (RedisError, OSError) as error:
-        return f"REDIS_URL {masked(url)} cannot be used ({type(error).__name__}): check host, port and password."
-    finally:
-        await client.aclose()
-    major, minor = (int(part) for part in str(version).split(".")[:2])
-    return None if (major, minor) >= (6, 2) else f"Redis {version} is too old: Clarity needs 6.2 or newer."
+    return asyncio.run(probe.of_services(database, redis))

@@ -23,6 +23,7 @@ class Instance(msgspec.Struct, frozen=True):
     port: int
     database_url: str
     redis_url: str
+    host: str = "127.0.0.1"
 
 
 class AlreadyRuns(Exception):

@@ -18,6 +18,7 @@ from fhir_server.cli.loading.ledger import Ledger
 from fhir_server.cli.loading.run import FileReport, Load
 from fhir_server.cli.loading.sender import Sender, Unreachable
 from fhir_server.cli.options import Data, Json, Port, fail, print_json, read_settings, screen
+from fhir_server.cli.stack import nearest
 from fhir_server.cli.tenant import TenantName, opened
 from fhir_server.kit import clock
 from fhir_server.settings import Settings
@@ -54,7 +55,10 @@ def load(
     except sources.Unreadable as error:
         fail(str(error), code=2)
     began = clock.monotonic()
-    reports, broken = asyncio.run(load_files(settings, tenant, files, jobs=jobs, again=again, quiet=as_json))
+    try:
+        reports, broken = asyncio.run(load_files(settings, tenant, files, jobs=jobs, again=again, quiet=as_json))
+    except KeyboardInterrupt:
+        fail("Ended. Run the same command again to go on.", code=130)
     _report(reports, clock.monotonic() - began, broken, as_json=as_json)
     if broken or any(report.refused for report in reports):
         raise typer.Exit(1)
@@ -69,7 +73,7 @@ async def load_files(
         async def mint() -> str:
             return await tokens.mint(tenant, SCOPE)
 
-        sender = Sender(tenant.base, mint, jobs)
+        sender = Sender(nearest(settings, tenant.base), mint, jobs)
         ledger = Ledger(settings.data / "loaded" / f"{name}.jsonl", forget=again)
         with _progress(files, quiet=quiet) as told:
             run = Load(sender, ledger, told, jobs)
@@ -112,7 +116,9 @@ def _report(reports: list[FileReport], seconds: float, broken: str | None, *, as
     for report in filter(lambda report: report.refused, reports):
         said = [_said(refusal) for refusal in report.refusals]
         more = f"\n  … {report.refused:,} refused in all" if len(said) > SHOWN else ""
-        text = f"{report.file.name}: " + "\n  ".join(said[:SHOWN]) + more
+        text = (
+            f"{'standard input' if report.file == sources.STDIN else report.file}: " + "\n  ".join(said[:SHOWN]) + more
+        )
         screen.print(text, style="red", markup=False, soft_wrap=True)
     screen.print(
         f"{loaded:,} resources loaded in {seconds:.1f} s ({loaded / max(seconds, 1e-3):,.0f}/s), "
@@ -124,5 +130,5 @@ def _report(reports: list[FileReport], seconds: float, broken: str | None, *, as
 
 
 def _said(refusal: dict[str, Any]) -> str:
-    place = f"entry {refusal['entry']}: " if "entry" in refusal else ""
-    return f"{place}{refusal['status'] or ''} {refusal['text']}"
+    place = next((f"{kind} {refusal[kind]}: " for kind in ("line", "entry") if kind in refusal), "")
+    return f"{place}{refusal['status'] or ''} {refusal['text']}".replace(":  ", ": ").strip()

@@ -46,4 +46,7 @@ def application(wanted: str | None) -> typer.Typer:
 def main() -> None:
     """Run the command that the arguments name."""
     named = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
-    application(named if named in COMMANDS else None)(prog_name="clarity")
+    try:
+        application(named if named in COMMANDS else None)(prog_name="clarity")
+    except KeyboardInterrupt:  # Ctrl-C while modules are imported: typer does not run yet
+        sys.exit(130)

@@ -28,10 +28,15 @@ def read_settings(data: Path | None, port: int | None, **more: Any) -> settings.
     try:
         read = settings.load(data=data.resolve() if data else None, port=port, **more)
     except ValidationError as error:
-        fail("\n".join(f"{str(part['loc'][0]).upper()}: {part['msg']}" for part in error.errors()), code=2)
+        fail("\n".join(misread(error)), code=2)
     if problems := read.problems():
         fail("\n".join(problems), code=2)
     return read
+
+
+def misread(error: ValidationError) -> list[str]:
+    """Return what is wrong with settings that cannot be read, never with their values: they may be secrets."""
+    return [f"{str(part['loc'][0]).upper()}: {part['msg'].removeprefix('Value error, ')}" for part in error.errors()]
 
 
 def fail(sentence: str, *, code: int = 1) -> NoReturn:

@@ -13,6 +13,10 @@ from fhir_server.settings import Settings
 Embedded = EmbeddedPostgres | EmbeddedRedis
 
 
+class NothingThere(Exception):
+    """A command that needs an instance, over a data folder that never had one."""
+
+
 def start(settings: Settings, stack: ExitStack, told: Callable[[str], None]) -> tuple[Settings, list[Embedded]]:
     """Start what the settings do not name; return settings that name both, and what was started."""
     started: list[Embedded] = []
@@ -35,10 +39,12 @@ def start(settings: Settings, stack: ExitStack, told: Callable[[str], None]) -> 
 @contextmanager
 def for_command(settings: Settings) -> Iterator[Settings]:
     """Give a short command its database and Redis: of the running instance, or started for as long as it takes."""
-    settings.data.mkdir(parents=True, exist_ok=True)
     if (there := instance.running(settings.data)) is not None:
         yield settings.model_copy(update=addresses(there))
         return
+    if settings.database_url is None and not (settings.data / "postgres").exists():
+        raise NothingThere(f"Nothing runs over {settings.data}, and no database is there: start it with ./clarity up.")
+    settings.data.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         if settings.database_url is None or settings.redis_url is None:
             stack.enter_context(instance.claim(settings.data))
@@ -51,6 +57,7 @@ def addresses(there: instance.Instance) -> dict[str, str | int]:
     return {
         "database_url": there.database_url,
         "redis_url": there.redis_url,
+        "host": there.host,
         "port": there.port,
         "base_url": there.origin,
     }

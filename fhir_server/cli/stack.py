@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import shutil
@@ -15,9 +16,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fhir_server import settings as room
-from fhir_server.cli import instance, services
+from fhir_server.cli import instance, probe, services
 from fhir_server.cli.child import Child
+from fhir_server.cli.options import screen
 from fhir_server.cli.supervise import Supervisor
+from fhir_server.cli.tenant import check_keys
 from fhir_server.kit import clock, metrics
 from fhir_server.settings import Settings
 
@@ -48,12 +51,17 @@ def instance_of(settings: Settings, *, worker: bool, logs: Path | None, told: To
         embeds = settings.database_url is None or settings.redis_url is None
         held = stack.enter_context((instance.claim if embeds else instance.claim_unless_held)(settings.data))
         stack.enter_context(_reserved(settings))
+        if problems := asyncio.run(probe.of_services(settings.database_url, None)):
+            raise CannotStart("\n".join(problems))
+        for problem in asyncio.run(probe.of_services(None, settings.redis_url)):  # jobs are rows: it starts without
+            screen.print(f"{problem} Jobs wait until it answers.", style="yellow", markup=False, soft_wrap=True)
         supervisor = Supervisor()
         supervisor.listen()
         ready, embedded = services.start(settings, stack, told)
         for server in embedded:
             supervisor.keep(server.child, restart=server.restart, ours_to_end=False)
         migrate.upgrade(_url(ready), ready.tenants)
+        asyncio.run(check_keys(ready))
         told("migrations")
         stack.callback(supervisor.end)
         shared = _metrics_folder(settings, stack, ours=held is not None)
@@ -61,7 +69,8 @@ def instance_of(settings: Settings, *, worker: bool, logs: Path | None, told: To
         _wait_until_ready(ready, supervisor)
         told("web")
         if held:
-            held.publish(instance.Instance(os.getpid(), ready.origin, ready.port, _url(ready), ready.redis_url or ""))
+            where = (os.getpid(), ready.origin, ready.port, _url(ready), ready.redis_url or "", ready.host)
+            held.publish(instance.Instance(*where))
         yield Running(ready, supervisor)
 
 
@@ -107,8 +116,7 @@ def environment_of(settings: Settings, shared: Path | None = None) -> dict[str, 
 
 def answers(settings: Settings, path: str = "/health/ready") -> bool:
     """Tell whether the instance answers 200 at `path`."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  looked up, not bound
-    connection = http.client.HTTPConnection(host, settings.port, timeout=5)
+    connection = http.client.HTTPConnection(_here(settings), settings.port, timeout=5)
     try:
         connection.request("GET", path)
         return connection.getresponse().status == 200
@@ -116,6 +124,19 @@ def answers(settings: Settings, path: str = "/health/ready") -> bool:
         return False
     finally:
         connection.close()
+
+
+def nearest(settings: Settings, base: str) -> str:
+    """Return a tenant's base as it is reached on this machine, past any proxy, when the instance answers here."""
+    if not answers(settings, "/health/live"):
+        return base
+    host = _here(settings)
+    there = f"[{host}]" if ":" in host else host
+    return f"http://{there}:{settings.port}{base.removeprefix(settings.origin)}"
+
+
+def _here(settings: Settings) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  looked up, not bound
 
 
 def _wait_until_ready(settings: Settings, supervisor: Supervisor) -> None:

@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
+import asyncpg
 import typer
 
+from fhir_server.auth.keys import signing_keys
 from fhir_server.cli.options import fail
 from fhir_server.settings import Settings
-from fhir_server.storage.tenants import Tenant, connect, open_tenants
+from fhir_server.storage.keystore import InvalidSeal
+from fhir_server.storage.tenants import Tenant, connect, open_tenants, schema_name
 
 TenantName = Annotated[str, typer.Option("--tenant", help="Tenant, of those in TENANTS.")]
 
@@ -22,8 +25,32 @@ async def opened(settings: Settings, name: str) -> AsyncIterator[Tenant]:
         fail(f"There is no tenant {name!r}: TENANTS names {', '.join(settings.tenants)}.", code=2)
     if settings.database_url is None:
         raise RuntimeError("settings without a database address: pass those of services.for_command")
-    pool = await connect(settings.database_url, min_size=1, max_size=2)
     try:
-        yield open_tenants(settings.tenants, pool, settings.keys_dir, settings.origin)[name]
+        pool = await connect(settings.database_url, min_size=1, max_size=2)
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        fail(f"The database cannot be used ({type(error).__name__}): ./clarity doctor says more.")
+    try:
+        if await pool.fetchval("SELECT to_regclass($1)", f"{schema_name(name)}.signing_key") is None:
+            fail(f"The database holds no tables of tenant {name} yet: ./clarity up or serve makes them.")
+        tenant = open_tenants(settings.tenants, pool, settings.keys_dir, settings.origin)[name]
+        await _refuse_other_keys(tenant, settings)
+        yield tenant
     finally:
         await pool.close()
+
+
+async def check_keys(settings: Settings) -> None:
+    """End with the reason when the keys of the data folder are not those that the database was written with."""
+    for name in settings.tenants:
+        async with opened(settings, name):
+            pass
+
+
+async def _refuse_other_keys(tenant: Tenant, settings: Settings) -> None:
+    try:
+        await signing_keys(tenant)
+    except InvalidSeal:
+        fail(
+            f"The keys in {settings.keys_dir} are not those that tenant {tenant.name} of this database was written with: "
+            "bring those keys back, name their data folder with --data DIR or CLARITY_DATA, or use an empty database."
+        )

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fhir_server.auth import tokens
+from fhir_server.auth.keys import MAX_TOKEN_SECONDS
 from fhir_server.cli import instance, services
 from fhir_server.cli.options import Data, Json, Port, fail, print_json, read_settings
 from fhir_server.cli.tenant import TenantName, opened
@@ -17,7 +18,9 @@ from fhir_server.settings import Settings
 Scope = Annotated[str, typer.Option("--scope", help="SMART scopes, separated by spaces, as in 'system/*.rs'.")]
 Patient = Annotated[str | None, typer.Option("--patient", metavar="ID", help="Patient of patient/ scopes.")]
 User = Annotated[str | None, typer.Option("--user", metavar="REF", help="Who is behind it, as in Practitioner/1.")]
-Seconds = Annotated[int | None, typer.Option("--seconds", min=1, help="How long it holds.")]
+Seconds = Annotated[
+    int | None, typer.Option("--seconds", min=1, help=f"How long it holds, {MAX_TOKEN_SECONDS} at most.")
+]
 
 
 def token(
@@ -33,11 +36,11 @@ def token(
 ) -> None:
     """Print an access token of the running instance on one line."""
     settings = read_settings(data, port)
-    holds = seconds or settings.token_seconds
+    holds = min(seconds or settings.token_seconds, MAX_TOKEN_SECONDS)
     try:
         with services.for_command(settings) as ready:
             text = asyncio.run(_mint(ready, tenant, scope, patient, user, holds))
-    except (tokens.MintError, instance.AlreadyRuns) as error:
+    except (tokens.MintError, instance.AlreadyRuns, services.NothingThere) as error:
         fail(str(error))
     if as_json:
         print_json({"access_token": text, "token_type": "Bearer", "expires_in": holds, "scope": scope})

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fhir_server.cli import instance, services
+from fhir_server.cli import instance, probe, services
 from fhir_server.cli.demo import DemoFailed, prepare
 from fhir_server.cli.options import Data, Port, fail, read_settings, screen
 from fhir_server.cli.stack import CannotStart, instance_of
@@ -16,7 +16,9 @@ from fhir_server.kit import clock, logs
 
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on; default 127.0.0.1.")]
 Processes = Annotated[int | None, typer.Option("--processes", min=1, help="Web processes; default one a core.")]
-NoDemo = Annotated[bool, typer.Option("--no-demo", help="Load no demo patients on the first start.")]
+NoDemo = Annotated[
+    bool, typer.Option("--no-demo", help="Load no demo patients on the first start (production never does).")
+]
 NoWorkers = Annotated[bool, typer.Option("--no-workers", help="Start no worker process.")]
 _DONE = {"postgres": "PostgreSQL 18", "redis": "Redis", "migrations": "Schema", "web": "Web"}
 
@@ -48,7 +50,7 @@ def worker(*, data: Data = None, port: Port = None) -> None:
     try:
         with services.for_command(settings) as ready:
             process.main(ready)
-    except instance.AlreadyRuns as error:
+    except (instance.AlreadyRuns, services.NothingThere) as error:
         fail(str(error))
 
 
@@ -64,6 +66,8 @@ def _run(
 ) -> None:
     settings = read_settings(data, port, host=host, web_processes=processes)
     began = clock.monotonic()
+    if problems := [*filter(None, (probe.of_folder(settings.data), *probe.of_tenants(settings)))]:
+        fail("\n".join(problems), code=2)
     folder = settings.data / "logs" if log_files else None
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +79,8 @@ def _run(
 
     try:
         with instance_of(settings, worker=worker, logs=folder, told=told) as running:
-            clients = prepare(running.settings, running.supervisor) if demo else []
+            wanted = demo and settings.environment != "production"  # nobody's record may stand beside made-up ones
+            clients = prepare(running.settings, running.supervisor) if wanted else []
             welcome(running.settings, clients, folder, clock.monotonic() - began)
             running.supervisor.watch()
             screen.print("Ending …")

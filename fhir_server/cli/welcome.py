@@ -11,16 +11,24 @@ from fhir_server.settings import Settings
 _AUTHORIZED = '-H "Authorization: Bearer $(./clarity token{options} --scope '
 _HEART_RATE = (
     '{{"resourceType":"Observation","status":"final","code":{{"coding":[{{"system":"http://loinc.org","code":"8867-4"}}]}},'
-    '"effectiveDateTime":"2026-01-05T08:00:00Z","valueQuantity":{{"value":62,"unit":"/min"}}}}'
+    '{subject}"effectiveDateTime":"2026-01-05T08:00:00Z",'
+    '"valueQuantity":{{"value":62,"unit":"/min","system":"http://unitsofmeasure.org","code":"/min"}}}}'
 )
 _TRY = {
-    "what it can do": "curl -s {base}/metadata",
     "patients, newest first": f'curl -s "{{base}}/Patient?_sort=-_lastUpdated&_count=3" {_AUTHORIZED}system/Patient.rs)"',
     "post a heart rate": (
         "curl -s {base}/Observation -H 'Content-Type: application/fhir+json' "
         f"{_AUTHORIZED}system/Observation.c)\" -d '{_HEART_RATE}'"
     ),
 }
+_LAST = {
+    True: (
+        "the digital twin of a demo patient",
+        f"curl -s '{{base}}/Patient/demo-001/$twin' {_AUTHORIZED}system/*.rs)\"",
+    ),
+    False: ("what it can do", "curl -s {base}/metadata"),
+}
+_SUBJECT = '"subject":{"reference":"Patient/demo-001"},'
 
 
 def welcome(settings: Settings, clients: list[DemoClient], logs: Path | None, seconds: float) -> None:
@@ -37,9 +45,14 @@ def welcome(settings: Settings, clients: list[DemoClient], logs: Path | None, se
     for client in clients:
         text = f"  client  {client.client_id}  secret {client.secret}  scope {client.scope}"
         out(text, markup=False, soft_wrap=True)
-    for title, line in _TRY.items():
+    named = {
+        "base": f"{settings.origin}/fhir",
+        "options": options(settings),
+        "subject": _SUBJECT if clients else "",
+    }
+    for title, line in (*_TRY.items(), _LAST[bool(clients)]):
         out(f"\n[dim]# {title}[/dim]")
-        out(line.format(base=f"{settings.origin}/fhir", options=options(settings)), markup=False, soft_wrap=True)
+        out(line.format(**named), markup=False, soft_wrap=True)
     out("")
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from fhir_server.errors import BadRequest
 from fhir_server.interactions.call import Return
-from fhir_server.interactions.conditions import NO_CONDITIONS, Conditions, parse_etag
+from fhir_server.interactions.conditions import NO_CONDITIONS, Conditions, parse_etags
 
 T = TypeVar("T")
 _PREFERENCE = re.compile(r"\s*([A-Za-z-]+)\s*(?:=\s*\"?([A-Za-z-]*)\"?)?\s*(?:;.*)?")
@@ -63,8 +63,8 @@ def parse_conditions(headers: Mapping[str, str]) -> Conditions:
     if match is none_match is since is none_exist is None:
         return NO_CONDITIONS
     return Conditions(
-        parse_etag(match, "If-Match") if match is not None else None,
-        parse_etag(none_match, "If-None-Match") if none_match is not None else None,
+        parse_etags(match, "If-Match") if match is not None else None,
+        parse_etags(none_match, "If-None-Match", bare=True) if none_match is not None else None,
         _http_date(since) if since is not None else None,
         none_exist,
     )

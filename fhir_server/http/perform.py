@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
-from fhir_server.audit.record import write_audit
+from fhir_server.audit.record import audit_row, write_audit
 from fhir_server.context import RequestContext
 from fhir_server.errors import FhirError, MethodNotAllowed
 from fhir_server.http.render import allow
@@ -17,6 +17,15 @@ from fhir_server.interactions.address import Kind
 from fhir_server.interactions.call import Call, Handler, Result
 from fhir_server.interactions.failures import audit_failure
 from fhir_server.operations import invoke
+
+
+async def _capabilities(ctx: RequestContext, call: Call) -> Result:
+    """Answer `GET metadata` in a Bundle; by itself it is answered before anybody is asked who they are."""
+    assert call.statement is not None
+    result = call.statement(call.params)
+    result.audit.append(audit_row(ctx, "capabilities", 200))
+    return result
+
 
 HANDLERS: Mapping[Kind, Mapping[str, Handler]] = {
     "system": {"GET": search.search, "POST": batch.bundle},
@@ -30,6 +39,7 @@ HANDLERS: Mapping[Kind, Mapping[str, Handler]] = {
     "history-instance": {"GET": history.history},
     "compartment": {"GET": search.search},
     "search-compartment": {"POST": search.search},
+    "metadata": {"GET": _capabilities},
     "operation": {"GET": invoke.invoke, "POST": invoke.invoke},
 }
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from fhir_server.audit.record import door_event
 from fhir_server.auth.bearer import authenticate
@@ -98,6 +99,7 @@ class _Request:
         self.interaction, self.type = interaction_of(method, address.kind), address.type or ""
         call = Call(method, address, params, parse_conditions(self._headers), prefer.returns)
         call.perform, call.limits = perform, self._services.limits
+        call.statement = partial(metadata, self._services, tenant.base)
         await self._read_body(call, receive)
         if prefer.respond_async:
             raise NotSupported("Answering later (Prefer: respond-async) is not supported here.", "respond-async")
@@ -134,7 +136,7 @@ class _Request:
         tenant = self._services.tenants.get(name)
         if tenant is None:
             raise NotFound("There is no FHIR base at this address.", "unknown-address")
-        return tenant, path[6:] if path.startswith("/fhir/") else ""
+        return tenant, path[6:].removesuffix("/") if path.startswith("/fhir/") else ""
 
     def _shape_params(self, params: Params) -> Params:
         """Take out what says how the answer looks, and check that we can make it so."""

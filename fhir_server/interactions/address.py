@@ -132,6 +132,25 @@ def parse_query(text: str) -> Params:
     return pairs
 
 
+_FORM = frozenset({"_format", "_pretty"})
+
+
+def stray(params: Params) -> BadRequest | None:
+    """Return the refusal of parameters where an interaction takes none; silence would pass for doing what they ask."""
+    name = next((name for name, _ in params if name not in _FORM), None)
+    if name is None:
+        return None
+    text = "This interaction takes no parameters; the criteria of a conditional create stand in If-None-Exist."
+    return BadRequest(text, "parameter-stray")
+
+
+def refuse_stray(params: Params) -> None:
+    """Raise BadRequest when there are parameters that the interaction does not take."""
+    error = stray(params) if params else None
+    if error is not None:
+        raise error
+
+
 def parse_criteria(text: str, type_: str) -> Params:
     """Return the criteria of an If-None-Exist, which may be written with or without `[base/]Type?` before them."""
     head, mark, rest = text.partition("?")

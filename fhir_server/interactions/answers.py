@@ -35,6 +35,7 @@ def inner_call(call: Call, entry: Entry) -> Call:
         call.perform,
         nested=True,
         limits=call.limits,
+        statement=call.statement,
     )
 
 

@@ -52,6 +52,8 @@ class Call:
     nested: bool = False
     """It stands in a Bundle."""
     limits: Limits = LIMITS
+    statement: Callable[[Params], Result] | None = None
+    """What `metadata` answers to an entry of a Bundle; set by the edge, which knows what the server offers."""
 
 
 @dataclass(slots=True)

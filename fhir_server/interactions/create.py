@@ -6,6 +6,7 @@ from fhir_server.audit.record import audit_row
 from fhir_server.auth import policy
 from fhir_server.context import RequestContext
 from fhir_server.interactions import commands, conditional, results
+from fhir_server.interactions.address import refuse_stray
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.kit.ids import new_id
 from fhir_server.storage.commands import AuditRow, Command, Written
@@ -35,6 +36,7 @@ def finish(ctx: RequestContext, call: Call, done: Written) -> Result:
 async def _resource(ctx: RequestContext, call: Call) -> Json:
     type_ = call.address.type
     assert type_
+    refuse_stray(call.params)
     await policy.visibility(ctx, type_, "create")
     return parse_resource(call.body, expect=type_)
 

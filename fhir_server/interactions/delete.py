@@ -6,6 +6,7 @@ from fhir_server.audit.record import audit_row
 from fhir_server.auth import policy
 from fhir_server.context import RequestContext
 from fhir_server.interactions import commands, results
+from fhir_server.interactions.address import refuse_stray
 from fhir_server.interactions.call import Call, Result
 from fhir_server.interactions.conditions import check_conditions, stale
 from fhir_server.interactions.results import absent
@@ -21,6 +22,7 @@ async def delete(ctx: RequestContext, call: Call) -> Result:
     type_, id_ = call.address.type, call.address.id
     assert type_
     assert id_
+    refuse_stray(call.params)
     visibility = await policy.visibility(ctx, type_, "delete")
     async for _ in tries():
         current = await reads.read(ctx.tenant, type_, id_, visibility)

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from fhir_server.errors import BadRequest, FhirError, Issue
-from fhir_server.interactions.address import Address, Params, parse_address, parse_criteria, parse_query, split_url
+from fhir_server.interactions.address import (
+    Address,
+    Params,
+    parse_address,
+    parse_criteria,
+    parse_query,
+    split_url,
+    stray,
+)
 from fhir_server.interactions.call import Json
 from fhir_server.interactions.conditions import NO_CONDITIONS, Conditions, entry_conditions
 from fhir_server.kit.ids import new_id
@@ -93,6 +101,9 @@ def check_entry(entry: Entry) -> list[Issue]:
     if entry.address.kind not in _ALLOWED.get(method, ()):
         text = f"{entry.method} is not possible at this url inside a transaction."
         return [Issue("not-supported", "entry-method", text, f"{entry.where}.request")]
+    error = stray(entry.params) if method == "POST" or (entry.address.kind == "instance" and method != "GET") else None
+    if error is not None:
+        return [issue.within(f"{entry.where}.request.url") for issue in error.issues]
     if method in ("POST", "PUT"):
         return _check_written(entry)
     if entry.raw:

@@ -158,10 +158,17 @@ class Resolver:
         if not fresh:
             check_visible(current, self._visibility(entry))
         _check(entry, current)
-        claim = await self._claim(entry) if entry.conditional else None
-        if entry.conditional:
-            self._pending[(name[0], normalised(entry.criteria()))] = name
+        claim = await self._put_claim(entry, name) if entry.conditional else None
         return Step(entry, "write", name, current, claim, fresh)
+
+    async def _put_claim(self, entry: Entry, name: Name) -> bytes:
+        """Return the claim of an update that creates; an entry before it may create what it would have to change."""
+        criteria = (name[0], normalised(entry.criteria()))
+        if criteria in self._pending:
+            issue = overlap(entry)
+            raise BadRequest(issue.text, issue.id, issues=[issue])
+        self._pending[criteria] = name
+        return await self._claim(entry)
 
     async def _claim(self, entry: Entry) -> bytes:
         key = claim_key(self._ctx.tenant, _type(entry), entry.criteria(), self._visibility(entry))

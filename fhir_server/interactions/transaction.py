@@ -17,6 +17,7 @@ from fhir_server.interactions.answers import answer_written, bundle_result, perf
 from fhir_server.interactions.call import Call, Result
 from fhir_server.interactions.conditions import stale
 from fhir_server.interactions.envelope import Envelope, read_entries
+from fhir_server.interactions.lookups import check_reads
 from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.plan import Entry, Plan, choose_id, make_plan, reference_map
 from fhir_server.interactions.races import Claims
@@ -49,6 +50,7 @@ async def transaction(ctx: RequestContext, call: Call, envelope: Envelope) -> Re
             await _decode_again(plan)
         resolution = await Resolver(ctx, plan, taken).resolve()
         steps, prepared = await _prepare(ctx, plan, resolution)
+        await check_reads(ctx, call, plan.entries, resolution.steps)
         try:
             written = await commit(ctx.tenant, prepared, await _audit_rows(ctx, prepared))
         except VersionConflict as error:

@@ -11,6 +11,7 @@ from fhir_server.auth import policy
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadRequest
 from fhir_server.interactions import commands, results
+from fhir_server.interactions.address import refuse_stray
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.interactions.conditions import check_conditions, stale
 from fhir_server.interactions.content import same_content
@@ -31,6 +32,7 @@ async def update(ctx: RequestContext, call: Call) -> Result:
     type_, id_ = call.address.type, call.address.id
     assert type_
     assert id_
+    refuse_stray(call.params)
     visibility = await policy.visibility(ctx, type_, "update")
     resource = parse_resource(call.body, expect=type_)
     if resource.get("id") != id_:

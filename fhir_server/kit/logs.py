@@ -138,3 +138,14 @@ def _only_allowed(_logger: Any, _method: str, event: Event) -> Event:
     for key in [key for key in event if key not in ALLOWED and not key.startswith("_")]:
         del event[key]
     return event
+
+
+# Until `configure` is called (commands that run in the foreground) structlog would print the local variables of an exception.
+structlog.configure(
+    processors=[
+        structlog.stdlib.filter_by_level, structlog.stdlib.add_log_level, _stamp, _place_of_exception, _only_allowed,
+        structlog.processors.JSONRenderer(),
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+)  # fmt: skip

@@ -47,11 +47,11 @@ def outcome_entry(issues: Sequence[Issue]) -> bytes:
 
 
 def history_entry(base: str, row: Version) -> bytes:
-    """Return an entry of a history: how the version came to be, and the version unless it is a deletion."""
+    """Return an entry of a history: how the version came to be, and the version unless it is a deletion or was erased."""
     name = f"{row.type}/{row.id}"
     method = HTTP_METHODS[row.method]
     request = {"method": method, "url": row.type if method == "POST" else name}
-    status = "201" if row.version == 1 else "204" if method == "DELETE" else "200"
+    status = "204" if method == "DELETE" else "410" if not row.body else "201" if row.version == 1 else "200"
     response = {"status": status, "etag": etag(row.version), "lastModified": instant(row.last_updated)}
     resource = b'"resource":%b,' % row.body if row.body else b""
     parts = (_text(f"{base}/{name}"), resource, json.encode(request), json.encode(response))

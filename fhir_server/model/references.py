@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from fhir_server.errors import Issue
+from fhir_server.model.walk import objects
 from profiles.registry import R4
 
 _LOCAL = re.compile(r"([A-Z][A-Za-z]{1,63})/([A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?")
@@ -91,15 +92,17 @@ Found = tuple[dict[str, Any], tuple[str, ...]]
 """A dict with a `reference` and the resource types that its place allows; () = any."""
 
 Steps = Mapping[str, tuple[str, tuple[str, ...]]]
-"""JSON property -> (path below it, allowed targets)."""
+"""JSON property that holds objects, the `_x` beside primitives too -> (path below it, allowed targets)."""
 
 _EVERYTHING = ("Resource", "Reference")
 
 
 @cache
 def _steps(path: str) -> Steps:
-    """Return what a walk that goes everywhere needs to know at `path`."""
-    return {name: (child.path_of_type, child.targets) for name, child in R4.json_children(path).items()}
+    """Return what a walk that goes everywhere needs to know at `path`; what a kept Bundle holds is the Bundle's own."""
+    if path == "Bundle.entry":
+        return {}
+    return {name: (child.path_of_type, child.targets) for name, child in objects(path).items()}
 
 
 @cache
@@ -145,6 +148,8 @@ def _collect(
 def find_references(resource: dict[str, Any], text: bytes | None = None) -> list[Found]:
     """Return every dict of the resource that has a `reference`, contained resources and extensions included.
 
+    Not those inside a Bundle that is kept as a resource: they are resolved by the fullUrls beside them (R4
+    `bundle.html#references`), so what was sent stays as it is.
     `text` is the JSON that the resource was decoded from: when no extension in it holds a reference, most of the
     resource need not be looked into.
     """
@@ -235,7 +240,9 @@ def names_elsewhere(text: bytes, mapping: Mapping[str, str], found: Sequence[Fou
 
 
 def rewrite_links(resource: dict[str, Any], mapping: Mapping[str, str]) -> None:
-    """Replace what `mapping` names in url-like elements and in the links of narratives."""
+    """Replace what `mapping` names in url-like elements and in the links of narratives; a kept Bundle stays as it is."""
+    if resource["resourceType"] == "Bundle":
+        return
     _rewrite(resource, resource["resourceType"], mapping)
 
 

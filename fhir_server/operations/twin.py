@@ -65,7 +65,8 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
         issue = Issue(
             "informational", "twin-computing", "The twin is being computed; ask again.", severity="information"
         )
-        return Result(202, json.encode(outcome([issue])), headers={"Retry-After": "2"})
+        row = audit_row(ctx, "operation", 202, type="Patient", rid=patient.rid, patients=patient.patients)
+        return Result(202, json.encode(outcome([issue])), headers={"Retry-After": "2"}, audit=[row])
     query = [
         ("patient", call.address.id),
         ("code", "digital-twin-state"),

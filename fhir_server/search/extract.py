@@ -34,7 +34,10 @@ ROWS: dict[str, Rows] = {
 SERIES_TYPE = "Observation"
 """The type whose time series have a table of their own."""
 _DAY = timedelta(days=1)
-_BLIND_BESIDE_COMPARTMENT = frozenset({"Patient", "Person", "RelatedPerson"})
+_BLIND_BESIDE_COMPARTMENT = frozenset(
+    {"Patient", "Person", "RelatedPerson", "Device", "PaymentReconciliation", "Subscription"}
+)
+"""A Device may be named after who wears it, criteria of a Subscription may name a patient, a disposition is free text."""
 
 
 class Tenant(Protocol):
@@ -70,7 +73,7 @@ class Plan:
 
 @cache
 def blind(type_: str) -> bool:
-    """Tell whether a type's strings may only be stored as keys: it is about patients, or a person."""
+    """Tell whether a type's strings may only be stored as keys: it is, or may be, about patients or a person."""
     return bool(R4.compartment("Patient", type_)) or type_ in _BLIND_BESIDE_COMPARTMENT
 
 

@@ -26,7 +26,7 @@ from fhir_server.search.select import START, Position, Seen, Selection
 from fhir_server.search.series import recognise
 from fhir_server.search.verify import checker
 from fhir_server.storage import ident
-from fhir_server.storage.reads import Stored, stored
+from fhir_server.storage.reads import Stored, readable
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING, Visibility, visible_sql, visible_types_sql
 from profiles.registry import R4
@@ -128,12 +128,11 @@ async def _collect(ready: Ready, position: Position, need: int) -> tuple[list[Pl
         records = await _fetch(ready.tenant, text, args)
         for record in records:
             position = Position(position.phase, tuple(record[f"s{number}"] for number in range(width)))
-            row = stored(ready.tenant, record)
             looked += record["doubt"]
-            if not record["doubt"] or ready.decide(row.body):
-                found.append((row, position))
-                if len(found) == need:
-                    return found, None
+            rows = readable(ready.tenant, [record])  # none when it was erased
+            found += [(row, position) for row in rows if not record["doubt"] or ready.decide(row.body)]
+            if len(found) == need:
+                return found, None
         if len(records) < limit:
             if position.phase + 1 == ready.selection.phases:
                 return found, None
@@ -168,7 +167,7 @@ async def _count(ready: Ready) -> int:
             "search-count-too-many",
             "_total",
         )
-    return total + sum(ready.decide(stored(ready.tenant, record).body) for record in records)
+    return total + sum(ready.decide(row.body) for row in readable(ready.tenant, records))
 
 
 async def _estimate(ready: Ready) -> int:
@@ -255,4 +254,4 @@ async def matches(tenant: Tenant, type_: str, params: Params, rid: int, visibili
     ready = await prepare(tenant, _criteria(tenant, type_, params), visibility)
     text, args = select.one(ready.selection, rid)
     records = await _fetch(tenant, text, args)
-    return bool(records) and (not records[0]["doubt"] or ready.decide(stored(tenant, records[0]).body))
+    return any(not records[0]["doubt"] or ready.decide(row.body) for row in readable(tenant, records))

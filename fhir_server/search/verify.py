@@ -52,6 +52,8 @@ def _composite(clause: Clause, type_: str) -> Check:
         found = [instance for instances in below for instance in composite.found_in(instances, resource)]
         if rooted:
             found.append([[pair for source in sources for pair in pairs_of(source, resource)] for sources in rooted])
+        if clause.missing is not None:
+            return any(all(parts) for parts in found) is not clause.missing
         return any(composite.accepts(value, instance) for value in values for instance in found)
 
     return check

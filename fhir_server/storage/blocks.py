@@ -129,3 +129,16 @@ async def unfinished(tenant: Tenant, patient: int) -> bool:
       OR EXISTS (SELECT FROM {s}.signal_changed WHERE patient = $1)
       OR EXISTS (SELECT FROM {s}.job WHERE kind = 'twin' AND key = $1::bigint::text AND state IN ('ready', 'running'))"""
     return bool(await tenant.pool.fetchval(tenant.sql(text), patient))
+
+
+async def erased(tenant: Tenant, patient: int) -> bool:
+    """Tell whether the patient's data key was destroyed, and with it everything that blocks and twin were made of."""
+    key_id = await key_of(tenant, patient)
+    return key_id is not None and tenant.keystore.destroyed(key_id)
+
+
+async def forget(tenant: Tenant, patient: int) -> None:
+    """Drop all blocks of an erased patient and what waits to become one."""
+    async with tenant.pool.acquire() as connection, connection.transaction():
+        for table in ("signal_pending", "signal_changed", "signal_source", "signal_block"):
+            await connection.execute(tenant.sql(f"DELETE FROM {{s}}.{table} WHERE patient = $1"), patient)

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import zstandard
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _FORM = 1
@@ -62,7 +63,10 @@ def encode(body: bytes, cipher: AESGCM, aad: bytes) -> bytes:
 
 
 def decode(stored: bytes, cipher: AESGCM, aad: bytes) -> bytes:
-    """Return the body; `cryptography.exceptions.InvalidTag` when it is not the one of this row."""
-    _, number = _HEADER.unpack_from(stored)
-    start = _HEADER.size + _NONCE
-    return _decompressor(number).decompress(cipher.decrypt(stored[_HEADER.size : start], stored[start:], aad))
+    """Return the body; `cryptography.exceptions.InvalidTag` when it is not the one of this row, whatever was changed."""
+    try:
+        _, number = _HEADER.unpack_from(stored)
+        start = _HEADER.size + _NONCE
+        return _decompressor(number).decompress(cipher.decrypt(stored[_HEADER.size : start], stored[start:], aad))
+    except (struct.error, ValueError, OSError, zstandard.ZstdError) as error:
+        raise InvalidTag from error

@@ -237,6 +237,6 @@ async def commit(tenant: Tenant, commands: Sequence[Command], audit: Sequence[Au
         for row in rows:
             tenant.rids.pop((row.command.type, row.command.id), None)
         raise _refusal(error, rows) from error
-    tenant.rids.update(((done.type, done.id), done.rid) for done in written)
+    tenant.remember(((done.type, done.id), done.rid) for done in written)
     tenant.announce(OUTBOX)
     return written

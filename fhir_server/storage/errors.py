@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fhir_server.errors import Conflict
+from fhir_server.errors import Conflict, Gone, Unprocessable
 
 
 @dataclass
@@ -19,6 +19,22 @@ class ClaimTaken(Conflict):
     """Somebody else holds a conditional-create claim; search again and decide again."""
 
     position: int = 0
+
+
+class Erased(Gone):
+    """A version whose key was destroyed: it is told apart from nothing that the caller might not see."""
+
+
+def erased(version: int) -> Erased:
+    """Return the error for a version that cannot be read by anybody any more."""
+    text = "The data of this resource were erased: its key was destroyed, and nobody can read it any more."
+    return Erased(text, "erased", headers={"ETag": f'W/"{version}"'})
+
+
+def erased_owner() -> Unprocessable:
+    """Return the error for new data whose key was destroyed with what it had encrypted."""
+    text = "The data of this patient, or of this resource, were erased; nothing more can be stored under the same id."
+    return Unprocessable(text, "erased-owner", code="business-rule")
 
 
 def version_conflict(position: int) -> VersionConflict:

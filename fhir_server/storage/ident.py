@@ -10,7 +10,6 @@ from profiles.registry import R4
 
 Name = tuple[str, str]
 
-_CACHED = 500_000
 _BLOCK = 64
 
 _ALLOT = """
@@ -42,10 +41,7 @@ async def new_rid(tenant: Tenant) -> int:
 async def _ask(tenant: Tenant, statement: str, names: list[Name]) -> None:
     types = [R4.type_id(type_) for type_, _ in names]
     rows = await tenant.pool.fetch(tenant.sql(statement), types, [id_ for _, id_ in names])
-    if len(tenant.rids) > _CACHED:
-        tenant.rids.clear()
-    for row in rows:
-        tenant.rids[(R4.type_name(row["type"]), row["fhir_id"])] = row["rid"]
+    tenant.remember(((R4.type_name(row["type"]), row["fhir_id"]), row["rid"]) for row in rows)
 
 
 async def rids(tenant: Tenant, names: Iterable[Name]) -> dict[Name, int]:

@@ -12,6 +12,7 @@ import fcntl
 import os
 import secrets
 import struct
+import weakref
 from collections import OrderedDict
 from pathlib import Path
 
@@ -27,7 +28,11 @@ _LIVE, _DESTROYED = b"K", b"\0"
 
 
 class KeyMissing(Exception):
-    """The key was destroyed, or is not in this key store."""
+    """The key is not in this key store, or cannot be unwrapped: an incomplete or foreign key folder."""
+
+
+class KeyDestroyed(KeyMissing):
+    """The key was destroyed on purpose: what it encrypted is erased."""
 
 
 class InvalidSeal(Exception):
@@ -65,6 +70,8 @@ class Keystore:
         self._spare: list[int] = []
         if not self._path.exists():
             _write_private(self._path, self._slot(0))
+        self._file = os.open(self._path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
         secret = self._unwrap(0)
         self.index_secret = self._derive(secret, b"index")
         self._seal = AESGCM(self._derive(secret, b"seal"))
@@ -81,9 +88,9 @@ class Keystore:
         return _LIVE + b"\0\0\0" + nonce + self._wrap.encrypt(nonce, secrets.token_bytes(32), self._aad(key_id))
 
     def _unwrap(self, key_id: int) -> bytes:
-        with self._path.open("rb") as file:
-            file.seek(key_id * _SLOT)
-            slot = file.read(_SLOT)
+        slot = os.pread(self._file, _SLOT, key_id * _SLOT)
+        if self.destroyed(key_id):
+            raise KeyDestroyed(f"data key {key_id} was destroyed")
         if len(slot) != _SLOT or slot[:1] != _LIVE:
             raise KeyMissing(f"data key {key_id} is not in the key store")
         try:
@@ -92,9 +99,11 @@ class Keystore:
             raise KeyMissing(f"data key {key_id} was wrapped by another master key") from error
 
     def get(self, key_id: int) -> AESGCM:
-        """Return the cipher of a data key; KeyMissing when it was destroyed."""
+        """Return the cipher of a data key; KeyDestroyed when any process has destroyed it, KeyMissing when it is not here."""
         cipher = self._cache.get(key_id)
-        if cipher is None:
+        # A remembered key is asked for again on disk (one byte): another process may have destroyed it since.
+        if cipher is None or os.pread(self._file, 1, key_id * _SLOT) != _LIVE:
+            self._cache.pop(key_id, None)
             cipher = self._cache[key_id] = AESGCM(self._unwrap(key_id))
             if len(self._cache) > _CACHED:
                 self._cache.popitem(last=False)
@@ -125,6 +134,10 @@ class Keystore:
             file.flush()
             os.fsync(file.fileno())
         self._cache.pop(key_id, None)
+
+    def destroyed(self, key_id: int) -> bool:
+        """Tell whether a data key was destroyed, by whatever process."""
+        return os.pread(self._file, _SLOT, key_id * _SLOT) == _DESTROYED * _SLOT
 
     def seal(self, data: bytes, aad: bytes = b"") -> bytes:
         """Encrypt something small under the tenant's own key (cursors, audit details)."""

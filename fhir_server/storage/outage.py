@@ -1,4 +1,4 @@
-"""The database is away, or going: not our mistake and not the caller's, and over soon."""
+"""The database is away, going, or without room: not our mistake and not the caller's, and over when somebody has looked."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import asyncpg
 OUTAGES: Final[tuple[type[Exception], ...]] = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,  # what asyncpg says of a connection whose server has just been stopped
+    asyncpg.OperatorInterventionError,  # shut down, starting up, or a statement over its time
+    asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
+    asyncpg.PostgresSystemError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InsufficientPrivilegeError,  # somebody took away a right that the server needs
     ConnectionError,
     TimeoutError,
 )

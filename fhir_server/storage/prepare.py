@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from fhir_server.kit import clock
 from fhir_server.kit import json as kit_json
 from fhir_server.storage import codec, ident
 from fhir_server.storage.commands import INDEX_VERSION, Command, IndexRows
+from fhir_server.storage.errors import erased_owner
 from fhir_server.storage.index_keys import COMPARTMENT, pack
+from fhir_server.storage.keystore import KeyDestroyed
 from fhir_server.storage.reads import aad
 from fhir_server.storage.tenants import Tenant
 from profiles.registry import R4
@@ -62,13 +66,15 @@ class Prepared:
 async def _rids(tenant: Tenant, commands: Sequence[Command]) -> tuple[dict[ident.Name, int], set[ident.Name]]:
     """Return the rid of all that the commands are or mention, and which of the commands' own are new."""
     own = {(command.type, command.id): command for command in commands}
-    unknown = [name for name, command in own.items() if not command.fresh and name not in tenant.rids]
+    there = {name: tenant.rids[name] for name in own if name in tenant.rids}
+    unknown = [name for name, command in own.items() if not command.fresh and name not in there]
     if unknown:
         await ident.look_up(tenant, unknown)
+        there |= {name: tenant.rids[name] for name in unknown if name in tenant.rids}
     rids: dict[ident.Name, int] = {}
     new: set[ident.Name] = set()
     for name in own:
-        known = None if own[name].fresh else tenant.rids.get(name)
+        known = None if own[name].fresh else there.get(name)
         if known is None:
             new.add(name)
             known = await ident.new_rid(tenant)
@@ -112,6 +118,13 @@ def _key_id(tenant: Tenant, command: Command, patients: list[int]) -> int:
     return command.key_id or tenant.keystore.allocate()
 
 
+def _cipher(tenant: Tenant, key_id: int) -> AESGCM:
+    try:
+        return tenant.keystore.get(key_id)
+    except KeyDestroyed:
+        raise erased_owner() from None
+
+
 def _series(index: IndexRows | None, rids: dict[ident.Name, int]) -> list[SeriesRow]:
     if index is None or not index.series:
         return []
@@ -133,7 +146,7 @@ def _prepared(
     keys.update(pack(COMPARTMENT, patient) for patient in patients)
     key_id = _key_id(tenant, command, patients)
     body = kit_json.encode(stamped(command.resource, command.type, command.id, version, clock.instant(moment)))
-    sealed = codec.encode(body, tenant.keystore.get(key_id), aad(tenant, command.type, command.id, version))
+    sealed = codec.encode(body, _cipher(tenant, key_id), aad(tenant, command.type, command.id, version))
     series = _series(index, rids)
     return Prepared(
         command, rid, inserts, version, key_id, moment, patients, sorted(keys), body, sealed, series, old_series

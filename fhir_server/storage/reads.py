@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
 
+from fhir_server.kit import logs
 from fhir_server.storage import codec
-from fhir_server.storage.keystore import KeyMissing
+from fhir_server.storage.errors import Erased, erased
+from fhir_server.storage.keystore import KeyDestroyed, KeyMissing
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import Visibility, visible_sql, visible_types_sql
 from profiles.registry import R4
@@ -19,9 +21,12 @@ COLUMNS = "r.rid, r.type, r.version, r.last_updated, r.deleted, r.method, r.key_
 """What `stored` needs of a row `r`, beside `fhir_id`."""
 
 
+_LOG = logs.logger(__name__)
+
+
 @dataclass(slots=True)
 class Stored:
-    """A version with its body decrypted: JSON bytes, b"" when it is a deletion."""
+    """A version with its body decrypted: JSON bytes, b"" when it is a deletion or, in a history, was erased."""
 
     rid: int
     type: str
@@ -41,8 +46,11 @@ class Stored:
         return 0 if len(self.patients) == 1 else self.key_id
 
 
-class Unreadable(Exception):
-    """A body whose key was destroyed or that was changed in the database; says which row, nothing else."""
+class Damaged(Exception):
+    """A body that was changed in the database, or whose key folder is not the one it was written with; says which row.
+
+    Unlike an erased one it is nobody's wish: it is never left out quietly, and asking for it fails.
+    """
 
 
 def aad(tenant: Tenant, type_: str, id_: str, version: int) -> bytes:
@@ -51,18 +59,39 @@ def aad(tenant: Tenant, type_: str, id_: str, version: int) -> bytes:
 
 
 def stored(tenant: Tenant, row: Any) -> Stored:
-    """Return the version that a record of COLUMNS and `fhir_id` holds; only statements with a Visibility make such records."""
+    """Return the version that a record of COLUMNS and `fhir_id` holds; only statements with a Visibility make such records.
+
+    Raises Erased when its key was destroyed, Damaged when it does not open.
+    """
     type_, id_, version = R4.type_name(row["type"]), row["fhir_id"], row["version"]
     body = row["body"]
     if body is not None:
         try:
             body = codec.decode(body, tenant.keystore.get(row["key_id"]), aad(tenant, type_, id_, version))
+        except KeyDestroyed:
+            raise erased(version) from None
         except (KeyMissing, InvalidTag) as error:
-            raise Unreadable(f"rid {row['rid']} version {version}: {type(error).__name__}") from error
+            raise Damaged(f"rid {row['rid']} version {version}: {type(error).__name__}") from error
+    return _stored(row, type_, body)
+
+
+def _stored(row: Any, type_: str, body: bytes | None) -> Stored:
     return Stored(
-        row["rid"], type_, id_, version, row["last_updated"], row["deleted"], row["method"], row["key_id"],
+        row["rid"], type_, row["fhir_id"], row["version"], row["last_updated"], row["deleted"], row["method"], row["key_id"],
         row["index_version"], tuple(row["patients"] or ()), body or b"",
     )  # fmt: skip
+
+
+def readable(tenant: Tenant, rows: Iterable[Any]) -> list[Stored]:
+    """Return what can still be read of several versions; those that were erased are left out, as deleted ones are."""
+    return [found for row in rows if (found := _unless_erased(tenant, row)) is not None]
+
+
+def _unless_erased(tenant: Tenant, row: Any) -> Stored | None:
+    try:
+        return stored(tenant, row)
+    except Erased:
+        return None
 
 
 async def read(tenant: Tenant, type_: str, id_: str, visibility: Visibility) -> Stored | None:
@@ -105,10 +134,10 @@ async def vread(tenant: Tenant, type_: str, id_: str, version: int, visibility: 
 
 
 async def fetch(tenant: Tenant, rids: Sequence[int]) -> list[Stored]:
-    """Return current versions in the order of `rids`, which a statement with a Visibility has returned."""
+    """Return current versions in the order of `rids`, which a statement with a Visibility has returned, without erased ones."""
     text = f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE r.rid = ANY($1::bigint[]) AND r.version > 0 AND NOT r.deleted"
     rows = {row["rid"]: row for row in await tenant.pool.fetch(tenant.sql(text), list(rids))}
-    return [stored(tenant, rows[rid]) for rid in rids if rid in rows]
+    return readable(tenant, [rows[rid] for rid in rids if rid in rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +151,8 @@ class Kept:
 async def exact(tenant: Tenant, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Kept]:
     """Return these (rid, version), current or not, for the workers that judge what was committed; no caller may see them.
 
-    What was deleted has no body to judge, and what cannot be read any more (its key is destroyed) is left out.
+    What was deleted or erased has nothing to judge and is left out; so is what is damaged, for nobody may be told of it and one
+    row must not hold up all others: the log says that there is one.
     """
     past = COLUMNS.replace("r.", "h.")
     text = f"""
@@ -136,8 +166,10 @@ async def exact(tenant: Tenant, wanted: Sequence[tuple[int, int]]) -> dict[tuple
     for row in await tenant.pool.fetch(tenant.sql(text), [rid for rid, _ in wanted], [v for _, v in wanted]):
         try:
             found[(row["rid"], row["version"])] = Kept(stored(tenant, row), frozenset(row["keys"] or ()))
-        except Unreadable:
+        except Erased:
             continue
+        except Damaged:
+            _LOG.error("damaged version left out", tenant=tenant.name, exc_info=True)
     return found
 
 
@@ -181,4 +213,18 @@ async def history(
             before_sql = f" AND ({alias}.last_updated, {alias}.rid, {alias}.version) < (${at - 2}, ${at - 1}::bigint, ${at}::int)"
         halves.append(_history_half(alias, id_, seen, since_sql, before_sql))
     text = " UNION ALL ".join(halves) + " ORDER BY last_updated DESC, rid DESC, version DESC LIMIT $2"
-    return [stored(tenant, row) for row in await tenant.pool.fetch(tenant.sql(text), *args)]
+    rows = await tenant.pool.fetch(tenant.sql(text), *args)
+    # An erased version keeps its place: that it was there is no secret, what it said is gone.
+    return [_unless_erased(tenant, row) or _stored(row, R4.type_name(row["type"]), None) for row in rows]
+
+
+async def claimed(tenant: Tenant, type_: str, id_: str) -> tuple[int | None, tuple[int, ...]]:
+    """Return the rid and patients of what a request named; (None, ()) when there is no such resource.
+
+    The one look at resources by name that no Visibility narrows: it answers numbers for the audit row of a refusal ("denied
+    access must be audited with the claimed patient, if known", BALP), and no caller ever sees them. The same statement runs for
+    a resource that does not exist.
+    """
+    text = "SELECT rid, patients FROM {s}.resource WHERE type = $1 AND fhir_id = $2 AND version > 0"
+    row = await tenant.pool.fetchrow(tenant.sql(text), R4.type_id(type_), id_)
+    return (row["rid"], tuple(row["patients"] or ())) if row else (None, ())

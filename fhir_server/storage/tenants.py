@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 OUTBOX, JOBS = "outbox", "jobs"
 """Where the workers find what is announced."""
 _CACHED_KEYS = 200_000
+_CACHED_RIDS = 500_000
+_CACHED_TEXTS = 10_000
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]
@@ -27,13 +30,13 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
 
 
 async def connect(dsn: str, *, min_size: int = 2, max_size: int = 10) -> asyncpg.Pool:
-    """Open a pool whose connections keep many prepared statements and never run a statement for ever."""
+    """Open a pool whose connections keep hundreds of prepared statements and never run a statement for ever."""
     return await asyncpg.create_pool(
         dsn,
         min_size=min_size,
         max_size=max_size,
         connection_class=_Connection,
-        statement_cache_size=2000,
+        statement_cache_size=500,  # 35 to 70 kB each in every backend, and strangers decide how many shapes of searches there are
         max_cached_statement_lifetime=0,
         server_settings={
             "application_name": "clarity",
@@ -88,8 +91,20 @@ class Tenant:
         """Return `text` with {s} replaced by the schema; the same string object each time."""
         made = self._sql.get(text)
         if made is None:
+            if len(self._sql) > _CACHED_TEXTS:  # strangers decide how many shapes of searches there are
+                self._sql.clear()
             made = self._sql[text] = text.replace("{s}", self.schema)
         return made
+
+    def remember(self, found: Iterable[tuple[tuple[str, str], int]]) -> None:
+        """Keep the rids of some (type, id); the oldest give way, never those of this call.
+
+        Who needs a rid after an `await` takes it out of `rids` before: it may be gone then.
+        """
+        self.rids.update(found)
+        if len(self.rids) > _CACHED_RIDS:
+            for name in list(islice(self.rids, len(self.rids) - _CACHED_RIDS * 9 // 10)):
+                del self.rids[name]
 
     def key(self, param_id: int, *parts: str) -> int:
         """Return the index key of a value (see `index_keys`)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fhir_server.audit.claims import claimed
 from fhir_server.audit.record import audit_row, write_audit
 from fhir_server.kit import ids, logs
 from fhir_server.storage import ident, reads
@@ -51,7 +50,7 @@ async def audit_unknown(tenant: Tenant, rid: int, agent: int, sent: list[Deliver
     rows = []
     for delivery in sent:
         type_, id_ = names[delivery.rid]
-        _, patients = await claimed(tenant, type_, id_)
+        _, patients = await reads.claimed(tenant, type_, id_)
         row = audit_row(
             ctx, "notification", UNKNOWN, type=type_, rid=delivery.rid, version=delivery.version,
             patients=patients, query=f"Subscription/{names[rid][1]}",

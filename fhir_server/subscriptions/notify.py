@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from fhir_server.audit.record import audit_row
 from fhir_server.context import RequestContext
+from fhir_server.kit import logs
 from fhir_server.storage import ident, reads
 from fhir_server.storage.commands import AuditRow
+from fhir_server.storage.errors import Erased
 from fhir_server.storage.reads import Stored
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import Visibility
 from fhir_server.subscriptions.deliveries import Delivery
 from fhir_server.subscriptions.send import Notification, Outcome
 
+_LOG = logs.logger("clarity.subscriptions")
 NO_ANSWER = 504
 """The status in the audit trail of a notification that nobody answered."""
 
@@ -30,7 +33,10 @@ async def disclosable(tenant: Tenant, delivery: Delivery, visibility: Visibility
         if current.version == delivery.version:
             return current
         return await reads.vread(tenant, type_, id_, delivery.version, visibility)
-    except reads.Unreadable:  # its key was destroyed
+    except Erased:
+        return None
+    except reads.Damaged:  # nobody may be told of it, and what follows must not wait for it for ever
+        _LOG.error("damaged version not sent", tenant=tenant.name, exc_info=True)
         return None
 
 

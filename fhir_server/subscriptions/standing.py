@@ -61,13 +61,20 @@ class Standing:
     def __init__(self, query: Query) -> None:
         self._query = query
         self.refers = frozenset(names(query))
+        self._rids: dict[tuple[str, str], int] = {}
         self._known = -1
         self.wanted = Match(NOTHING)
         self.decide: Callable[[bytes], bool] = lambda _body: False
 
+    def known(self, tenant: Tenant) -> dict[tuple[str, str], int]:
+        """Return the rids of what the search refers to; once taken in they stay, whatever the tenant's memory forgets."""
+        missing = self.refers - self._rids.keys()
+        self._rids.update((name, tenant.rids[name]) for name in missing if name in tenant.rids)
+        return self._rids
+
     def settle(self, tenant: Tenant) -> None:
         """Take in what is known of the resources referred to; `look_up` comes before."""
-        rids = {name: tenant.rids[name] for name in self.refers if name in tenant.rids}
+        rids = self.known(tenant)
         if len(rids) != self._known:
             scene = Scene(self._query.base, tenant.key, rids)
             self.wanted, self.decide, self._known = whole(self._query, scene), checker(self._query, scene), len(rids)
@@ -75,9 +82,12 @@ class Standing:
 
 async def look_up(tenant: Tenant, searches: Iterable[Standing]) -> None:
     """Ask once for everything that the searches refer to and that is not known yet."""
-    unknown = {name for search in searches for name in search.refers if name not in tenant.rids}
+    all_searches = list(searches)
+    unknown = {name for search in all_searches for name in search.refers - search.known(tenant).keys()}
     if unknown:
         await ident.look_up(tenant, unknown)
+        for search in all_searches:
+            search.known(tenant)
 
 
 async def meeting(tenant: Tenant, search: Standing, versions: Sequence[Kept]) -> list[Kept]:

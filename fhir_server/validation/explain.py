@@ -16,7 +16,7 @@ from fhir_server.errors import Issue
 from fhir_server.model.shape import reference_pattern
 from fhir_server.model.walk import RESOURCE, Node, objects, step, walk
 from fhir_server.validation.codes import code_issue, concept_issue, nearest
-from fhir_server.validation.values import primitive_issue, wrong_type
+from fhir_server.validation.values import narrative_issue, primitive_issue, wrong_type
 from profiles.registry import R4, Element, JsonChild
 
 MAX_ISSUES: Final = 500  # a body of a million mistakes gets this many of them
@@ -159,12 +159,14 @@ def _presence_issues(node: Node, element: Element, children: tuple[JsonChild, ..
 
 
 def _rule_issues(node: Node) -> Iterator[Issue]:
-    """Yield what is wrong with an object as the value of its element: bindings, targets, SimpleQuantity."""
+    """Yield what is wrong with an object as the value of its element: bindings, targets, narratives, SimpleQuantity."""
     if node.child is None:
         return
     element, where = node.child.element, node.expression
     issue = None
-    if node.path in ("CodeableConcept", "Coding"):
+    if node.path == "Narrative":
+        issue = narrative_issue(node.value, where)
+    elif node.path in ("CodeableConcept", "Coding"):
         issue = concept_issue(element, node.path, node.value, where)
     elif node.path == "Reference":
         issue = _reference_issue(node.child, node.value, where)

@@ -11,10 +11,13 @@ from typing import Any
 
 from fhir_server.errors import BadRequest, FhirError, Issue, Unprocessable
 from fhir_server.kit import json
+from fhir_server.model.fhirpath.narrative import is_harmless
 from fhir_server.model.shape import certainly_valid
-from fhir_server.model.walk import RESOURCE, holders, resources
+from fhir_server.model.walk import RESOURCE, holders, resources, walk
 from fhir_server.validation.explain import explain
 from profiles.registry import R4
+
+_NARRATIVE = b'"div":'
 
 
 def parse_resource(data: bytes, *, expect: str | None = None) -> dict[str, Any]:
@@ -49,9 +52,15 @@ def validate(resource: dict[str, Any]) -> list[Issue]:
 def _issues(resource: dict[str, Any], text: bytes) -> list[Issue]:
     """Return the issues of a resource whose compact JSON is `text`."""
     type_ = resource.get("resourceType")
-    if R4.is_type(type_) and certainly_valid(text, type_) and _nested_certainly_valid(resource, type_):
-        return []
-    return explain(resource)
+    if not (R4.is_type(type_) and certainly_valid(text, type_) and _nested_certainly_valid(resource, type_)):
+        return explain(resource)
+    return explain(resource) if _NARRATIVE in text and not _harmless(resource) else []
+
+
+def _harmless(resource: dict[str, Any]) -> bool:
+    """Return whether all narratives of a valid resource are."""
+    divs = (node.value["div"] for node in walk(resource) if node.path == "Narrative" and "div" in node.value)
+    return all(map(is_harmless, divs))
 
 
 def _nested_certainly_valid(resource: dict[str, Any], type_: str) -> bool:

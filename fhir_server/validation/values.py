@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
 from fhir_server.errors import Issue
+from fhir_server.model.fhirpath.narrative import is_harmless
 from fhir_server.model.primitives import PRIMITIVES, STRING_MAX, JsonType, Primitive, matches
 
 _FOUND: Final = {
@@ -64,3 +66,14 @@ def _text_problem(type_code: str, value: str) -> str | None:
     if type_code in ("string", "markdown") and len(value) > STRING_MAX:
         return f"A {type_code} may have {STRING_MAX} characters at most."
     return None if matches(type_code, value) else f"A {type_code} must be {PRIMITIVES[type_code].expected}."
+
+
+def narrative_issue(value: Mapping[str, Any], where: str) -> Issue | None:
+    """Return the issue of a Narrative that is no XHTML, or would run something where it is shown (R4 §2.4.1)."""
+    div = value.get("div")
+    if not isinstance(div, str) or not matches("xhtml", div) or is_harmless(div):
+        return None
+    text = (
+        "A narrative is one well-formed XHTML div without scripts, forms, frames, styles or links that run something."
+    )
+    return Issue("value", "narrative", text, f"{where}.div")

@@ -15,7 +15,7 @@ from fhir_server.auth.oauth_errors import OAuthError
 from fhir_server.auth.remote_keys import RemoteKeys
 from fhir_server.auth.token import parse_form
 from fhir_server.kit import json
-from tests.auth.conftest import ASSERTION, key_set, make_key
+from tests.auth.conftest import ASSERTION, Service, key_set, make_key
 
 REMOTE = RemoteKeys()
 GRANT = {"grant_type": "client_credentials", "scope": "system/Observation.rs"}
@@ -312,7 +312,28 @@ async def test_an_id_is_registered_once(tenant, symmetric):
 async def test_list_and_remove(tenant, symmetric):
     client, secret = symmetric
     assert client.client_id in [each.client_id for each in await clients.listed(tenant)]
+    assert (await token.answer(tenant, REMOTE, GRANT, basic(client.client_id, secret))).status == 200
+    elsewhere = tenant.sql("DELETE FROM {s}.oauth_client WHERE client_id = $1")  # by another process than this one
+    await tenant.pool.execute(elsewhere, client.client_id)
+    gone = await token.answer(tenant, REMOTE, GRANT, basic(client.client_id, secret))
+    assert gone.body["error"] == "invalid_client", "nobody is remembered where tokens are asked for"
+    await clients.add(tenant, name="again", scope="system/*.rs", client_id=client.client_id)
     assert await clients.remove(tenant, client.client_id)
     assert not await clients.remove(tenant, client.client_id)
     answer = await token.answer(tenant, REMOTE, GRANT, basic(client.client_id, secret))
     assert answer.body["error"] == "invalid_client"
+
+
+@pytest.mark.parametrize("hostile", ["app\x00", "\x00", "\ud7ff\uffff", "a" * 65, "a' or '1", "-", "é"])
+async def test_what_cannot_be_a_client_id_is_refused_and_breaks_nothing(tenant, ec, hostile):
+    """Ids come from strangers: PostgreSQL takes no U+0000, and an error there would be a 500 before any authentication."""
+    assert await clients.get(tenant, hostile) is None
+    form = {"grant_type": "client_credentials", "client_id": hostile, "client_secret": "x\x00"}
+    posted = await token.answer(tenant, RemoteKeys(), form, None)
+    assert (posted.status, posted.body["error"], posted.agent) == (400, "invalid_client", 0)
+    header = "Basic " + b64encode(f"{hostile}:\x00".encode()).decode()
+    basic = await token.answer(tenant, RemoteKeys(), {"grant_type": "client_credentials"}, header)
+    assert (basic.status, basic.body["error"]) == (401, "invalid_client")
+    service = Service(tenant, hostile, ec, "ES384")
+    asserted = await service.ask(service.assertion())
+    assert (asserted.status, asserted.body["error"]) == (400, "invalid_client")

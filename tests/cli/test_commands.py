@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from fhir_server.cli import doctor
+from fhir_server.cli import probe
 from fhir_server.cli.conformance import PUBLIC
 from fhir_server.cli.main import COMMANDS, application
 from fhir_server.settings import Settings
@@ -78,9 +78,33 @@ def test_doctor_says_when_keys_are_open_to_others(tmp_path: Path) -> None:
 
 
 def test_masking() -> None:
-    assert doctor.masked(None) == ""
-    assert doctor.masked(["a", "b"]) == "a,b"
-    assert doctor.masked("redis://:s3cret@h:1/0") == "redis://:********@h:1/0"
+    assert probe.masked(None) == ""
+    assert probe.masked(["a", "b"]) == "a,b"
+    assert probe.masked("redis://:s3cret@h:1/0") == "redis://:********@h:1/0"
+    assert probe.masked("postgresql://u:p@ss:w/x@h/db") == "postgresql://u:********@h/db"
+    assert (
+        probe.masked("postgresql:///db?user=u&password=s3cret&host=h")
+        == "postgresql:///db?user=u&password=********&host=h"
+    )
+    assert probe.masked("unix:///run/redis.sock") == "unix:///run/redis.sock"
+
+
+def test_a_command_that_needs_an_instance_makes_none(tmp_path: Path) -> None:
+    for words in (("token", "--scope", "system/*.rs"), ("clients", "list"), ("worker",)):
+        done = run(*words, "--data", str(tmp_path / "data"))
+        assert done.exit_code == 1
+        assert "./clarity up" in done.output
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_key_of_a_client_that_was_not_added_is_not_left_behind(tmp_path: Path) -> None:
+    key = tmp_path / "key.json"
+    words = ("--name", "hub", "--scope", "system/*.rs", "--generate", str(key), "--data", str(tmp_path / "data"))
+    assert run("clients", "add", *words).exit_code == 1
+    assert not key.exists()
+    key.write_text("mine")
+    assert run("clients", "add", *words).exit_code == 1
+    assert key.read_text() == "mine"
 
 
 @pytest.mark.parametrize(
@@ -123,3 +147,17 @@ def test_unsafe_production_does_not_start(monkeypatch: pytest.MonkeyPatch, tmp_p
     done = run("up", "--data", str(tmp_path))
     assert done.exit_code == 2
     assert not (tmp_path / "postgres").exists()
+
+
+def test_a_start_that_cannot_be_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run("up", "--data", str(tmp_path / "file" / "data"))
+    assert (done.exit_code, "is no folder" in done.output) == (2, True)
+    monkeypatch.setenv("TENANTS", "default,Not A Name")
+    done = run("up", "--data", str(tmp_path / "data"))
+    assert (done.exit_code, "'Not A Name'" in done.output) == (2, True)
+    monkeypatch.setenv("TENANTS", "default")
+    monkeypatch.setenv("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/x")
+    done = run("up", "--data", str(tmp_path / "data"), "--port", "8397")
+    assert (done.exit_code, "cannot be used" in done.output, "hunter2" in done.output) == (1, True, False)
+    assert not (tmp_path / "data" / "postgres").exists()

@@ -1,5 +1,6 @@
 """Files become the right requests; a load goes on where it stopped; what is refused is named."""
 
+import asyncio
 import bz2
 import gzip
 import json
@@ -13,7 +14,7 @@ import pytest
 from fhir_server.cli.loading import sources
 from fhir_server.cli.loading.ledger import Ledger, Step
 from fhir_server.cli.loading.run import Load
-from fhir_server.cli.loading.sender import Sender, Unreachable
+from fhir_server.cli.loading.sender import Refusal, Sender, Unreachable
 
 
 def patient(number: int | None, **more: Any) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def test_lines_are_grouped_and_numbers_stay_as_written(tmp_path: Path) -> None:
     found = list(sources.parts(tmp_path / "a.ndjson"))
     assert [part.count for part in found] == [200, 200, 51]
     assert b'"value":72.50' in found[0].body
-    assert found[-1].line == 452
+    assert found[-1].numbers[-1] == 452
     assert all(part.position for part in found)
     twice = [lines[0], lines[0]]
     (tmp_path / "b.ndjson").write_text("\n".join(twice))
@@ -133,7 +134,7 @@ async def test_one_wrong_resource_does_not_stop_its_neighbours(server: Server, s
     (report,) = load.reports
     assert server.bundles == ["transaction", "batch"]
     assert (report.loaded, report.refused) == (2, 1)
-    assert report.refusals == [{"status": 422, "text": "unknown element (Patient.wrong)", "until_line": 3, "entry": 1}]
+    assert report.refusals == [{"status": 422, "text": "unknown element (Patient.wrong)", "line": 2}]
 
 
 async def test_a_load_goes_on_where_it_stopped(server: Server, sender: Sender, tmp_path: Path) -> None:
@@ -180,3 +181,76 @@ def test_a_torn_line_of_the_ledger_is_left_out(tmp_path: Path) -> None:
     with (tmp_path / "ledger").open("ab") as file:
         file.write(b'{"digest":"d","par')
     assert Ledger(tmp_path / "ledger").at("d").parts == 2
+
+
+async def test_what_was_refused_is_not_forgotten(server: Server, sender: Sender, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    lines = [json.dumps(patient(1)), "{broken", json.dumps(patient(2, wrong=True)), json.dumps(patient(3))]
+    (data / "a.ndjson").write_text("\n".join(lines))
+    (first,) = (await run(sender, data, Ledger(tmp_path / "ledger"))).reports
+    assert (first.loaded, first.refused) == (2, 2)
+    assert [refusal["line"] for refusal in first.refusals] == [2, 3]
+    for _ in range(2):
+        (again,) = (await run(sender, data, Ledger(tmp_path / "ledger"))).reports
+        assert (again.loaded, again.skipped, again.refused) == (0, 2, 2)
+        assert "--again" in again.refusals[0]["text"]
+    assert len(server.taken) == 2
+    (anew,) = (await run(sender, data, Ledger(tmp_path / "ledger", forget=True))).reports
+    assert (anew.loaded, anew.skipped, anew.refused) == (2, 0, 2)
+
+
+async def test_entries_of_a_collection_stand_for_themselves(server: Server, sender: Sender, tmp_path: Path) -> None:
+    entries = [1, {"resource": patient(1)}, {"resource": 5}, {"resource": patient(2, wrong=True)}]
+    (tmp_path / "a.json").write_text(json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries}))
+    (report,) = (await run(sender, tmp_path, Ledger(tmp_path / "l" / "ledger"))).reports
+    assert (report.loaded, [refusal["entry"] for refusal in report.refusals]) == (1, [0, 2, 3])
+
+
+def test_the_first_bytes_say_how_a_file_is_packed(tmp_path: Path) -> None:
+    text = json.dumps(patient(1)).encode()
+    written = {"plain.json.gz": text, "packed.json": gzip.compress(text), "marked.json": b"\xef\xbb\xbf" + text}
+    for name, content in written.items():
+        (tmp_path / name).write_bytes(content)
+        (part,) = sources.parts(tmp_path / name)
+        assert requests_of(part) == [{"method": "PUT", "url": "Patient/p1"}]
+
+
+async def test_damaged_archives_are_refused(server: Server, sender: Sender, tmp_path: Path) -> None:
+    packed = gzip.compress(json.dumps(patient(1)).encode() * 500)
+    (tmp_path / "cut.ndjson.gz").write_bytes(packed[: len(packed) // 2])
+    (tmp_path / "torn.ndjson.gz").write_bytes(packed[:20] + b"xxxxxxxxxx" + packed[30:])
+    load = await run(sender, tmp_path, Ledger(tmp_path / "l" / "ledger"))
+    assert [report.refused for report in load.reports] == [1, 1]
+    assert not server.taken
+
+
+def test_a_folder_with_nothing_to_load_is_said(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(sources.Unreadable):
+        sources.find([tmp_path])
+
+
+async def test_a_load_that_is_ended_notes_what_was_under_way(server: Server, sender: Sender, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "a.ndjson").write_text("\n".join(json.dumps(patient(None)) for _ in range(900)))
+    began, go_on = asyncio.Event(), asyncio.Event()
+    send = sender.send
+
+    async def slowly(part: sources.Part) -> list[Refusal]:
+        began.set()
+        await go_on.wait()
+        return await send(part)
+
+    sender.send = slowly  # type: ignore[method-assign]
+    load = asyncio.create_task(run(sender, data, Ledger(tmp_path / "ledger")))
+    await began.wait()
+    load.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await load
+    assert len(server.taken) == 200
+    await run(sender, data, Ledger(tmp_path / "ledger"))
+    assert len(server.taken) == 900

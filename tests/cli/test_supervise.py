@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fhir_server.cli import instance
+from fhir_server.cli import instance, stack
 from fhir_server.cli.child import Child
 from fhir_server.cli.supervise import Supervisor
+from fhir_server.settings import Settings
 
 FOREVER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 STUBBORN = [
@@ -103,3 +104,11 @@ def test_a_data_folder_has_one_instance(tmp_path: Path) -> None:
     assert instance.running(tmp_path) is None
     with instance.claim_unless_held(tmp_path) as again:
         assert again is not None
+
+
+def test_an_instance_on_this_machine_is_reached_past_its_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(data=tmp_path, base_url="https://fhir.example.org", host="0.0.0.0", port=8123)
+    base = "https://fhir.example.org/t/clinic/fhir"
+    for answers, expected in ((True, "http://127.0.0.1:8123/t/clinic/fhir"), (False, base)):
+        monkeypatch.setattr(stack, "answers", lambda *_, here=answers: here)
+        assert stack.nearest(settings, base) == expected

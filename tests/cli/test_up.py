@@ -113,9 +113,9 @@ def test_load_reports_and_does_nothing_twice(running: Running) -> None:
     report = json.loads(first.stdout)
     assert (first.returncode, report["loaded"], report["refused"]) == (1, 5, 1)
     (refusal,) = report["files"][0]["refusals"]
-    assert refusal["entry"] == 5
+    assert refusal["line"] == 6
     again = json.loads(running.clarity("load", str(running.folder / "a.ndjson"), "--json").stdout)
-    assert (again["loaded"], again["skipped"]) == (0, 6)
+    assert (again["loaded"], again["skipped"], again["refused"]) == (0, 5, 1)
 
 
 def test_clients_come_and_go(running: Running) -> None:

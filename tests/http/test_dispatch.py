@@ -161,3 +161,12 @@ async def test_discovery_and_unknown_addresses(http: httpx.AsyncClient, tenant: 
     )
     assert (await http.get("http://clarity.test/t/nowhere/fhir/.well-known/smart-configuration")).status_code == 404
     assert (await http.get("http://clarity.test/nowhere")).status_code == 404
+
+
+async def test_one_slash_at_the_end_means_nothing(system: Caller) -> None:
+    at = f"{system.tenant.base}/Observation"
+    made = await system.post(f"{at}/", observation())
+    assert made.status == 201
+    assert (await system.get(f"{at}/?_id={made.id}")).json["total"] == 1
+    assert (await system.get(f"{at}/{made.id}/")).id == made.id
+    assert (await system.get(f"{at}/{made.id}//")).status == 404

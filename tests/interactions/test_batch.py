@@ -75,3 +75,12 @@ async def test_searches_and_operations_inside(system: Caller, unique: str) -> No
     assert entries[0]["resource"]["total"] == 1 or len(entries[0]["resource"]["entry"]) == 1
     assert entries[1]["response"]["outcome"]["resourceType"] == "OperationOutcome"
     assert entries[2]["resource"]["type"] == "history"
+
+
+async def test_the_capability_statement_can_be_asked_for(system: Caller) -> None:
+    for kind in ("batch", "transaction"):
+        answer = await system.transaction(entry("GET", "metadata"), kind=kind)
+        assert answer.json["entry"][0]["response"]["status"] == "200 OK"
+        assert answer.json["entry"][0]["resource"]["resourceType"] == "CapabilityStatement"
+    answer = await system.transaction(entry("POST", "metadata", PATIENT), kind="batch")
+    assert answer.json["entry"][0]["response"]["status"][:3] == "405"

@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from tests.http.client import Caller, caller, observation
+from tests.http.client import Caller, caller, entry, observation
 
 
 async def test_create_then_read(system: Caller) -> None:
@@ -229,3 +229,38 @@ async def test_a_patient_scope_sees_and_writes_only_its_own(system: Caller, http
     assert moved.status == 403
     assert (await person.delete(f"Observation/{theirs.id}")).status == 404
     assert (await person.get("Practitioner/1")).status in (403, 404)
+
+
+async def test_several_etags(system: Caller) -> None:
+    made = await system.post("Observation", observation())
+    path = f"Observation/{made.id}"
+    assert (await system.get(path, if_none_match='W/"7", "1"')).status == 304
+    assert (await system.get(path, if_none_match='W/"7","8"')).status == 200
+    assert (await system.put(path, made.json | {"status": "amended"}, if_match='W/"7", W/"8"')).status == 412
+    assert (await system.put(path, made.json | {"status": "amended"}, if_match='W/"7", W/"1"')).status == 200
+    assert (await system.get(path, if_none_match='W/"2", x')).status == 400
+
+
+async def test_a_version_without_quotes_is_read_but_never_written_by(system: Caller) -> None:
+    made = await system.post("Observation", observation())
+    path = f"Observation/{made.id}"
+    assert (await system.get(path, if_none_match="1")).status == 304
+    assert (await system.get(path, if_none_match="2")).status == 200
+    assert (await system.put(path, made.json, if_match="1")).status == 400
+
+
+async def test_writes_take_no_parameters(system: Caller) -> None:
+    """`POST Type?criteria` is no conditional create in R4: taken for one and ignored, it would make duplicates."""
+    made = await system.post("Observation?_format=json", observation())
+    assert made.status == 201
+    assert (await system.post("Observation?identifier=urn:x|1", observation())).status == 400
+    assert (await system.put(f"Observation/{made.id}?status=final", made.json)).status == 400
+    assert (await system.delete(f"Observation/{made.id}?_cascade=delete")).status == 400
+    entries = [
+        entry("POST", "Observation?identifier=urn:x|1", observation()),
+        entry("DELETE", f"Observation/{made.id}?_cascade=delete"),
+    ]
+    refused = await system.transaction(*entries)
+    assert (refused.status, refused.expressions) == (400, [f"Bundle.entry[{n}].request.url" for n in (0, 1)])
+    each = (await system.transaction(*entries, kind="batch")).json["entry"]
+    assert [one["response"]["status"][:3] for one in each] == ["400", "400"]

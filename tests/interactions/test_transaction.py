@@ -76,6 +76,9 @@ async def test_return_representation(system: Caller) -> None:
         (entry("DELETE", "Patient/none-such"), 404, "Bundle.entry[1]"),
         (entry("PATCH", "Patient/1"), 400, "Bundle.entry[1].request"),
         (entry("GET", "Nonsense/1"), 400, "Bundle.entry[1].request"),
+        (entry("GET", "Patient/none-such"), 404, "Bundle.entry[1].request"),
+        (entry("GET", "Patient/none-such/_history/1"), 404, "Bundle.entry[1].request"),
+        (entry("GET", "Patient?nonsense=1"), 400, "Bundle.entry[1].request"),
         ({"resource": PATIENT}, 422, "Bundle.entry[1].request"),
         (entry("POST", "Patient"), 400, "Bundle.entry[1].resource"),
     ],
@@ -274,3 +277,42 @@ async def test_what_is_no_bundle_to_perform(system: Caller, body: object, status
     answer = await system.post("", body)
     assert answer.status == status, answer.text
     assert answer.json["resourceType"] == "OperationOutcome"
+
+
+async def test_reads_know_what_the_transaction_makes_and_takes_away(system: Caller, unique: str) -> None:
+    path = f"Patient/{unique}"
+    made = await system.transaction(entry("GET", path), entry("PUT", path, PATIENT | {"id": unique}))
+    assert [each["response"]["status"][:3] for each in made.json["entry"]] == ["200", "201"]
+    gone = await system.transaction(entry("GET", path), entry("DELETE", path))
+    assert gone.status == 410
+    assert (await system.get(path)).status == 200
+
+
+async def test_a_kept_bundle_stays_as_it_was_sent(system: Caller) -> None:
+    """Its references are resolved by the fullUrls beside them, not by those of the transaction that carries it."""
+    inner, elsewhere = urn(), urn()
+    references = [inner, elsewhere, "Practitioner?identifier=none-such", f"{system.tenant.base}/Practitioner/1"]
+    held = [
+        {"fullUrl": inner, "resource": {"resourceType": "Practitioner"}},
+        {"resource": observation(performer=[{"reference": reference} for reference in references])},
+    ]
+    kept = {"resourceType": "Bundle", "type": "collection", "entry": held}
+    answer = await system.transaction(
+        entry("POST", "Practitioner", {"resourceType": "Practitioner"}, inner), entry("POST", "Bundle", kept)
+    )
+    stored = await system.get(answer.json["entry"][1]["response"]["location"])
+    assert stored.json["entry"] == held
+
+
+async def test_two_updates_that_would_create_the_same_are_refused(system: Caller, unique: str) -> None:
+    """Neither is dropped, and nobody is told to try again what can never succeed."""
+    criteria = f"identifier=urn:npi|{unique}"
+    person = {"resourceType": "Practitioner", "identifier": [{"system": "urn:npi", "value": unique}]}
+    second = entry("PUT", f"Practitioner?{criteria}", person | {"active": True})
+    for first in (
+        entry("PUT", f"Practitioner?{criteria}", person),
+        entry("POST", "Practitioner", person, ifNoneExist=criteria),
+    ):
+        answer = await system.transaction(first, second)
+        assert (answer.status, answer.expressions) == (400, ["Bundle.entry[1].request.url"])
+    assert (await system.get(f"Practitioner?{criteria}")).json["total"] == 0

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -14,11 +16,11 @@ from fhir_server.kit import logs
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, before = root.handlers[:], root.level, structlog.get_config()
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**before)
     logs.clear()
 
 
@@ -61,3 +63,20 @@ def test_without_sanitizing_all_fields_stay(capsys: pytest.CaptureFixture[str]) 
     logs.configure(sanitize=False)
     logs.logger("clarity.test").info("read", family="Chalmers")
     assert lines(capsys)[0]["family"] == "Chalmers"
+
+
+def test_a_process_that_configured_nothing_prints_no_values_either() -> None:
+    program = """
+from fhir_server.kit import logs
+def fail():
+    person = "Quillfeather"
+    raise ValueError(f"no such name: {person}")
+try:
+    fail()
+except ValueError:
+    logs.logger("x").error("it failed", exc_info=True, name_of_patient="Quillfeather", code="c")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "it failed" in done.stderr
+    assert "ValueError" in done.stderr
+    assert "Quillfeather" not in done.stdout + done.stderr

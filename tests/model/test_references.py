@@ -143,6 +143,24 @@ def test_rewrite() -> None:
     assert rewritten.endswith(f" {UUID}</div>")
 
 
+def test_references_beside_primitives_are_found_too() -> None:
+    beside = {"extension": [{"url": "http://x", "valueReference": {"reference": UUID}}]}
+    resource = {
+        "resourceType": "Patient",
+        "_birthDate": beside,
+        "name": [{"given": ["a", "b"], "_given": [None, beside]}],
+    }
+    assert [holder["reference"] for holder, _ in find_references(resource)] == [UUID] * 2
+    assert rewrite(resource, {UUID: "Patient/1"}) == []
+    assert [holder["reference"] for holder, _ in find_references(resource)] == ["Patient/1"] * 2
+    wrong = {
+        "resourceType": "Patient",
+        "_birthDate": {"extension": [{"url": "http://x", "valueReference": {"reference": "?"}}]},
+    }
+    expected = ["Patient._birthDate.extension[0].valueReference.reference"]
+    assert [issue.expression for issue in settle_references(wrong, BASE)] == expected
+
+
 def test_rewrite_tells_what_is_missing() -> None:
     assert rewrite(observation(subject={"reference": UUID}), {}) == [UUID]
 

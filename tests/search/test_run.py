@@ -185,6 +185,23 @@ async def test_ids(house: Any) -> None:
     assert len(await ids(house, "Patient", "_id:missing=false")) == 40
 
 
+async def test_a_composite_is_missing_where_a_component_is(house: Any) -> None:
+    values = {"valueQuantity", "valueSampledData"}
+    having = [r["id"] for r in OBSERVATIONS if "code" in r and values & r.keys()]
+    lacking = [r["id"] for r in OBSERVATIONS if r["id"] not in having]
+    assert having
+    assert lacking
+    assert sorted(await ids(house, "Observation", "code-value-quantity:missing=false&_count=1000")) == sorted(having)
+    assert sorted(await ids(house, "Observation", "code-value-quantity:missing=true&_count=1000")) == sorted(lacking)
+    below = [
+        r["id"]
+        for r in OBSERVATIONS
+        if any({"code", "valueQuantity"} <= part.keys() for part in r.get("component", ()))
+    ]
+    found = await ids(house, "Observation", "component-code-value-quantity:missing=false&_count=1000")
+    assert sorted(found) == sorted(below)
+
+
 # ---- the patient's series ----
 
 SERIES = [

@@ -154,3 +154,27 @@ def test_a_dict_that_patches_made_too_deep_is_an_issue() -> None:
         for _ in range(depth):
             extension = {"url": "u", "extension": [extension]}
         assert [issue.id for issue in validate({**PATIENT, "extension": [extension]})] == ["json-depth"]
+
+
+XHTML = '<div xmlns="http://www.w3.org/1999/xhtml">{}</div>'
+
+
+@pytest.mark.parametrize(
+    ("content", "good"),
+    [
+        ("<p>a <b>b</b></p>", True),
+        (" ", True),
+        ("<p>a", False),
+        ("&nbsp;", False),
+        ("<script>x()</script>", False),
+        ("<p onclick='x()'>a</p>", False),
+        ("<a href='javascript:x()'>a</a>", False),
+    ],
+)
+def test_narratives_run_nothing(content: str, good: bool) -> None:
+    narrative = {"status": "generated", "div": XHTML.format(content)}
+    expected = [] if good else [("narrative", "Patient.text.div")]
+    assert [(issue.id, issue.expression) for issue in validate(PATIENT | {"text": narrative})] == expected
+    held = {"resourceType": "Composition", "id": "c", "section": [{"text": narrative}]}
+    within = [issue for issue in validate(PATIENT | {"contained": [held]}) if issue.id == "narrative"]
+    assert [issue.expression for issue in within] == ([] if good else ["Patient.contained[0].section[0].text.div"])

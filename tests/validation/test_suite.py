@@ -17,6 +17,7 @@ REFUSED = {
     "hakan-se-2.json": "shape-required",
     "json-comments.json": "shape-unknown-element",
     "obs-vs-2.json": "shape-required",
+    "pat-security-bad-xhtml.json": "narrative",
     "patient-id-bad-1.json": "shape-value",
     "questionnaire/brianpos/open-choice-invalid-type-qr.json": "shape-unknown-element",
     "questionnaire/brianpos/reference-invalid-url-qr.json": "shape-reference",

@@ -183,3 +183,22 @@ async def test_an_overtaken_worker_writes_nothing(tenant: Tenant, settings: Sett
     with pytest.raises(twin.Overtaken):
         await twin.run(tenant, slow, settings)
     assert await written(tenant, unique) == {}
+
+
+async def test_of_an_erased_patient_nothing_derived_is_left_and_nothing_fails(
+    tenant: Tenant, settings: Settings, unique: str
+) -> None:
+    patient, *observations = renamed(demo(1), unique)
+    await put(tenant, [patient, *observations[:60]])
+    await work(tenant, settings)
+    rid = await ident.known_rid(tenant, "Patient", unique)
+    assert rid is not None
+    await put(tenant, observations[60:70])
+    while await dispatch.dispatch(tenant, settings):
+        pass
+    key_id = await blocks.key_of(tenant, rid)
+    assert key_id is not None
+    tenant.keystore.destroy(key_id)
+    await work(tenant, settings)
+    assert await blocks.read(tenant.pool, tenant, rid) == {}
+    assert not await blocks.unfinished(tenant, rid)

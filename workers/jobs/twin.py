@@ -60,6 +60,9 @@ class Overtaken(Exception):
 async def run(tenant: Tenant, job: Job, settings: Settings) -> None:
     """Bring the twin of the patient whose rid is the job's key up to date."""
     patient = int(job.key)
+    if await blocks.erased(tenant, patient):
+        await blocks.forget(tenant, patient)
+        return
     while await _merge_page(tenant, job, patient, settings.canonical_base):
         pass
     days = await blocks.changed_days(tenant, patient)

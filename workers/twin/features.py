@@ -5,6 +5,7 @@ Too little coverage gives no number, only the reason. A column's row for a day u
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -44,20 +45,23 @@ class Feature:
     scored: bool = True
     alerting: bool = False
     """Takes part in the rules of `crossings.py`."""
+    least: float = 0.0
+    most: float = math.inf
+    """Between which values the definition keeps it."""
 
 
 FEATURES: Final = (
     Feature("sleep-duration", "Main sleep, minutes asleep", "min", "sleep", 20, 0, alerting=True),
     Feature("sleep-midpoint", "Middle of the main sleep, local hour", "h", "sleep", 0.33, 2, circular=True, alerting=True),
-    Feature("sleep-efficiency", "Part of the main sleep, start to end, that was slept", "%", "sleep", 3, 1),
+    Feature("sleep-efficiency", "Part of the main sleep, start to end, that was slept", "%", "sleep", 3, 1, most=100),
     Feature("steps", "Steps of the local day", "{steps}", "activity", 800, 0, alerting=True),
     Feature("activity-mean", "Mean activity counts, 08:00 to 22:00", "{counts}/min", "activity", 10, 1, alerting=True),
     Feature("resting-heart-rate", "Lowest 30-minute mean of the heart rate", "/min", "heart", 1.5, 1, alerting=True),
     Feature("resting-heart-rate-reported", "Resting heart rate reported by a device", "/min", "heart", 1.5, 1, alerting=True),
     Feature("wear-time", "Time that a device was worn", "h", "wear", 1, 1, scored=False),
-    Feature("interdaily-stability", "Interdaily stability (IS) of activity", "1", "rhythm", 0.03, 4, window=7),
+    Feature("interdaily-stability", "Interdaily stability (IS) of activity", "1", "rhythm", 0.03, 4, window=7, most=1),
     Feature("intradaily-variability", "Intradaily variability (IV) of activity", "1", "rhythm", 0.03, 4, window=7),
-    Feature("relative-amplitude", "Relative amplitude (RA) of activity", "1", "rhythm", 0.02, 4, window=7),
+    Feature("relative-amplitude", "Relative amplitude (RA) of activity", "1", "rhythm", 0.02, 4, window=7, most=1),
     Feature("l5", "Least active 5 hours (L5), mean counts a minute", "{counts}/min", "rhythm", 3, 2, window=7),
     Feature("l5-onset", "Onset of L5, local hour", "h", "rhythm", 0.33, 2, window=7, circular=True),
     Feature("m10", "Most active 10 hours (M10), mean counts a minute", "{counts}/min", "rhythm", 10, 2, window=7),
@@ -65,7 +69,7 @@ FEATURES: Final = (
     Feature("mesor", "Mesor of the cosinor of activity", "{counts}/min", "rhythm", 10, 2, window=7),
     Feature("amplitude", "Amplitude of the cosinor of activity", "{counts}/min", "rhythm", 10, 2, window=7),
     Feature("acrophase", "Acrophase of the cosinor of activity, local hour", "h", "rhythm", 0.33, 2, window=7, circular=True),
-    Feature("sleep-regularity-index", "Sleep regularity index (SRI)", "1", "rhythm", 4, 2, window=7),
+    Feature("sleep-regularity-index", "Sleep regularity index (SRI)", "1", "rhythm", 4, 2, window=7, least=-100, most=100),
 )  # fmt: skip
 
 BY_CODE: Final[Mapping[str, Feature]] = {feature.code: feature for feature in FEATURES}

@@ -199,10 +199,12 @@ def _interpretation(far: Deviation) -> Resource:
 
 
 def _range(feature: Feature, base: Baseline) -> Resource:
-    """Return the personal range: median -+ 3 spreads of the trailing 28 days."""
+    """Return the personal range: median -+ 3 spreads of the trailing 28 days, within what the feature can be."""
+    low = max(base.median - STRONG * base.spread, feature.least)
+    high = min(base.median + STRONG * base.spread, feature.most)
     return {
-        "low": _quantity(base.median - STRONG * base.spread, feature.unit, feature.decimals),
-        "high": _quantity(base.median + STRONG * base.spread, feature.unit, feature.decimals),
+        "low": _quantity(low, feature.unit, feature.decimals),
+        "high": _quantity(high, feature.unit, feature.decimals),
         "text": "own baseline",
     }
 

@@ -8,12 +8,13 @@ import msgspec
 
 
 class Step(msgspec.Struct, frozen=True):
-    """A file by the digest of its content, and up to which part it was loaded; `done` when entirely."""
+    """A file by the digest of its content, up to which part it was sent (`done`: entirely), what was taken and refused."""
 
     digest: str
     parts: int
     resources: int
     done: bool
+    refused: int = 0
 
 
 _STEP = msgspec.json.Decoder(Step)

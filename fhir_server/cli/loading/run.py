@@ -11,7 +11,7 @@ from typing import Any
 from fhir_server.cli.loading import sources
 from fhir_server.cli.loading.ledger import Ledger, Step
 from fhir_server.cli.loading.sender import Refusal, Sender
-from fhir_server.cli.loading.sources import Part, Unreadable
+from fhir_server.cli.loading.sources import Part
 
 SHOWN_REFUSALS = 20
 
@@ -31,6 +31,8 @@ class FileReport:
     position: int = 0
     """How much of the file is done, in its own bytes."""
     sent: set[int] = field(default_factory=set)
+    settled: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """How many resources of a request that is done were taken and refused, until the ledger counts them."""
     step: Step = field(default_factory=lambda: Step("", 0, 0, done=False))
 
     def as_json(self) -> dict[str, Any]:
@@ -77,6 +79,8 @@ class Load:
                 first = False
             await self._read(file)
         await self._queue.join()
+        for report in self.reports:
+            self._ended(report)
 
     async def _read(self, file: Path) -> None:
         report = FileReport(file)
@@ -84,14 +88,17 @@ class Load:
         if file != sources.STDIN:
             report.digest = await asyncio.to_thread(sources.digest, file)
             report.step = self._ledger.at(report.digest)
+        if report.step.refused:
+            said = f"{report.step.refused} refused by an earlier run: --again sends all of the file anew"
+            self._refuse(report, report.step.refused, {"status": 0, "text": said})
+        report.skipped = report.step.resources
         if report.step.done:
-            report.skipped = report.step.resources
             self._ended(report)
             return
         try:
             await self._queue_parts(report)
-        except (Unreadable, OSError, EOFError) as error:
-            self._refuse(report, 1, [Refusal(0, str(error))], 0)
+        except sources.FAILURES as error:
+            self._refuse(report, 1, {"status": 0, "text": str(error)})
             self._ended(report)
 
     async def _queue_parts(self, report: FileReport) -> None:
@@ -100,7 +107,6 @@ class Load:
         while (part := await asyncio.to_thread(_next, parts)) is not None:
             number = part.number + 1
             if part.number < report.step.parts:
-                report.skipped += part.count
                 report.sent.add(part.number)
             else:
                 await self._queue.put((report, part))
@@ -110,17 +116,23 @@ class Load:
     async def _send_all(self) -> None:
         while True:
             report, part = await self._queue.get()
-            refusals = await self._sender.send(part)
-            self._settle(report, part, refusals)
+            sending = asyncio.create_task(self._sender.send(part) if part.count else _nothing())
+            try:
+                await asyncio.shield(sending)
+            finally:  # also when somebody ends the load: what is under way is noted, so that nothing goes twice
+                self._settle(report, part, await sending)
             self._queue.task_done()
 
     def _settle(self, report: FileReport, part: Part, refusals: list[Refusal]) -> None:
         refused = part.count if refusals and refusals[0].entry is None else len(refusals)
         report.loaded += part.count - refused
-        if refusals:
-            self._refuse(report, refused, refusals, part.line)
-        if not part.entire or not refused:
+        for place, why in part.broken:
+            self._refuse(report, 1, {"status": 0, "text": why, part.kind: place})
+        for refusal in refusals:
+            self._refuse(report, part.count if refusal.entry is None else 1, _shown(part, refusal))
+        if not refused or not (part.entire or refusals[0].entry is None):
             report.sent.add(part.number)
+            report.settled[part.number] = part.count - refused, refused + len(part.broken)
         self._note(report)
         report.position = max(report.position, part.position)
         if part.entire:
@@ -138,17 +150,31 @@ class Load:
         reached = report.step.parts
         while reached in report.sent:
             reached += 1
-        done = report.parts is not None and reached >= report.parts and not report.refused
-        if reached > report.step.parts or done:
-            report.step = Step(report.digest, reached, report.loaded + report.skipped, done)
+        done = bool(report.parts) and reached >= (report.parts or 0)
+        if reached > report.step.parts or (done and not report.step.done):
+            new = [report.settled.pop(number) for number in range(report.step.parts, reached)]
+            taken = report.step.resources + sum(taken for taken, _ in new)
+            refused = report.step.refused + sum(refused for _, refused in new)
+            report.step = Step(report.digest, reached, taken, done, refused)
             self._ledger.note(report.step)
 
     @staticmethod
-    def _refuse(report: FileReport, count: int, refusals: list[Refusal], line: int) -> None:
+    def _refuse(report: FileReport, count: int, refusal: dict[str, Any]) -> None:
         report.refused += count
-        for refusal in refusals[: SHOWN_REFUSALS - len(report.refusals)]:
-            place = {} if refusal.entry is None else {"entry": refusal.entry}
-            report.refusals.append({"status": refusal.status, "text": refusal.text, "until_line": line, **place})
+        if len(report.refusals) < SHOWN_REFUSALS:
+            report.refusals.append(refusal)
+
+
+def _shown(part: Part, refusal: Refusal) -> dict[str, Any]:
+    """Return a refusal with its place in the file: a line of NDJSON, an entry of a Bundle."""
+    said: dict[str, Any] = {"status": refusal.status, "text": refusal.text}
+    if refusal.entry is None or part.kind == "file":
+        return said
+    return said | {part.kind: part.numbers[refusal.entry] if part.numbers else refusal.entry}
+
+
+async def _nothing() -> list[Refusal]:
+    return []
 
 
 def _next(parts: Iterator[Part]) -> Part | None:

@@ -19,22 +19,43 @@ _ATTRIBUTE_NAMES = (
 )
 _ELEMENTS = frozenset(_ELEMENT_NAMES.split())
 _ATTRIBUTES = frozenset(_ATTRIBUTE_NAMES.split())
+_ACTIVE_NAMES = (
+    "applet audio base body button embed form frame frameset head iframe input link meta noscript object option param script "
+    "select source style textarea title video"
+)
+_ACTIVE = frozenset(_ACTIVE_NAMES.split())
+_LINKS = ("href", "src", "action", "background", "cite", "formaction", "longdesc", "poster")
 _SCHEMES = frozenset({"http", "https", "ftp", "mailto", "tel", "urn"})
 _MAX = 1_048_576
+_MAX_KEPT = 8 * _MAX
 
 
 def is_narrative(text: str) -> bool:
     """Return whether the text is one XHTML div that keeps to the rules."""
-    if len(text) > _MAX or "<!DOCTYPE" in text or "<!ENTITY" in text:
-        return False
+    root = _root(text)
+    return root is not None and _is_basic(root) and _has_content(root)
+
+
+def is_harmless(text: str) -> bool:
+    """Return whether the text is one well-formed XHTML div with nothing active in it, its formatting aside."""
+    root = _root(text, _MAX_KEPT)
+    return root is not None and root.tag == f"{_XHTML}div" and not any(map(_is_active, root.iter(etree.Element)))
+
+
+def _root(text: str, most: int = _MAX) -> Any:
+    """Return the element that the text is; None when it is not well-formed, or would define entities of its own."""
+    if len(text) > most or "<!DOCTYPE" in text or "<!ENTITY" in text:
+        return None
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
-        root = etree.fromstring(text.encode(), parser)
+        return etree.fromstring(text.encode(), parser)
     except etree.XMLSyntaxError:
-        return False
-    if root.tag != f"{_XHTML}div":
-        return False
-    return all(_is_plain(element) for element in root.iter(etree.Element)) and _has_content(root)
+        return None
+
+
+def _is_basic(root: Any) -> bool:
+    """Return whether the root is a div, and everything in it plain."""
+    return root.tag == f"{_XHTML}div" and all(_is_plain(element) for element in root.iter(etree.Element))
 
 
 def _is_plain(element: Any) -> bool:
@@ -43,8 +64,22 @@ def _is_plain(element: Any) -> bool:
         return False
     if any(str(name) not in _ATTRIBUTES for name in element.attrib):
         return False
-    href, src = element.get("href"), element.get("src")
-    return _is_passive(href) and (_is_passive(src) or src.replace(" ", "").lower().startswith("data:image/"))
+    return not _has_active_link(element)
+
+
+def _is_active(element: Any) -> bool:
+    """Return whether an element or one of its attributes does more than show something."""
+    name = str(element.tag)
+    if not name.startswith(_XHTML) or name.removeprefix(_XHTML).lower() in _ACTIVE:
+        return True
+    return any(str(name).lower().startswith("on") for name in element.attrib) or _has_active_link(element)
+
+
+def _has_active_link(element: Any) -> bool:
+    """Return whether a link of the element leads to something that runs; images may stand in the text itself."""
+    src = (element.get("src") or "").replace(" ", "").lower()
+    names = [name for name in _LINKS if name != "src" or not src.startswith("data:image/")]
+    return not all(_is_passive(element.get(name)) for name in names)
 
 
 def _is_passive(link: str | None) -> bool:

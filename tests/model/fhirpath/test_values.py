@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fhir_server.model.fhirpath import datetimes
 from fhir_server.model.fhirpath.datetimes import Temporal, parse_temporal
-from fhir_server.model.fhirpath.narrative import is_narrative
+from fhir_server.model.fhirpath.narrative import is_harmless, is_narrative
 from fhir_server.model.fhirpath.ucum import analyse, canonical
 from fhir_server.model.fhirpath.units import UNITS
 
@@ -155,6 +155,25 @@ def test_conversion_is_monotonic(value: Decimal, unit: str) -> None:
 )
 def test_narratives(content: str, good: bool) -> None:
     assert is_narrative(XHTML.format(content)) is good
+    assert is_harmless(XHTML.format(content)) is (good or not content.strip())
+
+
+def test_formatting_that_is_out_of_date_does_no_harm() -> None:
+    for content in (
+        "<u>a</u>",
+        "<a target='_blank' href='#a'>a</a>",
+        "<font color='red'>a</font>",
+        "<p data-x='1'>a</p>",
+    ):
+        assert is_harmless(XHTML.format(content))
+        assert not is_narrative(XHTML.format(content))
+    for content in (
+        "<style>p {}</style>",
+        "<form action='javascript:x'/>",
+        "<SCRIPT/>",
+        "<svg xmlns='http://www.w3.org/2000/svg'/>",
+    ):
+        assert not is_harmless(XHTML.format(content))
 
 
 def test_narratives_bring_no_entities_and_no_other_root() -> None:

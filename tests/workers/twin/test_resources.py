@@ -10,7 +10,8 @@ import pytest
 from fhir_server.kit import json
 from fhir_server.validation.validate import validate
 from tests.workers.twin.conftest import END
-from workers.twin.baseline import Deviation
+from workers.twin import resources
+from workers.twin.baseline import Baseline, Deviation
 from workers.twin.block import gather
 from workers.twin.crossings import RULES, Crossing, crossings
 from workers.twin.features import BY_CODE, FEATURES
@@ -142,3 +143,13 @@ def test_the_zone_of_a_patient():
     assert str(zone_of({"address": [{}, {"extension": extension}]})) == "Europe/Oslo"
     assert zone_of({"extension": [extension[0] | {"valueCode": "Middle/Earth"}]}) is None
     assert zone_of({}) is None
+
+
+def test_a_personal_range_never_leaves_what_the_feature_can_be():
+    amplitude = resources._range(BY_CODE["relative-amplitude"], Baseline(median=0.98, mad=0.02, spread=0.03, days=28))
+    assert float(amplitude["low"]["value"]) == pytest.approx(0.89)
+    assert float(amplitude["high"]["value"]) == 1
+    least = resources._range(BY_CODE["l5"], Baseline(median=2.0, mad=1.0, spread=3.0, days=28))
+    assert float(least["low"]["value"]) == 0
+    regularity = resources._range(BY_CODE["sleep-regularity-index"], Baseline(median=-10, mad=5, spread=8, days=28))
+    assert float(regularity["low"]["value"]) == -34
