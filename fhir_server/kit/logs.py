@@ -99,6 +99,9 @@ def _route_libraries(handler: logging.Handler, level: str, shared: list[Any]) ->
         )
     )
     root = logging.getLogger()
+    for old in root.handlers:
+        if _template_only in old.filters:  # one of ours, from an earlier call: nobody else closes its file
+            old.close()
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "arq", "alembic"):
