@@ -58,7 +58,11 @@ class Up:
 
     def kill(self, what: str) -> str:
         """kill -9 the first process whose command line contains `what`."""
-        victim = min(self.processes(what), key=lambda process: process.create_time())
+        until = time.monotonic() + 20
+        while not (there := self.processes(what)):  # it may just be starting again after an earlier kill
+            assert time.monotonic() < until, f"there is no process {what}"
+            time.sleep(0.05)
+        victim = min(there, key=lambda process: process.create_time())
         victim.send_signal(signal.SIGKILL)
         return f"kill -9 {what}"
 

@@ -44,6 +44,7 @@ class Client:
         self.base = base
         self.http = httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=30)
         self.tries = 0
+        self.acknowledged = 0
 
     async def send(self, method: str, path: str, body: Json | None = None, **headers: str) -> httpx.Response:
         content = kit_json.encode(body) if body is not None else None
@@ -115,14 +116,15 @@ async def feed(client: Client, observations: list[Json]) -> None:
                 await post_one(client, observation)
             for observation in part[22:]:
                 await put_one(client, observation)
+            client.acknowledged += len(part)
 
     await asyncio.gather(*(sender(number) for number in range(SENDERS)))
 
 
-async def set_fire(instance: Up, feeding: asyncio.Task[None]) -> list[str]:
-    """Kill and flush while the hub sends; return what was done."""
-    done = []
-    for act in (
+async def set_fire(instance: Up, client: Client, total: int) -> list[str]:
+    """Kill and flush while the hub sends, spread over what it sends; return what was done."""
+    done: list[str] = []
+    acts = (
         lambda: instance.kill("fhir_server worker"),
         lambda: instance.kill("fhir_server.cli.web"),
         instance.flush_redis,
@@ -131,9 +133,10 @@ async def set_fire(instance: Up, feeding: asyncio.Task[None]) -> list[str]:
         instance.flush_redis,
         lambda: instance.kill("fhir_server.cli.web"),
         lambda: instance.kill("redis-server"),
-    ):
-        await asyncio.sleep(1.5)
-        assert not feeding.done(), "the hub was done before the fire was out"
+    )
+    for number, act in enumerate(acts, 1):
+        while client.acknowledged < total * number / (len(acts) + 1):  # noqa: ASYNC110  a bystander only looks
+            await asyncio.sleep(0.02)
         done.append(await asyncio.to_thread(act))
     return done
 
@@ -219,9 +222,10 @@ async def test_nothing_is_lost_under_fire(tmp_path: Path) -> None:
             for patient in patients:
                 await client.send("PUT", f"Patient/{patient['id']}", patient)
             await client.send("POST", "Subscription", subscription(receiver.url))
-            feeding = asyncio.create_task(feed(client, observations))
-            done = await set_fire(instance, feeding)
-            await feeding
+            async with asyncio.TaskGroup() as both:
+                both.create_task(feed(client, observations))
+                fire = both.create_task(set_fire(instance, client, len(observations)))
+            done = fire.result()
             await settle(client, wanted)
             await check_observations(client, observations)
             await check_twins(client, wanted)
