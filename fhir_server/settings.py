@@ -13,6 +13,8 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from fhir_server.kit.files import write_once
+
 LATER: JsonDict = {"later": True}  # asked for, read by no code yet: `doctor` says so
 MIB = 1 << 20
 ROOT = Path(__file__).resolve().parent.parent
@@ -216,16 +218,5 @@ def _generated(path: Path) -> bytes:
     """Return the secret of `path`, made by whichever process comes first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        own = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        handle = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_urlsafe(48).encode())
-            file.flush()
-            os.fsync(handle)
-        try:
-            os.link(own, path)
-        except FileExistsError:  # another process was first: its secret counts
-            return path.read_bytes()
-        finally:
-            own.unlink()
+        write_once(path, secrets.token_urlsafe(48).encode())
     return path.read_bytes()

@@ -17,7 +17,6 @@ _CONDITIONAL = re.compile(r"([A-Z][A-Za-z]{1,63})\?(\S+)")
 _URN = re.compile(r"urn:[a-z0-9][a-z0-9-]{0,31}:\S+", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _CONTAINED = re.compile(r"#([A-Za-z0-9\-.]{0,64})")
-_UUID = re.compile(r"urn:uuid:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,8 +295,3 @@ def _rewrite_narrative(div: str, mapping: Mapping[str, str]) -> str:
     if "href" not in div and "src" not in div:
         return div
     return _LINKS.sub(lambda m: f"{m[1]}{m[2]}{mapping.get(m[3], m[3])}{m[2]}", div)
-
-
-def is_urn_uuid(text: str) -> bool:
-    """Tell whether `text` is a well-formed `urn:uuid:`."""
-    return _UUID.fullmatch(text) is not None

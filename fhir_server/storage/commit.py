@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 
 from fhir_server.errors import Unavailable
+from fhir_server.kit import metrics
 from fhir_server.storage import group, inserts, statements
 from fhir_server.storage.commands import AuditRow, Command, IndexRows, Written
 from fhir_server.storage.errors import claim_taken, version_conflict
@@ -215,7 +216,8 @@ async def _write(tenant: Tenant, rows: Sequence[Prepared], audit: Sequence[Audit
     for attempt in range(_TRIES):
         try:
             return await _write_once(tenant, rows, audit)
-        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+            metrics.COMMIT_RETRIES.labels(type(error).__name__).inc()
             await asyncio.sleep(0.01 * (attempt + 1) * (1 + secrets.randbelow(8)))
     raise Unavailable(
         "Too many writers want the same resources; try again.", "commit-contended", headers={"Retry-After": "1"}

@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from fhir_server.kit.files import write_once
+
 _SLOT = 64
 _RUN = 64
 _CACHED = 50_000
@@ -39,23 +41,6 @@ class InvalidSeal(Exception):
     """Sealed data that was not sealed here, or was changed."""
 
 
-def _write_private(path: Path, data: bytes) -> None:
-    """Write a new file readable by its owner only; lose quietly to another process that wrote it first."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(handle, data)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        pass  # the first writer's key is the one that counts
-    finally:
-        temporary.unlink()
-
-
 class Keystore:
     """The data keys of one tenant."""
 
@@ -63,13 +48,13 @@ class Keystore:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         master, self._path = folder / f"{tenant}.master", folder / f"{tenant}.keys"
         if not master.exists():
-            _write_private(master, secrets.token_bytes(32))
+            write_once(master, secrets.token_bytes(32))
         self._wrap = AESGCM(master.read_bytes())
         self._tenant = tenant.encode()
         self._cache: OrderedDict[int, AESGCM] = OrderedDict()
         self._spare: list[int] = []
         if not self._path.exists():
-            _write_private(self._path, self._slot(0))
+            write_once(self._path, self._slot(0))
         self._file = os.open(self._path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
         secret = self._unwrap(0)
