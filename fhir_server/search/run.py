@@ -18,9 +18,10 @@ from fhir_server.kit import json
 from fhir_server.search import memory, select
 from fhir_server.search.order import keys_of
 from fhir_server.search.page import Place, restore, seal
+from fhir_server.search.parse import parse_query
 from fhir_server.search.predicates import EVERYTHING as ALWAYS
 from fhir_server.search.predicates import NOTHING, Keys, Match, Predicate, all_of
-from fhir_server.search.query import Params, Query, parse_query
+from fhir_server.search.query import Params, Query
 from fhir_server.search.rewrite import Scene, names, whole
 from fhir_server.search.select import START, Position, Seen, Selection
 from fhir_server.search.series import recognise

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fhir_server.errors import BadSearch
-from fhir_server.search.query import parse_query
+from fhir_server.search.parse import parse_query
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions.refusal import Refusal
 from profiles.registry import R4

@@ -10,7 +10,7 @@ import asyncpg
 
 from fhir_server.auth import policy
 from fhir_server.kit import clock, json, logs
-from fhir_server.search.query import parse_query
+from fhir_server.search.parse import parse_query
 from fhir_server.storage import reads
 from fhir_server.storage.commands import DELETE
 from fhir_server.storage.outbox import Event

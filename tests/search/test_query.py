@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from fhir_server.errors import BadSearch
 from fhir_server.search import escape
 from fhir_server.search.kinds.token import Token
-from fhir_server.search.query import MAX_VALUES, parse_query, shown
+from fhir_server.search.parse import MAX_VALUES, parse_query
+from fhir_server.search.query import shown
 
 STRICT = [
     ("cod=1", "search-unknown-parameter", "Did you mean code?"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fhir_server.kit import ids
-from fhir_server.search.query import parse_query
+from fhir_server.search.parse import parse_query
 from fhir_server.storage import ident, tenants
 from fhir_server.storage.commands import Command, IndexRows
 from fhir_server.storage.commit import commit

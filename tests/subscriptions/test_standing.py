@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from fhir_server.search import run
-from fhir_server.search.query import Query, parse_query
+from fhir_server.search.parse import parse_query
+from fhir_server.search.query import Query
 from fhir_server.storage import ident, reads
 from fhir_server.storage.reads import Kept
 from fhir_server.storage.tenants import Tenant

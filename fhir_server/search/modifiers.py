@@ -1,0 +1,113 @@
+"""From the name of a parameter to what it names: parameter, modifier, or why not (R4 search.html#modifiers).
+
+What strict handling refuses and lenient handling leaves out is an `Unsupported`; the nearest names are offered.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+
+from fhir_server.search import escape
+from fhir_server.search.kinds import composite, date, number, quantity, reference, string, token, uri
+from fhir_server.search.parameters import served_params
+from fhir_server.search.query import Clause, Unsupported, Value, invalid, shown
+from profiles.registry import R4, SearchParam
+
+_MODIFIERS = {
+    "token": {"not"},
+    "string": {"exact"},
+    "reference": {"identifier"},
+}
+_LATER_MODIFIERS = frozenset({"contains", "text", "in", "not-in", "below", "above", "of-type", "ofType", "type"})
+_LATER = frozenset(
+    {"_include", "_revinclude", "_has", "_filter", "_text", "_content", "_list", "_query", "_score", "near"}
+)
+
+# ---- values ----
+
+
+def _parsers(param: SearchParam, modifier: str | None, base: str) -> Callable[[str], Value]:
+    match param.kind:
+        case "token":
+            return token.parse
+        case "string":
+            return lambda text: string.parse(text, modifier)
+        case "date":
+            return date.parse
+        case "number":
+            return number.parse
+        case "quantity":
+            return quantity.parse
+        case "reference":
+            return lambda text: reference.parse(text, param.targets, modifier, base)
+        case "uri":
+            return uri.parse
+        case _:
+            return lambda text: composite.parse(text, param)
+
+
+def _missing(name: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise invalid(name, "with :missing is true or false")
+    return text == "true"
+
+
+def clause(name: str, param: SearchParam, modifier: str | None, text: str, base: str) -> Clause:
+    """Return the clause that a parameter with its text says; BadSearch when a value is not one of its kind."""
+    if modifier == "missing":
+        return Clause(param, modifier, (), _missing(name, text))
+    parts = escape.split(text, ",")
+    if not all(parts):
+        raise invalid(name, "is empty; leave the parameter out to search by others only")
+    if param.name == "_id":
+        return Clause(param, modifier, (), texts=tuple(escape.unescape(part) for part in parts))
+    read = _parsers(param, modifier, base)
+    try:
+        return Clause(param, modifier, tuple(read(part) for part in parts))
+    except ValueError as error:
+        raise invalid(name, str(error)) from None
+
+
+# ---- names ----
+
+
+def _suggestions(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+def _check_modifier(param: SearchParam, modifier: str | None) -> None:
+    """Raise unless the modifier is one that we do on this kind of parameter."""
+    if modifier is None or modifier in _MODIFIERS.get(param.kind, ()):
+        return
+    if modifier == "missing":
+        return
+    if param.kind == "reference" and R4.is_type(modifier):
+        if param.targets and modifier not in param.targets:
+            raise Unsupported(
+                "search-target", f"{param.name} refers to {', '.join(param.targets)}, not to {modifier}.", "invalid"
+            )
+        return
+    said = shown(modifier)
+    if modifier in _LATER_MODIFIERS:
+        raise Unsupported("search-modifier-not-supported", f"The modifier :{said} of {param.name} is not supported.")
+    text = f"The modifier :{said} does not go with {param.name}, a parameter of kind {param.kind}."
+    raise Unsupported("search-modifier", text, "invalid")
+
+
+def find(type_: str, name: str) -> tuple[SearchParam, str | None]:
+    """Return the parameter and the modifier that a name says."""
+    stem, colon, modifier = name.partition(":")
+    if stem in _LATER:
+        raise Unsupported("search-not-supported", f"{stem} is not supported.")
+    if "." in name:
+        raise Unsupported("search-chain-not-supported", f"Chained parameters such as {shown(name)} are not supported.")
+    known = {param.name: param for param in served_params(type_)}
+    if stem not in known:
+        hint = _suggestions(stem, list(known))
+        raise Unsupported(
+            "search-unknown-parameter", f"{type_} has no search parameter {shown(stem)}.{hint}", "not-found"
+        )
+    _check_modifier(known[stem], modifier if colon else None)
+    return known[stem], modifier if colon else None

@@ -1,0 +1,57 @@
+"""From the parameters of a request to a Query (R4 search.html).
+
+Values are read by their kinds, so that a query that parses can be answered. In strict handling what is unknown or not supported is
+refused, and the nearest names are offered; in lenient handling it is left out, with a warning, and `applied` does not name it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from fhir_server.errors import BadSearch, Issue
+from fhir_server.search.controls import CONTROLS, ONCE
+from fhir_server.search.modifiers import clause, find
+from fhir_server.search.query import IGNORED, Params, Query, Unsupported, invalid, shown
+
+MAX_VALUES = 2000
+"""Values of one search, all parameters together."""
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
+def _check_text(name: str, text: str) -> None:
+    """Refuse what no text of a resource can hold: U+0000 and halves of surrogate pairs."""
+    if _NO_TEXT.search(text):
+        raise invalid(name, "has characters that no text can have")
+
+
+def _take(query: Query, name: str, text: str, base: str, most: int) -> None:
+    control = CONTROLS.get(name)
+    if control is None:
+        param, modifier = find(query.base, name)
+        query.where.append(clause(name, param, modifier, text, base))
+        query.applied.append((name, text))
+        return
+    if name in ONCE and any(taken == name for taken, _ in query.applied):
+        raise BadSearch(f"{name} is given more than once.", "search-repeated", name)
+    query.applied.append((name, control(query, text, most)))
+
+
+def parse_query(type_: str | None, params: Params, *, lenient: bool, base: str = "", most: int = 1000) -> Query:
+    """Read a search of a type, or with None of several; BadSearch says what is wrong with it.
+
+    `base` is the address of our own resources, `most` what `_count` can be.
+    """
+    query = Query(type_)
+    for name, text in params:
+        if name in IGNORED:
+            continue
+        _check_text(name, text)
+        try:
+            _take(query, name, text, base, most)
+        except Unsupported as error:
+            if not lenient:
+                raise BadSearch(error.text, error.id, shown(name), code=error.code) from None
+            query.issues.append(Issue(error.code, error.id, f"{error.text} It was left out.", shown(name), "warning"))
+    if sum(len(each.values) + len(each.texts) for each in query.where) > MAX_VALUES:
+        raise BadSearch(f"A search has {MAX_VALUES} values at most.", "search-too-long")
+    return query
