@@ -12,7 +12,8 @@ from fhir_server.subscriptions.state import Claim
 
 Ending = Literal["delivered", "skipped", "dead"]
 
-# The lease starts anew with every batch. A row that was `sending` already is of a worker that died: told apart by `again`.
+# The lease starts anew with every batch. A row that was `sending` already is of a worker that died: told apart by `again`, and it
+# is the same attempt still, for a worker that is killed says nothing of the receiver, whose next wait would be minutes.
 _TAKE = """
 WITH held AS (
   UPDATE {s}.subscription_state SET lease_until = now() + $4::interval WHERE rid = $1 AND fence = $2 AND status = 'active'
@@ -20,7 +21,7 @@ WITH held AS (
 open AS (
   SELECT d.subscription, d.event, d.state FROM {s}.delivery d JOIN held ON d.subscription = held.rid
   WHERE d.state IN ('waiting', 'sending') ORDER BY d.event LIMIT $3)
-UPDATE {s}.delivery d SET state = 'sending', attempts = d.attempts + 1 FROM open
+UPDATE {s}.delivery d SET state = 'sending', attempts = d.attempts + (open.state = 'waiting')::int FROM open
 WHERE d.subscription = open.subscription AND d.event = open.event
 RETURNING d.event, d.rid, d.version, d.attempts, open.state = 'sending' AS again
 """

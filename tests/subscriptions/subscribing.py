@@ -123,6 +123,13 @@ async def until_skipped(tenant: Tenant, rid: int) -> None:
     await until(skipped)
 
 
+async def until_ended(tenant: Tenant, rid: int) -> None:
+    async def ended() -> bool:
+        return all(state not in ("waiting", "sending") for _, state, _ in await deliveries(tenant, rid))
+
+    await until(ended)
+
+
 async def deliveries(tenant: Tenant, rid: int) -> list[tuple[int, str, int]]:
     text = tenant.sql("SELECT event, state, attempts FROM {s}.delivery WHERE subscription = $1 ORDER BY event")
     return [tuple(row) for row in await tenant.pool.fetch(text, rid)]

@@ -61,13 +61,11 @@ async def test_what_matches_arrives_as_it_was_committed(
     assert told[0].headers["x-two"] == "2"
     assert told[0].headers["content-type"] == "application/fhir+json"
     assert abs(int(told[0].headers["webhook-timestamp"]) - clock.seconds()) < 60
-    await asyncio.sleep(0.1)
+    await given.until_ended(tenant, made.rid)
     assert await given.deliveries(tenant, made.rid) == [(1, "delivered", 1), (2, "delivered", 1)]
-    audit = await tenant.pool.fetch(
-        tenant.sql("SELECT status, agent, version FROM {s}.audit WHERE interaction = 17 AND rid = $1 ORDER BY id"),
-        first.rid,
-    )
-    assert [tuple(row) for row in audit] == [(200, who.agent, 1), (200, who.agent, 2)]
+    text = "SELECT status, version FROM {s}.audit WHERE interaction = 17 AND rid = $1 AND agent = $2 ORDER BY id"
+    audit = await tenant.pool.fetch(tenant.sql(text), first.rid, who.agent)
+    assert [tuple(row) for row in audit] == [(200, 1), (200, 2)]
 
 
 async def test_without_payload_an_empty_post(tenant: Tenant, worker: None, receiver: Receiver, patient: str) -> None:
