@@ -12,12 +12,12 @@ from asyncpg import PostgresError
 from fhir_server.cli.options import screen
 from fhir_server.kit import json
 from fhir_server.settings import ROOT
-from tests.bench import create, imports, loop, search, stages, storage
+from tests.bench import create, fhirpath, imports, loop, search, stages, storage
 from tests.bench.client import connections, request
 from tests.bench.rig import Rig, machine, rig
 
 SYNTHEA = ROOT.parent / "shared" / "data" / "synthea-120"
-PARTS = ("create", "stages", "entries", "loop", "import", "search", "storage")
+PARTS = ("create", "stages", "entries", "loop", "import", "search", "storage", "fhirpath")
 FAILED = "failed"
 Json = dict[str, Any]
 
@@ -30,6 +30,8 @@ def run(parts: tuple[str, ...] = PARTS, synthea: Path = SYNTHEA) -> Json:
             if name in parts:
                 screen.print(f"bench: {name} …")
                 details[name] = _guarded(part)
+    if "fhirpath" in parts:
+        details["fhirpath"] = fhirpath.measure()
     return _object(details)
 
 
@@ -77,6 +79,7 @@ def _object(details: Json) -> Json:
         "search_p50_ms": details.get("search", {}).get("p50_ms"),
         "bytes_per_resource": details.get("storage", {}).get("bytes"),
         "index_entries_observation": sum(entries.values()) if entries and FAILED not in entries else None,
+        "fhirpath_times_faster": fhirpath.middle(details["fhirpath"]) if "fhirpath" in details else None,
         "stages": None if micro and FAILED in micro else micro,
         "details": details,
     }

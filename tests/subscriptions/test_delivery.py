@@ -214,7 +214,7 @@ async def test_a_slow_receiver_does_not_delay_others(
 ) -> None:
     who = await given.client(tenant, "system/*.cruds")
     async with receiving() as slow:
-        slow.answer = lambda _request, _before: 1.5
+        slow.answer = lambda _request, _before: 4.0
         for _ in range(8):
             made = await given.write(tenant, given.subscription(f"Observation?patient={patient}", slow.url), who)
             await given.until_status(tenant, made.id, "active")
@@ -222,7 +222,7 @@ async def test_a_slow_receiver_does_not_delay_others(
         await given.until_status(tenant, quick.id, "active")
         for value in range(10):
             await given.write(tenant, given.observation(patient, value), who)
-        await receiver.until_accepted(10, seconds=1.4)
+        await receiver.until_accepted(10, seconds=3.8)
         assert 1 <= len(slow.got) <= 4
         text = tenant.sql("UPDATE {s}.subscription_state SET status = 'off' WHERE endpoint = $1")
         await tenant.pool.execute(text, tenant.key(0, "endpoint", slow.url))
