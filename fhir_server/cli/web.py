@@ -6,6 +6,7 @@ hand a socket on.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import socket
 import sys
@@ -13,10 +14,26 @@ import sys
 import uvicorn
 
 from fhir_server import settings
-from fhir_server.kit import logs
+from fhir_server.kit import clock, logs
 
 APP = "fhir_server.app:create_app"
 _GRACE = 15
+_FAREWELL = 1.0
+"""Seconds in which connections that are kept alive get one more answer, which says that it is the last."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, which would close a kept connection at SIGTERM although a request may be on its way to it."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no new connections, end the others by `Connection: close`, then go."""
+        for server in self.servers:
+            server.close()
+        self.server_state.default_headers.append((b"connection", b"close"))
+        until = clock.monotonic() + _FAREWELL
+        while self.server_state.connections and clock.monotonic() < until:  # noqa: ASYNC110  uvicorn tells nobody
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -58,7 +75,7 @@ def main(name: str = "web", app: str = APP) -> None:
     gc.collect()
     gc.freeze()  # what start-up made lives for ever: no collection need walk it again
     gc.set_threshold(20_000, 20, 50)
-    uvicorn.Server(config).run(sockets=[listening(current.host, current.port)])
+    Server(config).run(sockets=[listening(current.host, current.port)])
 
 
 if __name__ == "__main__":
