@@ -232,6 +232,18 @@ async def search(
     return Page(rows, total, following, query.issues, query.applied)
 
 
+async def gather(ready: Ready, most: int) -> list[Stored] | None:
+    """Return all matches, in no order that matters; None when there are more than `most` or too many to look into."""
+    unsorted = replace(ready, selection=replace(ready.selection, keys=(), series=None))
+    found, stopped = await _collect(unsorted, START, most + 1)
+    return None if stopped or len(found) > most else [row for row, _ in found]
+
+
+async def fetch(ready: Ready, text: str, args: list[Any]) -> list[Any]:
+    """Run a statement that an operation has made of a query; Unavailable when it takes too long."""
+    return await _fetch(ready.tenant, text, args)
+
+
 def _criteria(tenant: Tenant, type_: str, params: Params) -> Query:
     """Read criteria: always strictly, for what is left out would match more than is meant."""
     query = parse_query(type_, params, lenient=False, base=tenant.base)
