@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fhir_server.context import RequestContext
 from fhir_server.interactions.address import Address
 from fhir_server.interactions.call import Call, Json, Result
-from fhir_server.operations import everything, lastn, stats, twin, validate
+from fhir_server.operations import everything, explain, lastn, stats, twin, validate
 
 Handle = Callable[[RequestContext, Call], Awaitable[Result]]
 
@@ -43,4 +43,5 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(everything.ENCOUNTER, everything.handle),
     Operation(lastn.DEFINITION, lastn.handle),
     Operation(stats.DEFINITION, stats.handle),
+    Operation(explain.DEFINITION, explain.handle),
 )

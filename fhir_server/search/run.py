@@ -22,7 +22,7 @@ from fhir_server.search.parse import parse_query
 from fhir_server.search.predicates import EVERYTHING as ALWAYS
 from fhir_server.search.predicates import NOTHING, Keys, Match, Predicate, all_of
 from fhir_server.search.query import Params, Query
-from fhir_server.search.rewrite import Scene, names, whole
+from fhir_server.search.rewrite import Scene, meaning, names, whole
 from fhir_server.search.select import START, Position, Seen, Selection
 from fhir_server.search.series import recognise
 from fhir_server.search.verify import checker
@@ -237,6 +237,12 @@ async def gather(ready: Ready, most: int) -> list[Stored] | None:
     unsorted = replace(ready, selection=replace(ready.selection, keys=(), series=None))
     found, stopped = await _collect(unsorted, START, most + 1)
     return None if stopped or len(found) > most else [row for row, _ in found]
+
+
+async def meanings(tenant: Tenant, query: Query) -> list[tuple[str, Match]]:
+    """Return the name of each parameter of a query with its condition, for who wants to know how it runs."""
+    scene = Scene(query.base, tenant.key, await _rids(tenant, query))
+    return [(clause.param.name, meaning(clause, scene)) for clause in query.where]
 
 
 async def fetch(ready: Ready, text: str, args: list[Any]) -> list[Any]:
