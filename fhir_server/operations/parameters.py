@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from fhir_server.errors import BadRequest
+from fhir_server.interactions.address import Params
 from fhir_server.interactions.call import Call, Json
 from fhir_server.kit import json
 from fhir_server.model.primitives import PRIMITIVES
+from fhir_server.search.query import shown
 from fhir_server.validation.validate import parse_resource
 
 Given = Mapping[str, list[Any]]
@@ -65,6 +67,25 @@ def _from_body(call: Call, wanted: Mapping[str, Json]) -> list[tuple[str, Any]]:
     if len(taking) != 1:
         raise BadRequest("Send the parameters as a Parameters resource.", "parameters-expected")
     return [(taking[0], resource)]
+
+
+def as_query(call: Call) -> Params:
+    """Return the parameters of an operation that takes search parameters, which a definition cannot name: of query and body."""
+    if not call.body:
+        return call.params
+    resource = parse_resource(call.body, expect="Parameters")
+    return call.params + [
+        (each["name"], _as_text(each["name"], value_of(each))) for each in resource.get("parameter", [])
+    ]
+
+
+def _as_text(name: str, value: Any) -> str:
+    """Return a value as a query would have it."""
+    if isinstance(value, dict) and isinstance(value.get("reference"), str):
+        return str(value["reference"])
+    if isinstance(value, dict | list | type(None)):
+        raise BadRequest(f"The parameter {shown(name)} is written as in a query, as valueString.", "parameter-type")
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def value_of(parameter: Json) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fhir_server.context import RequestContext
 from fhir_server.interactions.address import Address
 from fhir_server.interactions.call import Call, Json, Result
-from fhir_server.operations import twin, validate
+from fhir_server.operations import everything, explain, lastn, stats, twin, validate
 
 Handle = Callable[[RequestContext, Call], Awaitable[Result]]
 
@@ -39,4 +39,9 @@ class Operation:
 OPERATIONS: tuple[Operation, ...] = (
     Operation(validate.DEFINITION, validate.handle),
     Operation(twin.DEFINITION, twin.handle),
+    Operation(everything.DEFINITION, everything.handle),
+    Operation(everything.ENCOUNTER, everything.handle),
+    Operation(lastn.DEFINITION, lastn.handle),
+    Operation(stats.DEFINITION, stats.handle),
+    Operation(explain.DEFINITION, explain.handle),
 )

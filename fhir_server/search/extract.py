@@ -33,6 +33,8 @@ ROWS: dict[str, Rows] = {
 
 SERIES_TYPE = "Observation"
 """The type whose time series have a table of their own."""
+UNDATED = date.FIRST - timedelta(microseconds=999_999)
+"""Where what has no date stands in a series: before everything that has one. No query by date finds it there."""
 _DAY = timedelta(days=1)
 _BLIND_BESIDE_COMPARTMENT = frozenset(
     {"Patient", "Person", "RelatedPerson", "Device", "PaymentReconciliation", "Subscription"}
@@ -102,15 +104,21 @@ def plan(type_: str) -> Plan:
 
 def _series(tenant: Tenant, resource: dict[str, Any], rows: IndexRows) -> None:
     """Add the rows of an Observation of a Patient to that patient's time series of its codes."""
-    subject, code, when = (table(SERIES_TYPE).sources[name][0].id for name in ("subject", "code", "date"))
+    subject, when = (table(SERIES_TYPE).sources[name][0].id for name in ("subject", "date"))
     of = [id_ for param, type_, id_ in rows.references if param == subject and type_ == "Patient"]
-    at = [lo for param, lo, _ in rows.dates if param == when]
-    if len(of) == 1 and at:
+    if len(of) == 1:
         rows.patients.remove(of[0])
         rows.patients.insert(0, of[0])
-        codings = resource.get("code", {}).get("coding", ())
-        said = {(coding.get("system", ""), coding["code"]) for coding in codings if "code" in coding}
-        rows.series = [(tenant.key(code, "sc", system, token.folded(system, value)), min(at)) for system, value in said]
+        at = min((lo for param, lo, _ in rows.dates if param == when), default=UNDATED)
+        rows.series = [(code, at) for code in series_codes(tenant.key, resource)]
+
+
+def series_codes(key: KeyFunction, resource: dict[str, Any]) -> set[int]:
+    """Return the codes under which an Observation stands in series: its codings, or its text when it has none."""
+    concept, code = resource.get("code", {}), table(SERIES_TYPE).sources["code"][0].id
+    said = {(coding.get("system", ""), coding["code"]) for coding in concept.get("coding", ()) if "code" in coding}
+    coded = {key(code, "sc", system, token.folded(system, value)) for system, value in said}
+    return coded or {key(code, "t", concept.get("text", ""))}
 
 
 def extract(tenant: Tenant, resource: dict[str, Any]) -> IndexRows:

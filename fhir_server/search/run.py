@@ -22,7 +22,7 @@ from fhir_server.search.parse import parse_query
 from fhir_server.search.predicates import EVERYTHING as ALWAYS
 from fhir_server.search.predicates import NOTHING, Keys, Match, Predicate, all_of
 from fhir_server.search.query import Params, Query
-from fhir_server.search.rewrite import Scene, names, whole
+from fhir_server.search.rewrite import Scene, meaning, names, whole
 from fhir_server.search.select import START, Position, Seen, Selection
 from fhir_server.search.series import recognise
 from fhir_server.search.verify import checker
@@ -230,6 +230,24 @@ async def search(
         total = await _total(ready, visibility, len(rows), all_shown=goes_on is None)
     following = seal(ctx, type_, Place(query.applied, goes_on, total)) if goes_on else None
     return Page(rows, total, following, query.issues, query.applied)
+
+
+async def gather(ready: Ready, most: int) -> list[Stored] | None:
+    """Return all matches, in no order that matters; None when there are more than `most` or too many to look into."""
+    unsorted = replace(ready, selection=replace(ready.selection, keys=(), series=None))
+    found, stopped = await _collect(unsorted, START, most + 1)
+    return None if stopped or len(found) > most else [row for row, _ in found]
+
+
+async def meanings(tenant: Tenant, query: Query) -> list[tuple[str, Match]]:
+    """Return the name of each parameter of a query with its condition, for who wants to know how it runs."""
+    scene = Scene(query.base, tenant.key, await _rids(tenant, query))
+    return [(clause.param.name, meaning(clause, scene)) for clause in query.where]
+
+
+async def fetch(ready: Ready, text: str, args: list[Any]) -> list[Any]:
+    """Run a statement that an operation has made of a query; Unavailable when it takes too long."""
+    return await _fetch(ready.tenant, text, args)
 
 
 def _criteria(tenant: Tenant, type_: str, params: Params) -> Query:

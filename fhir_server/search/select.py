@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_server.search.compile import LIVE, condition
+from fhir_server.search.kinds.date import FIRST
 from fhir_server.search.order import Expression, Key, after
 from fhir_server.search.predicates import EVERYTHING, NOTHING, Match
 from fhir_server.search.series import Series
@@ -78,7 +79,8 @@ def _base(selection: Selection, parts: _Parts, phase: int | None = None) -> None
     series = selection.along(phase)
     if series is not None:
         patient, code = parts.arg(series.patient), parts.arg(series.code)
-        parts.joins.append(f"JOIN {{s}}.series k0 ON k0.rid = r.rid AND k0.patient = {patient} AND k0.code = {code}")
+        on = f"k0.rid = r.rid AND k0.patient = {patient} AND k0.code = {code} AND k0.at >= {parts.arg(FIRST)}"
+        parts.joins.append(f"JOIN {{s}}.series k0 ON {on}")
     parts.wheres.append(condition(selection.matched(phase).predicate, parts.args))
 
 
@@ -180,3 +182,10 @@ def one(selection: Selection, rid: int) -> tuple[str, list[Any]]:
     parts.wheres.append(f"r.rid = {parts.arg(rid)}")
     doubt = _doubt(selection.matched(), parts.args)
     return _text(f"{COLUMNS}, r.fhir_id, {doubt} AS doubt", parts), parts.args
+
+
+def rids(selection: Selection, args: list[Any]) -> str:
+    """Return a SELECT of the rids that match or are in doubt, in no order, for a statement around it; appends its values."""
+    parts = _Parts(args)
+    _base(selection, parts)
+    return _text("r.rid", parts)

@@ -2,8 +2,9 @@
 
     Observation?patient=P&code=S|C[&date=…][&_sort=-date]
 
-A row stands there for each coding of an Observation with a date whose subject is a Patient. So the table serves when the query asks
-for a date, or sorts by it (what has no date comes last and is found as usual).
+A row stands there for each coding of an Observation whose subject is a Patient; what has no date stands before all dates, what
+has no coding under its text, both for `$lastn` only (`lastn.py`). So the table serves when the query asks for a date, or sorts by
+it (what has no date comes last and is found as usual).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fhir_server.kit import json
-from fhir_server.search.extract import blind, entry_count, extract
+from fhir_server.search.extract import UNDATED, blind, entry_count, extract
 from fhir_server.storage.index_keys import hashed
 from profiles.registry import R4
 from tests.r4_examples import examples
@@ -105,12 +105,20 @@ def test_the_subject_leads_the_patients_of_a_series() -> None:
     [
         {"subject": {"reference": "Group/g"}},
         {"subject": {"reference": "http://other/Patient/p1"}},
-        {"effectiveDateTime": None},
     ],
 )
-def test_what_is_no_patients_or_has_no_date_has_no_series(change: dict[str, Any]) -> None:
+def test_what_is_no_patients_has_no_series(change: dict[str, Any]) -> None:
     resource = {name: value for name, value in (HEART_RATE | change).items() if value is not None}
     assert extract(TENANT, resource).series == []
+
+
+def test_series_hold_what_has_no_date_before_all_dates_and_what_has_no_coding_by_its_text() -> None:
+    [(code, _)] = extract(TENANT, HEART_RATE).series
+    undated = {name: value for name, value in HEART_RATE.items() if name != "effectiveDateTime"}
+    assert extract(TENANT, undated).series == [(code, UNDATED)]
+    [(text, _)] = extract(TENANT, HEART_RATE | {"code": {"text": "pulse"}}).series
+    [(other, _)] = extract(TENANT, HEART_RATE | {"code": {"text": "rate"}}).series
+    assert len({code, text, other}) == 3
 
 
 def test_compartments_are_those_of_the_definition() -> None:
