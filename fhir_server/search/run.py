@@ -7,15 +7,14 @@ and its link goes on from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
-
-import asyncpg
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from fhir_server.context import RequestContext
-from fhir_server.errors import BadSearch, Issue, Unavailable, Unprocessable
+from fhir_server.errors import BadSearch, Issue, Unprocessable
 from fhir_server.kit import json
 from fhir_server.search import memory, select
+from fhir_server.search.gather import MOST, Gathered, gather
 from fhir_server.search.order import keys_of
 from fhir_server.search.page import Place, restore, seal
 from fhir_server.search.parse import parse_query
@@ -23,8 +22,10 @@ from fhir_server.search.predicates import EVERYTHING as ALWAYS
 from fhir_server.search.predicates import NOTHING, Keys, Match, Predicate, all_of
 from fhir_server.search.query import Params, Query
 from fhir_server.search.rewrite import Scene, names, whole
+from fhir_server.search.seeing import Sees, nothing
 from fhir_server.search.select import START, Position, Seen, Selection
 from fhir_server.search.series import recognise
+from fhir_server.search.statement import fetch
 from fhir_server.search.verify import checker
 from fhir_server.storage import ident
 from fhir_server.storage.reads import Stored, readable
@@ -52,6 +53,7 @@ class Page:
     next: str | None
     issues: list[Issue]
     applied: list[tuple[str, str]]
+    included: list[Stored] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +111,6 @@ def _inside(match: Match, inside: list[Predicate]) -> Match:
 # ---- statements ----
 
 
-async def _fetch(tenant: Tenant, text: str, args: list[Any]) -> list[Any]:
-    try:
-        return list(await tenant.pool.fetch(tenant.sql(text), *args))
-    except asyncpg.QueryCanceledError:
-        raise Unavailable(
-            "The search took too long; narrow it.", "search-timeout", headers={"Retry-After": "5"}
-        ) from None
-
-
 async def _collect(ready: Ready, position: Position, need: int) -> tuple[list[Placed], Position | None]:
     """Return up to `need` matches after a position, and where the looking stopped when it had to stop before the end."""
     found: list[Placed] = []
@@ -126,7 +119,7 @@ async def _collect(ready: Ready, position: Position, need: int) -> tuple[list[Pl
         always = ready.selection.matched(position.phase).doubt == ALWAYS
         limit = max(need - len(found), _BATCH if always else 1)
         text, args, width = select.page(ready.selection, position, limit)
-        records = await _fetch(ready.tenant, text, args)
+        records = await fetch(ready.tenant, text, args)
         for record in records:
             position = Position(position.phase, tuple(record[f"s{number}"] for number in range(width)))
             looked += record["doubt"]
@@ -157,11 +150,11 @@ async def _sorted_in_memory(ready: Ready, position: Position, need: int) -> list
 async def _count(ready: Ready) -> int:
     """Return how many match, exactly."""
     text, args = select.count(ready.selection)
-    total: int = (await _fetch(ready.tenant, text, args))[0][0]
+    total: int = (await fetch(ready.tenant, text, args))[0][0]
     if ready.selection.matched().doubt == NOTHING:
         return total
     text, args = select.in_doubt(ready.selection, LOOKS + 1)
-    records = await _fetch(ready.tenant, text, args)
+    records = await fetch(ready.tenant, text, args)
     if len(records) > LOOKS:
         raise Unprocessable(
             f"More than {LOOKS} resources would have to be looked into to count these matches: narrow the search.",
@@ -174,7 +167,7 @@ async def _count(ready: Ready) -> int:
 async def _estimate(ready: Ready) -> int:
     """Return the planner's guess at how many match."""
     text, args = select.estimate(ready.selection)
-    plan = json.decode_trusted((await _fetch(ready.tenant, text, args))[0][0].encode())
+    plan = json.decode_trusted((await fetch(ready.tenant, text, args))[0][0].encode())
     return int(plan[0]["Plan"]["Plan Rows"])
 
 
@@ -206,11 +199,13 @@ async def search(
     within: Sequence[int] = (),
     default: int = 50,
     most: int = 1000,
+    sees: Sees = nothing,
+    most_included: int = MOST,
 ) -> Page:
     """Return a page of a search of one type, or with None of several (`visibility` then names them).
 
     `params` are those of the request, `_cursor` among them when it follows a page's `next`; `default` and `most` are the entries
-    of a page when `_count` says nothing, and whatever it says.
+    of a page when `_count` says nothing, and whatever it says. `sees` tells what may be seen of the types that are included.
     """
     place = restore(ctx, type_, list(params))
     query = parse_query(type_, place.params, lenient=ctx.lenient, base=ctx.tenant.base, most=most)
@@ -229,12 +224,17 @@ async def search(
     if place.position == START:
         total = await _total(ready, visibility, len(rows), all_shown=goes_on is None)
     following = seal(ctx, type_, Place(query.applied, goes_on, total)) if goes_on else None
-    return Page(rows, total, following, query.issues, query.applied)
+    beside = Gathered()
+    if query.includes:
+        beside = await gather(ctx.tenant, query.includes, rows, sees, most_included)
+    return Page(rows, total, following, query.issues + beside.issues, query.applied, beside.rows)
 
 
 def _criteria(tenant: Tenant, type_: str, params: Params) -> Query:
     """Read criteria: always strictly, for what is left out would match more than is meant."""
     query = parse_query(type_, params, lenient=False, base=tenant.base)
+    if query.includes:
+        raise BadSearch("Criteria find resources, they include none.", "criteria-include", "_include")
     if not query.where:
         raise BadSearch("These criteria name no search parameter: they would match everything.", "criteria-empty")
     return query
@@ -254,5 +254,5 @@ async def matches(tenant: Tenant, type_: str, params: Params, rid: int, visibili
     """Tell whether the resource `rid` meets criteria, as it stands now and as far as it may be seen."""
     ready = await prepare(tenant, _criteria(tenant, type_, params), visibility)
     text, args = select.one(ready.selection, rid)
-    records = await _fetch(tenant, text, args)
+    records = await fetch(tenant, text, args)
     return any(not records[0]["doubt"] or ready.decide(row.body) for row in readable(tenant, records))
