@@ -100,9 +100,9 @@ def _path(call: Call) -> str:
 def _bundle(ctx: RequestContext, path: str, page: Page, type_: str | None) -> bytes:
     url = f"{ctx.base}/{path}".rstrip("/")
     links = [("self", _link(url, page.applied))]
-    if page.next is not None:
-        repeated = page.applied if type_ == audit_events.TYPE else []
-        links.append(("next", _link(url, [*repeated, ("_cursor", page.next)])))
+    repeated = page.applied if type_ == audit_events.TYPE else []
+    cursors = {"first": page.first, "previous": page.previous, "next": page.next}
+    links += [(name, _link(url, [*repeated, ("_cursor", at)])) for name, at in cursors.items() if at is not None]
     return bundles.bundle(
         "searchset",
         _entries(ctx.base, page),

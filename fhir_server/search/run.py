@@ -43,7 +43,7 @@ Placed: TypeAlias = tuple[Stored, Position]
 
 @dataclass(slots=True)
 class Page:
-    """One page: what is shown, how many match in all (None: not asked for, or not known), the cursor of the next page.
+    """One page: what is shown, how many match in all (None: not asked for, or not known), the cursors of other pages.
 
     `applied` is what was really searched by, for the `self` link.
     """
@@ -54,6 +54,8 @@ class Page:
     issues: list[Issue]
     applied: list[tuple[str, str]]
     included: list[Stored] = field(default_factory=list)
+    previous: str | None = None
+    first: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +123,18 @@ async def _collect(ready: Ready, position: Position, need: int) -> tuple[list[Pl
         text, args, width = select.page(ready.selection, position, limit)
         records = await fetch(ready.tenant, text, args)
         for record in records:
-            position = Position(position.phase, tuple(record[f"s{number}"] for number in range(width)))
+            values = tuple(record[f"s{number}"] for number in range(width))
+            position = Position(position.phase, values, position.backwards)
             looked += record["doubt"]
             rows = readable(ready.tenant, [record])  # none when it was erased
             found += [(row, position) for row in rows if not record["doubt"] or ready.decide(row.body)]
             if len(found) == need:
                 return found, None
         if len(records) < limit:
-            if position.phase + 1 == ready.selection.phases:
+            phase = position.phase + (-1 if position.backwards else 1)
+            if not 0 <= phase < ready.selection.phases:
                 return found, None
-            position = Position(position.phase + 1)
+            position = Position(phase, (), position.backwards)
         elif looked >= LOOKS:
             return found, position
 
@@ -219,15 +223,39 @@ async def search(
     else:
         found, stopped = await _collect(ready, place.position, count + 1)
     goes_on = found[count - 1][1] if len(found) > count else stopped
-    rows = [row for row, _ in found[:count]]
+    shown = found[:count]
+    if place.position.backwards:
+        shown.reverse()
+    rows = [row for row, _ in shown]
     total = place.total
     if place.position == START:
         total = await _total(ready, visibility, len(rows), all_shown=goes_on is None)
-    following = seal(ctx, type_, Place(query.applied, goes_on, total)) if goes_on else None
     beside = Gathered()
     if query.includes:
         beside = await gather(ctx.tenant, query.includes, rows, sees, most_included)
-    return Page(rows, total, following, query.issues + beside.issues, query.applied, beside.rows)
+    page = Page(rows, total, None, query.issues + beside.issues, query.applied, beside.rows)
+
+    def link(position: Position | None) -> str | None:
+        return None if position is None else seal(ctx, type_, Place(query.applied, position, total))
+
+    page.next, page.previous, page.first = map(link, _neighbours(place.position, [at for _, at in shown], goes_on))
+    return page
+
+
+def _neighbours(
+    start: Position, shown: Sequence[Position], goes_on: Position | None
+) -> tuple[Position | None, Position | None, Position | None]:
+    """Return where the next, the previous and the first page begin; None where there is none."""
+    if start == START:
+        return goes_on, None, None
+    goes_on = goes_on and _facing(goes_on, backwards=start.backwards)
+    if start.backwards:  # what it came from comes next
+        return (_facing(shown[-1]) if shown else START), goes_on, START
+    return goes_on, (_facing(shown[0], backwards=True) if shown else None), START
+
+
+def _facing(position: Position, *, backwards: bool = False) -> Position:
+    return Position(position.phase, position.values, backwards)
 
 
 def _criteria(tenant: Tenant, type_: str, params: Params) -> Query:

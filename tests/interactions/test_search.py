@@ -48,6 +48,13 @@ async def test_pages_show_each_once(system: Caller, unique: str) -> None:
         assert unique not in following
         seen += ids(answer)
     assert sorted(seen) == sorted(made)
+    last = answer
+    while before := link(answer, "previous"):
+        answer = await system.get(before)
+        assert unique not in before
+    assert ids(answer) == seen[:3]
+    assert ids(await system.get(link(last, "first") or "")) == seen[:3]
+    assert link(answer, "previous") is None
 
 
 async def test_post_search_is_the_union_of_url_and_form(system: Caller, unique: str) -> None:
