@@ -45,6 +45,7 @@ async def search(ctx: RequestContext, call: Call, visibility: Visibility) -> Pag
 async def _posted(ctx: RequestContext, asked: Params, cursor: str, visibility: Visibility, count: int) -> Page:
     params = [("_cursor", cursor)] if cursor else asked
     page = await run.search(ctx, TYPE, params, visibility=visibility, default=count)
+    page.previous = page.first = None  # the trail goes one way
     if page.next is not None:
         page.next = _POSTED + page.next
     return page

@@ -24,6 +24,7 @@ class Limits:
     bundle_entries: int = 10_000
     page_default: int = 50
     page_max: int = 1000
+    included_max: int = 1000
 
     def count(self, text: str | None) -> int:
         """Return how many entries a page gets; BadSearch unless `_count` is a whole number."""

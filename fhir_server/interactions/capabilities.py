@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from fhir_server.interactions.call import Json, Limits
 from fhir_server.kit.clock import instant
+from fhir_server.search.include import APART, references
 from fhir_server.search.parameters import served_params
 from profiles.registry import R4
 
@@ -57,7 +59,8 @@ def capability_statement(
 def _description(limits: Limits) -> str:
     return (
         f"Limits: a request body has {limits.body_bytes} bytes at most, a batch or transaction {limits.bundle_entries}"
-        f" entries; a page has {limits.page_default} entries unless _count says otherwise, {limits.page_max} at most."
+        f" entries; a page has {limits.page_default} entries unless _count says otherwise, {limits.page_max} at most, and"
+        f" includes {limits.included_max} more at most."
     )
 
 
@@ -112,10 +115,34 @@ def _resource(type_: str, operations: Sequence[Json]) -> Json:
         "conditionalUpdate": not read_only,
         "conditionalDelete": "not-supported" if read_only else "single",
         "referencePolicy": _REFERENCES,
+        "searchInclude": _includes(type_),
+        "searchRevInclude": _reverse_includes(type_),
         "searchParam": _params(type_),
     }
     named = [_operation(each) for each in operations if _applies(each, type_)]
+    out = {name: value for name, value in out.items() if value != []}
     return out | ({"operation": named} if named else {})
+
+
+def _includes(type_: str) -> list[str]:
+    """Return what `_include` follows from a type."""
+    named = [] if type_ in APART else [f"{type_}:{name}" for name in references(type_)]
+    return ["*", f"{type_}:*", *named] if named else []
+
+
+@cache
+def _referring() -> dict[str, list[str]]:
+    """Type -> what `_revinclude` finds that refers to it; under "" what may refer to any."""
+    found: dict[str, list[str]] = {}
+    for source in (each for each in R4.types if each not in APART):
+        for param in references(source).values():
+            for target in param.targets or ("",):
+                found.setdefault(target, []).append(f"{source}:{param.name}")
+    return found
+
+
+def _reverse_includes(type_: str) -> list[str]:
+    return [] if type_ in APART else ["*", *_referring().get(type_, ()), *_referring()[""]]
 
 
 def _params(type_: str) -> list[Json]:

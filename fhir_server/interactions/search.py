@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -18,8 +18,10 @@ from fhir_server.kit import clock, ids
 from fhir_server.model import bundles, views
 from fhir_server.search import run
 from fhir_server.search.run import Page
+from fhir_server.search.seeing import Sees
 from fhir_server.storage.ident import known_rid
 from fhir_server.storage.index_keys import COMPARTMENT, pack
+from fhir_server.storage.visibility import Visibility
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ async def search(ctx: RequestContext, call: Call) -> Result:
         interaction,
         200,
         type=place.type,
-        patients=sorted({patient for row in page.rows for patient in row.patients}),
+        patients=sorted({patient for row in (*page.rows, *page.included) for patient in row.patients}),
         query=f"{path}?{urlencode(page.applied)}",
     )
     return Result(200, _bundle(ctx, path, page, place.type), audit=[row])
@@ -60,15 +62,14 @@ async def _place(ctx: RequestContext, call: Call) -> _Place:
 
 
 async def _page(ctx: RequestContext, call: Call, place: _Place, interaction: str) -> Page:
-    limits = call.limits
+    visibility: run.Seeing
     if place.type is None:
-        visible = await policy.visibilities(ctx, interaction)
-        return await run.search(
-            ctx, None, call.params, visibility=visible, default=limits.page_default, most=limits.page_max
-        )
-    visibility = await policy.visibility(ctx, place.type, interaction)
-    if place.type == audit_events.TYPE and not place.within:
-        return await audit_events.search(ctx, call, visibility)
+        visibility = await policy.visibilities(ctx, interaction)
+    else:
+        visibility = await policy.visibility(ctx, place.type, interaction)
+        if place.type == audit_events.TYPE and not place.within:
+            return await audit_events.search(ctx, call, visibility)
+    limits = call.limits
     return await run.search(
         ctx,
         place.type,
@@ -77,7 +78,18 @@ async def _page(ctx: RequestContext, call: Call, place: _Place, interaction: str
         within=place.within,
         default=limits.page_default,
         most=limits.page_max,
+        sees=_sees(ctx),
+        most_included=limits.included_max,
     )
+
+
+def _sees(ctx: RequestContext) -> Sees:
+    """Return what tells what the caller may see of other types than the one searched: what a search of them would show."""
+
+    async def sees(types: Iterable[str]) -> Mapping[str, Visibility]:
+        return await policy.visibilities(ctx, "search-type", types)
+
+    return sees
 
 
 def _path(call: Call) -> str:
@@ -88,9 +100,9 @@ def _path(call: Call) -> str:
 def _bundle(ctx: RequestContext, path: str, page: Page, type_: str | None) -> bytes:
     url = f"{ctx.base}/{path}".rstrip("/")
     links = [("self", _link(url, page.applied))]
-    if page.next is not None:
-        repeated = page.applied if type_ == audit_events.TYPE else []
-        links.append(("next", _link(url, [*repeated, ("_cursor", page.next)])))
+    repeated = page.applied if type_ == audit_events.TYPE else []
+    cursors = {"first": page.first, "previous": page.previous, "next": page.next}
+    links += [(name, _link(url, [*repeated, ("_cursor", at)])) for name, at in cursors.items() if at is not None]
     return bundles.bundle(
         "searchset",
         _entries(ctx.base, page),
@@ -105,6 +117,10 @@ def _entries(base: str, page: Page) -> Iterable[bytes]:
     view = views.parse_view(page.applied)
     for row in page.rows:
         yield bundles.search_entry(base, row.type, row.id, views.apply(row.body, view))
+    # `_elements` is about the matches only (R4 search.html#elements).
+    beside = views.parse_view([pair for pair in page.applied if pair[0] != "_elements"])
+    for row in page.included:
+        yield bundles.search_entry(base, row.type, row.id, views.apply(row.body, beside), b"include")
     if page.issues:
         yield bundles.outcome_entry(page.issues)
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from fhir_server.kit import json
-from fhir_server.search import escape, run, select
+from fhir_server.search import escape, select
 from fhir_server.search.controls import CONTROLS
 from fhir_server.search.predicates import EVERYTHING, NOTHING, All, AnyOf, Column, Keys, Match, Rows, Without
 from fhir_server.search.query import Query
 from fhir_server.search.run import Ready
 from fhir_server.search.select import START
+from fhir_server.search.statement import fetch
 
 _TEXT = re.compile(r"'(?:[^']|'')*'")
 _NUMBER = re.compile(r"(?<![\w.$\"])(?<!\bparam = )(?<!\btype = )-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b(?!\")")
@@ -193,7 +194,7 @@ async def explain(ready: Ready, meanings: list[tuple[str, Match]]) -> Explanatio
         for name, match in meanings
     )
     text, args, _ = select.page(ready.selection, START, ready.query.count or 50)
-    [row] = await run.fetch(ready, f"EXPLAIN (FORMAT JSON) {text}", args)
+    [row] = await fetch(ready.tenant, f"EXPLAIN (FORMAT JSON) {text}", args)
     plan = json.decode_trusted(row[0].encode())[0]["Plan"]
     order = ", ".join(("-" if key.descending else "") + key.param.name for key in ready.query.sort) or "as written"
     return Explanation(

@@ -29,6 +29,7 @@ from fhir_server.search.parameters import table
 from fhir_server.search.predicates import NOTHING
 from fhir_server.search.query import Clause
 from fhir_server.search.run import Ready
+from fhir_server.search.statement import fetch
 from fhir_server.search.verify import pairs_of
 from fhir_server.storage import reads
 from fhir_server.storage.reads import Stored
@@ -158,7 +159,7 @@ async def _points(ready: Ready, patient: int, codes: Sequence[int] | None, most:
     text, args = _newest(ready, patient, codes, window)
     found: dict[int, list[Point]] = {}
     full: set[int] = set()
-    for row in await run.fetch(ready, text, args):
+    for row in await fetch(ready.tenant, text, args):
         if row["rid"] is not None:
             found.setdefault(row["code"], []).append(Point(row["code"], row["at"], row["rid"]))
         elif row["looked"] == window:
@@ -166,7 +167,7 @@ async def _points(ready: Ready, patient: int, codes: Sequence[int] | None, most:
     short = [code for code in full if not _enough(found.get(code, ()), most)]
     if short:
         text, args = _rest(ready, patient, short, most)
-        for row in await run.fetch(ready, text, args):
+        for row in await fetch(ready.tenant, text, args):
             found.setdefault(row["code"], []).append(Point(row["code"], row["at"], row["rid"]))
     return found
 
@@ -203,7 +204,7 @@ def _at(resource: dict[str, Any]) -> datetime:
 
 
 async def _in_memory(ready: Ready, most: int, limit: int) -> Groups:
-    rows = await run.gather(ready, run.LOOKS)
+    rows = await run.every(ready, run.LOOKS)
     if rows is None:
         text = f"More than {run.LOOKS} Observations would have to be looked into: narrow the search."
         raise Unprocessable(text, "lastn-too-many-looks")

@@ -92,8 +92,10 @@ def _order(left: Values, right: Values, directions: list[bool]) -> int:
 
 
 def beyond(query: Query, placed: list[tuple[Stored, Position]], position: Position) -> list[tuple[Stored, Position]]:
-    """Return what comes after a position."""
+    """Return what comes after a position; what comes before it, the nearest first, when that goes backwards."""
     if not position.values:
         return placed
     directions = [key.descending for key in query.sort] + [query.sort[-1].descending]
+    if position.backwards:
+        return [item for item in reversed(placed) if _order(item[1].values, position.values, directions) < 0]
     return [item for item in placed if _order(item[1].values, position.values, directions) > 0]

@@ -1,4 +1,4 @@
-"""What a search is sorted by, and the keyset condition "after this one" (R4 search.html#sort).
+"""What a search is sorted by, and the keyset condition "after this one", either way (R4 search.html#sort).
 
 | key | from | ascending, descending |
 |---|---|---|
@@ -52,12 +52,18 @@ class Expression:
     sql: str
     descending: bool
     nullable: bool = False
+    backwards: bool = False
 
     @property
     def order(self) -> str:
-        """Return the item of ORDER BY; NULL comes last."""
+        """Return the item of ORDER BY; NULL comes last, or first on the way back."""
         direction = "DESC" if self.descending else "ASC"
-        return f"{self.sql} {direction}{' NULLS LAST' if self.nullable else ''}"
+        nulls = "FIRST" if self.backwards else "LAST"
+        return f"{self.sql} {direction}{f' NULLS {nulls}' if self.nullable else ''}"
+
+    def reversed(self) -> Expression:
+        """Return the expression for the way back."""
+        return Expression(self.sql, not self.descending, self.nullable, not self.backwards)
 
 
 def _key(key: SortKey, type_: str) -> Key | None:
@@ -81,10 +87,11 @@ def keys_of(query: Query) -> list[Key] | None:
 
 def _beyond(expression: Expression, value: Any, args: list[Any]) -> str:
     if value is None:
-        return "FALSE"
+        return f"{expression.sql} IS NOT NULL" if expression.backwards else "FALSE"
     args.append(value)
     beyond = f"{expression.sql} {'<' if expression.descending else '>'} ${len(args)}"
-    return f"({beyond} OR {expression.sql} IS NULL)" if expression.nullable else beyond
+    to_null = expression.nullable and not expression.backwards
+    return f"({beyond} OR {expression.sql} IS NULL)" if to_null else beyond
 
 
 def _same(expression: Expression, value: Any, args: list[Any]) -> str:

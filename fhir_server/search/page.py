@@ -1,4 +1,4 @@
-"""Sealed cursors: where the next page begins, encrypted and bound to tenant, grant and search.
+"""Sealed cursors: where a page begins and which way it goes, encrypted and bound to tenant, grant and search.
 
 A cursor holds the whole search, so that no parameter (they are about patients) need stand in the link, and nothing that the
 server would trust: what the caller may see is asked anew for every page. What follows a cursor may only repeat the search.
@@ -64,6 +64,7 @@ def seal(ctx: RequestContext, type_: str | None, place: Place) -> str:
     values = [_packed(value) for value in place.position.values]
     state = [
         int(clock.seconds()) + LIFETIME, ctx.principal.agent, type_, place.params, place.position.phase, values, place.total,
+        place.position.backwards,
     ]  # fmt: skip
     sealed = ctx.tenant.keystore.seal(zlib.compress(json.encode(state)), _AAD)
     return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
@@ -80,12 +81,12 @@ def unseal(ctx: RequestContext, type_: str | None, cursor: str) -> Place:
         data = zlib.decompressobj().decompress(ctx.tenant.keystore.open(sealed, _AAD), _MOST)
     except (InvalidSeal, binascii.Error, ValueError, zlib.error):
         raise _refused() from None
-    expires, agent, of_type, params, phase, values, total = json.decode_trusted(data)
+    expires, agent, of_type, params, phase, values, total, *backwards = json.decode_trusted(data)
     if agent != ctx.principal.agent or of_type != type_:
         raise _refused()
     if expires < clock.seconds():
         raise BadSearch("This page link has expired; start the search again.", "search-cursor-expired", PARAMETER)
-    position = Position(phase, tuple(_unpacked(value) for value in values))
+    position = Position(phase, tuple(_unpacked(value) for value in values), backwards == [True])
     return Place([(name, text) for name, text in params], position, total)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from fhir_server.errors import BadSearch, Issue
+from fhir_server.search import include
 from fhir_server.search.controls import CONTROLS, ONCE
 from fhir_server.search.modifiers import clause, find
 from fhir_server.search.query import IGNORED, Params, Query, Unsupported, invalid, shown
@@ -25,7 +26,7 @@ def _check_text(name: str, text: str) -> None:
 
 
 def _take(query: Query, name: str, text: str, base: str, most: int) -> None:
-    control = CONTROLS.get(name)
+    control = CONTROLS.get(name) or include.control(name)
     if control is None:
         param, modifier = find(query.base, name)
         query.where.append(clause(name, param, modifier, text, base))
@@ -54,4 +55,5 @@ def parse_query(type_: str | None, params: Params, *, lenient: bool, base: str =
             query.issues.append(Issue(error.code, error.id, f"{error.text} It was left out.", shown(name), "warning"))
     if sum(len(each.values) + len(each.texts) for each in query.where) > MAX_VALUES:
         raise BadSearch(f"A search has {MAX_VALUES} values at most.", "search-too-long")
+    include.settle(query, lenient=lenient)
     return query

@@ -53,6 +53,17 @@ class SortKey:
     descending: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Include:
+    """What to answer beside the matches; None stands for every type, every reference parameter, every target."""
+
+    reverse: bool
+    iterate: bool
+    type: str | None = None
+    name: str | None = None
+    target: str | None = None
+
+
 @dataclass(slots=True)
 class Query:
     """What a search asks for; `type` None searches the types of `types`, all when that is empty."""
@@ -65,6 +76,7 @@ class Query:
     total: Total | None = None
     summary: str | None = None
     elements: tuple[str, ...] = ()
+    includes: list[Include] = field(default_factory=list)
     applied: list[tuple[str, str]] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
 

@@ -7,15 +7,14 @@ and its link goes on from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
-
-import asyncpg
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from fhir_server.context import RequestContext
-from fhir_server.errors import BadSearch, Issue, Unavailable, Unprocessable
+from fhir_server.errors import BadSearch, Issue, Unprocessable
 from fhir_server.kit import json
 from fhir_server.search import memory, select
+from fhir_server.search.gather import MOST, Gathered, gather
 from fhir_server.search.order import keys_of
 from fhir_server.search.page import Place, restore, seal
 from fhir_server.search.parse import parse_query
@@ -23,8 +22,10 @@ from fhir_server.search.predicates import EVERYTHING as ALWAYS
 from fhir_server.search.predicates import NOTHING, Keys, Match, Predicate, all_of
 from fhir_server.search.query import Params, Query
 from fhir_server.search.rewrite import Scene, meaning, names, whole
+from fhir_server.search.seeing import Sees, nothing
 from fhir_server.search.select import START, Position, Seen, Selection
 from fhir_server.search.series import recognise
+from fhir_server.search.statement import fetch
 from fhir_server.search.verify import checker
 from fhir_server.storage import ident
 from fhir_server.storage.reads import Stored, readable
@@ -42,7 +43,7 @@ Placed: TypeAlias = tuple[Stored, Position]
 
 @dataclass(slots=True)
 class Page:
-    """One page: what is shown, how many match in all (None: not asked for, or not known), the cursor of the next page.
+    """One page: what is shown, how many match in all (None: not asked for, or not known), the cursors of other pages.
 
     `applied` is what was really searched by, for the `self` link.
     """
@@ -52,6 +53,9 @@ class Page:
     next: str | None
     issues: list[Issue]
     applied: list[tuple[str, str]]
+    included: list[Stored] = field(default_factory=list)
+    previous: str | None = None
+    first: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +113,6 @@ def _inside(match: Match, inside: list[Predicate]) -> Match:
 # ---- statements ----
 
 
-async def _fetch(tenant: Tenant, text: str, args: list[Any]) -> list[Any]:
-    try:
-        return list(await tenant.pool.fetch(tenant.sql(text), *args))
-    except asyncpg.QueryCanceledError:
-        raise Unavailable(
-            "The search took too long; narrow it.", "search-timeout", headers={"Retry-After": "5"}
-        ) from None
-
-
 async def _collect(ready: Ready, position: Position, need: int) -> tuple[list[Placed], Position | None]:
     """Return up to `need` matches after a position, and where the looking stopped when it had to stop before the end."""
     found: list[Placed] = []
@@ -126,18 +121,20 @@ async def _collect(ready: Ready, position: Position, need: int) -> tuple[list[Pl
         always = ready.selection.matched(position.phase).doubt == ALWAYS
         limit = max(need - len(found), _BATCH if always else 1)
         text, args, width = select.page(ready.selection, position, limit)
-        records = await _fetch(ready.tenant, text, args)
+        records = await fetch(ready.tenant, text, args)
         for record in records:
-            position = Position(position.phase, tuple(record[f"s{number}"] for number in range(width)))
+            values = tuple(record[f"s{number}"] for number in range(width))
+            position = Position(position.phase, values, position.backwards)
             looked += record["doubt"]
             rows = readable(ready.tenant, [record])  # none when it was erased
             found += [(row, position) for row in rows if not record["doubt"] or ready.decide(row.body)]
             if len(found) == need:
                 return found, None
         if len(records) < limit:
-            if position.phase + 1 == ready.selection.phases:
+            phase = position.phase + (-1 if position.backwards else 1)
+            if not 0 <= phase < ready.selection.phases:
                 return found, None
-            position = Position(position.phase + 1)
+            position = Position(phase, (), position.backwards)
         elif looked >= LOOKS:
             return found, position
 
@@ -157,11 +154,11 @@ async def _sorted_in_memory(ready: Ready, position: Position, need: int) -> list
 async def _count(ready: Ready) -> int:
     """Return how many match, exactly."""
     text, args = select.count(ready.selection)
-    total: int = (await _fetch(ready.tenant, text, args))[0][0]
+    total: int = (await fetch(ready.tenant, text, args))[0][0]
     if ready.selection.matched().doubt == NOTHING:
         return total
     text, args = select.in_doubt(ready.selection, LOOKS + 1)
-    records = await _fetch(ready.tenant, text, args)
+    records = await fetch(ready.tenant, text, args)
     if len(records) > LOOKS:
         raise Unprocessable(
             f"More than {LOOKS} resources would have to be looked into to count these matches: narrow the search.",
@@ -174,7 +171,7 @@ async def _count(ready: Ready) -> int:
 async def _estimate(ready: Ready) -> int:
     """Return the planner's guess at how many match."""
     text, args = select.estimate(ready.selection)
-    plan = json.decode_trusted((await _fetch(ready.tenant, text, args))[0][0].encode())
+    plan = json.decode_trusted((await fetch(ready.tenant, text, args))[0][0].encode())
     return int(plan[0]["Plan"]["Plan Rows"])
 
 
@@ -206,11 +203,13 @@ async def search(
     within: Sequence[int] = (),
     default: int = 50,
     most: int = 1000,
+    sees: Sees = nothing,
+    most_included: int = MOST,
 ) -> Page:
     """Return a page of a search of one type, or with None of several (`visibility` then names them).
 
     `params` are those of the request, `_cursor` among them when it follows a page's `next`; `default` and `most` are the entries
-    of a page when `_count` says nothing, and whatever it says.
+    of a page when `_count` says nothing, and whatever it says. `sees` tells what may be seen of the types that are included.
     """
     place = restore(ctx, type_, list(params))
     query = parse_query(type_, place.params, lenient=ctx.lenient, base=ctx.tenant.base, most=most)
@@ -224,15 +223,42 @@ async def search(
     else:
         found, stopped = await _collect(ready, place.position, count + 1)
     goes_on = found[count - 1][1] if len(found) > count else stopped
-    rows = [row for row, _ in found[:count]]
+    shown = found[:count]
+    if place.position.backwards:
+        shown.reverse()
+    rows = [row for row, _ in shown]
     total = place.total
     if place.position == START:
         total = await _total(ready, visibility, len(rows), all_shown=goes_on is None)
-    following = seal(ctx, type_, Place(query.applied, goes_on, total)) if goes_on else None
-    return Page(rows, total, following, query.issues, query.applied)
+    beside = Gathered()
+    if query.includes:
+        beside = await gather(ctx.tenant, query.includes, rows, sees, most_included)
+    page = Page(rows, total, None, query.issues + beside.issues, query.applied, beside.rows)
+
+    def link(position: Position | None) -> str | None:
+        return None if position is None else seal(ctx, type_, Place(query.applied, position, total))
+
+    page.next, page.previous, page.first = map(link, _neighbours(place.position, [at for _, at in shown], goes_on))
+    return page
 
 
-async def gather(ready: Ready, most: int) -> list[Stored] | None:
+def _neighbours(
+    start: Position, shown: Sequence[Position], goes_on: Position | None
+) -> tuple[Position | None, Position | None, Position | None]:
+    """Return where the next, the previous and the first page begin; None where there is none."""
+    if start == START:
+        return goes_on, None, None
+    goes_on = goes_on and _facing(goes_on, backwards=start.backwards)
+    if start.backwards:  # what it came from comes next
+        return (_facing(shown[-1]) if shown else START), goes_on, START
+    return goes_on, (_facing(shown[0], backwards=True) if shown else None), START
+
+
+def _facing(position: Position, *, backwards: bool = False) -> Position:
+    return Position(position.phase, position.values, backwards)
+
+
+async def every(ready: Ready, most: int) -> list[Stored] | None:
     """Return all matches, in no order that matters; None when there are more than `most` or too many to look into."""
     unsorted = replace(ready, selection=replace(ready.selection, keys=(), series=None))
     found, stopped = await _collect(unsorted, START, most + 1)
@@ -245,14 +271,11 @@ async def meanings(tenant: Tenant, query: Query) -> list[tuple[str, Match]]:
     return [(clause.param.name, meaning(clause, scene)) for clause in query.where]
 
 
-async def fetch(ready: Ready, text: str, args: list[Any]) -> list[Any]:
-    """Run a statement that an operation has made of a query; Unavailable when it takes too long."""
-    return await _fetch(ready.tenant, text, args)
-
-
 def _criteria(tenant: Tenant, type_: str, params: Params) -> Query:
     """Read criteria: always strictly, for what is left out would match more than is meant."""
     query = parse_query(type_, params, lenient=False, base=tenant.base)
+    if query.includes:
+        raise BadSearch("Criteria find resources, they include none.", "criteria-include", "_include")
     if not query.where:
         raise BadSearch("These criteria name no search parameter: they would match everything.", "criteria-empty")
     return query
@@ -272,5 +295,5 @@ async def matches(tenant: Tenant, type_: str, params: Params, rid: int, visibili
     """Tell whether the resource `rid` meets criteria, as it stands now and as far as it may be seen."""
     ready = await prepare(tenant, _criteria(tenant, type_, params), visibility)
     text, args = select.one(ready.selection, rid)
-    records = await _fetch(tenant, text, args)
+    records = await fetch(tenant, text, args)
     return any(not records[0]["doubt"] or ready.decide(row.body) for row in readable(tenant, records))

@@ -23,10 +23,11 @@ Seen = Callable[[list[Any]], str]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in the results: the phase, and the values of the row there by which the phase is sorted."""
+    """A place in the results: the phase, the values of the row there by which the phase is sorted, and where to go from it."""
 
     phase: int = 0
     values: tuple[Any, ...] = ()
+    backwards: bool = False
 
 
 START = Position()
@@ -140,6 +141,8 @@ def page(selection: Selection, position: Position, limit: int) -> tuple[str, lis
     parts = _Parts()
     _base(selection, parts, position.phase)
     _sorted(selection, parts, position.phase)
+    if position.backwards:
+        parts.order = [expression.reversed() for expression in parts.order]
     if position.values:
         parts.wheres.append(after(parts.order, position.values, parts.args))
     sorted_by = ", ".join(f"{expression.sql} AS s{number}" for number, expression in enumerate(parts.order))

@@ -19,12 +19,13 @@ from typing import Any
 
 from fhir_server.errors import Unprocessable
 from fhir_server.kit import json
-from fhir_server.search import run, select
+from fhir_server.search import select
 from fhir_server.search.extract import SERIES_TYPE
 from fhir_server.search.kinds import composite, quantity
 from fhir_server.search.kinds.quantity import Measure
 from fhir_server.search.parameters import Instances, table
 from fhir_server.search.run import Ready
+from fhir_server.search.statement import fetch
 from fhir_server.search.verify import pairs_of
 from fhir_server.storage import reads
 
@@ -215,7 +216,7 @@ def _fill(figures: Figures, row: Any) -> None:
 
 async def figures(asked: Asked) -> Figures:
     """Return what the measurements come to; Unprocessable when their units cannot be compared."""
-    rows = await run.fetch(asked.whole, *_units(asked))
+    rows = await fetch(asked.whole.tenant, *_units(asked))
     groups = sorted((row for row in rows if row["param"] is not None), key=lambda row: row["n"], reverse=True)
     [whole] = [row for row in rows if row["param"] is None]
     made = Figures(total=whole["n"], samples=[row["sample"] for row in rows if row["sample"] is not None])
@@ -231,7 +232,7 @@ async def figures(asked: Asked) -> Figures:
     if not measures:  # erased or changed since: nothing that could be told with its unit
         return made
     made.unit = measures[0]
-    [row] = await run.fetch(asked.whole, *_figures(asked, _scale(measures)))
+    [row] = await fetch(asked.whole.tenant, *_figures(asked, _scale(measures)))
     if row["count"]:
         _fill(made, row)
     return made
@@ -239,4 +240,4 @@ async def figures(asked: Asked) -> Figures:
 
 async def sources(asked: Asked, limit: int) -> list[int]:
     """Return the rids of Observations that were measured, the newest written first."""
-    return [row["rid"] for row in await run.fetch(asked.whole, *_sources(asked, limit))]
+    return [row["rid"] for row in await fetch(asked.whole.tenant, *_sources(asked, limit))]

@@ -12,13 +12,16 @@ from hashlib import blake2b
 COMPARTMENT = 0
 """The parameter number of patient compartments: `pack(COMPARTMENT, patient_rid)`."""
 
-_SHIFT = 44
+PARAM_SHIFT = 44
+"""Bits of the rid in the key of a reference; the parameter's number stands above them."""
+MOST_RID = (1 << PARAM_SHIFT) - 1
+"""The mask that leaves the rid."""
 _SIGN = 1 << 63
 
 
 def pack(param_id: int, rid: int) -> int:
     """Return the key of a reference by `param_id` to the resource `rid`."""
-    return (param_id << _SHIFT) | rid
+    return (param_id << PARAM_SHIFT) | rid
 
 
 def hashed(secret: bytes, param_id: int, parts: tuple[str, ...]) -> int:

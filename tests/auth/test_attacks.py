@@ -200,7 +200,7 @@ SEARCHES = [
     ("21 count", "Observation?patient=ID&_summary=count"), ("21 zero", "Observation?patient=ID&_count=0"),
     ("22", "Observation?_count=1&patient=ID"), ("15", "Observation?patient.birthdate=1961-02-03"),
     ("17", "Patient?_has:Observation:patient:code=718-7"), ("16", "Observation?encounter.subject=ID"),
-    ("34", "Group?_include=Group:member"), ("36", "Patient?_revinclude=*"), ("20", "Observation?_sort=subject"),
+    ("20", "Observation?_sort=subject"),
     ("27", "Patient?_text=canary7d1f"), ("28", "Observation?_list=ID"), ("28 group", "Patient?_has:Group:member:_id=ID"),
     ("23", "Observation?subject:missing=false"), ("29", "Observation?_lastUpdated=ge2020"),
     ("26", "Patient?link=Patient/ID"), ("47 search", "Observation?subject=Patient/ID&code=718-7"),

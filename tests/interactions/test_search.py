@@ -48,6 +48,13 @@ async def test_pages_show_each_once(system: Caller, unique: str) -> None:
         assert unique not in following
         seen += ids(answer)
     assert sorted(seen) == sorted(made)
+    last = answer
+    while before := link(answer, "previous"):
+        answer = await system.get(before)
+        assert unique not in before
+    assert ids(answer) == seen[:3]
+    assert ids(await system.get(link(last, "first") or "")) == seen[:3]
+    assert link(answer, "previous") is None
 
 
 async def test_post_search_is_the_union_of_url_and_form(system: Caller, unique: str) -> None:
@@ -151,3 +158,71 @@ async def test_posted_audit_events_are_found_too(system: Caller, unique: str) ->
         answer = await system.get(following)
         found += ids(answer)
     assert found == [made.id]
+
+
+async def with_patient(system: Caller, unique: str) -> tuple[str, str]:
+    patient = (await system.post("Patient", {"resourceType": "Patient", "active": True, "gender": "other"})).id
+    seen = observation(
+        subject={"reference": f"Patient/{patient}"},
+        identifier=[{"system": "urn:x", "value": unique}],
+        note=[{"text": "x"}],
+    )
+    return patient, (await system.post("Observation", seen)).id
+
+
+def modes(answer: Answer) -> list[tuple[str, str | None]]:
+    return [(each["search"]["mode"], each.get("fullUrl")) for each in answer.json.get("entry", [])]
+
+
+async def test_what_is_included_stands_after_the_matches(system: Caller, unique: str) -> None:
+    patient, seen = await with_patient(system, unique)
+    base = system.tenant.base
+    expected = [("match", f"{base}/Observation/{seen}"), ("include", f"{base}/Patient/{patient}")]
+    query = f"identifier=urn:x|{unique}&_include=Observation:subject"
+    answer = await system.get(f"Observation?{query}&_total=accurate")
+    assert (answer.status, answer.json["total"], modes(answer)) == (200, 1, expected)
+    assert answer.json["entry"][1]["resource"] == (await system.get(f"Patient/{patient}")).json
+    assert "_include=Observation%3Asubject" in (link(answer, "self") or "")
+    form = "application/x-www-form-urlencoded"
+    posted = await system.post("Observation/_search", query.encode(), content_type=form)
+    assert modes(posted) == expected
+    assert modes(await system.get(f"Patient/{patient}/Observation?{query}")) == expected
+    assert modes(await system.get(f"?_type=Observation&_id={seen}&_include=*")) == expected
+    counted = (await system.get(f"Observation?{query}&_summary=count")).json
+    assert (counted["total"], "entry" in counted) == (1, False)
+    reverse = await system.get(f"Patient?_id={patient}&_revinclude=Observation:patient")
+    assert modes(reverse) == [("match", expected[1][1]), ("include", expected[0][1])]
+
+
+async def test_elements_are_of_the_matches_summaries_of_all(system: Caller, unique: str) -> None:
+    await with_patient(system, unique)
+    path = f"Observation?identifier=urn:x|{unique}&_include=Observation:subject"
+    match, included = (each["resource"] for each in (await system.get(f"{path}&_elements=note")).json["entry"])
+    assert set(match) == {"resourceType", "id", "meta", "status", "code", "note"}
+    assert included["gender"] == "other"
+    assert "tag" not in included["meta"]
+    match, included = (each["resource"] for each in (await system.get(f"{path}&_summary=true")).json["entry"])
+    assert "note" not in match
+    assert match["meta"]["tag"] == included["meta"]["tag"]
+    refused = await system.get(f"{path}&_summary=text")
+    assert (refused.status, refused.issue) == (400, "search-include-summary")
+
+
+async def test_what_could_not_be_included_is_told_apart(system: Caller, unique: str) -> None:
+    await with_patient(system, unique)
+    path = f"Observation?identifier=urn:x|{unique}"
+    refused = await system.get(f"{path}&_include=Observation:subjekt")
+    assert (refused.status, refused.issue, refused.expressions) == (400, "search-unknown-parameter", ["_include"])
+    answer = await system.get(f"{path}&_include=Observation:subjekt", prefer="handling=lenient")
+    assert [mode for mode, _ in modes(answer)] == ["match", "outcome"]
+    assert "subjekt" not in (link(answer, "self") or "")
+
+
+async def test_the_statement_names_the_includes(system: Caller) -> None:
+    statement = (await system.get("metadata")).json
+    of = {each["type"]: each for each in statement["rest"][0]["resource"]}
+    assert {"*", "Observation:*", "Observation:subject"} <= set(of["Observation"]["searchInclude"])
+    assert {"*", "Provenance:target", "Observation:subject"} <= set(of["Patient"]["searchRevInclude"])
+    assert "Observation:encounter" not in of["Patient"]["searchRevInclude"]
+    assert "searchInclude" not in of["AuditEvent"]
+    assert "includes 1000 more" in statement["description"]

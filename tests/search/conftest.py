@@ -73,6 +73,23 @@ async def ids(tenant: Tenant, type_: str, query: str, visibility: Any = EVERYTHI
     return out
 
 
+async def back(tenant: Tenant, type_: str | None, last: Page, visibility: Any = EVERYTHING) -> list[str]:
+    """Return the ids of all that stands before a page, in order, by its `previous` and theirs."""
+    out: list[str] = []
+    while last.previous:
+        last = await page(tenant, type_, f"_cursor={last.previous}", visibility)
+        out = [row.id for row in last.rows] + out
+    return out
+
+
+async def last_page(tenant: Tenant, type_: str | None, query: str, visibility: Any = EVERYTHING) -> Page:
+    """Return the last page of a search."""
+    found = await page(tenant, type_, query, visibility)
+    while found.next:
+        found = await page(tenant, type_, f"_cursor={found.next}", visibility)
+    return found
+
+
 def body(row: Any) -> Resource:
     """Return the resource of a row."""
     return json.decode_trusted(row.body)

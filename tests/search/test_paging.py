@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import zlib
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from fhir_server.storage.commit import commit
 from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant
 from tests.search import population as p
-from tests.search.conftest import body, context, ids, load, page, parsed
+from tests.search.conftest import back, body, context, ids, last_page, load, page, parsed
 
 SORTS = {
     "Observation": [
@@ -49,6 +51,70 @@ async def test_pages_are_the_whole_in_order(shelf: Any, type_: str, sort: str) -
     assert sorted(whole) == sorted(r["id"] for r in RESOURCES if r["resourceType"] == type_)
     for count in (1, 7):
         assert await ids(shelf, type_, f"{query}_count={count}") == whole
+
+
+@pytest.mark.parametrize(("type_", "sort"), CASES)
+async def test_pages_lead_back_in_the_same_order(shelf: Any, type_: str, sort: str) -> None:
+    query = f"_sort={sort}&" if sort else ""
+    whole = [row.id for row in (await page(shelf, type_, f"{query}_count=1000")).rows]
+    last = await last_page(shelf, type_, f"{query}_count=7")
+    shown = [row.id for row in last.rows]
+    assert await back(shelf, type_, last) + shown == whole
+
+
+async def test_links_between_pages(shelf: Any) -> None:
+    first = await page(shelf, "Observation", "_count=5&_sort=-date")
+    assert (first.previous, first.first) == (None, None)
+    second = await page(shelf, "Observation", f"{PARAMETER}={first.next}")
+    for way in (second.previous, second.first):
+        again = await page(shelf, "Observation", f"{PARAMETER}={way}")
+        assert again.rows == first.rows
+        assert again.previous is None
+        assert (await page(shelf, "Observation", f"{PARAMETER}={again.next}")).rows == second.rows
+    whole = await page(shelf, "Observation", "_count=1000")
+    assert (whole.next, whole.previous, whole.first) == (None, None, None)
+
+
+async def test_pages_in_doubt_lead_back(shelf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = await ids(shelf, "Observation", "code:missing=true")
+    last = await last_page(shelf, "Observation", "code:missing=true&_count=3")
+    monkeypatch.setattr(run, "LOOKS", 5)
+    monkeypatch.setattr(run, "_BATCH", 5)
+    assert await back(shelf, "Observation", last) + [row.id for row in last.rows] == whole
+
+
+async def test_a_series_leads_back(shelf: Any) -> None:
+    for sort in ("date", "-date"):
+        query = f"patient=Patient/p1&code=http://loinc.org|8867-4&_sort={sort}"
+        whole = await ids(shelf, "Observation", query)
+        last = await last_page(shelf, "Observation", f"{query}&_count=1")
+        assert len(whole) > 1
+        assert await back(shelf, "Observation", last) + [row.id for row in last.rows] == whole
+
+
+async def test_what_comes_to_stand_before_is_met_on_the_way_back(shelf: Any, unique: str) -> None:
+    first = await page(shelf, "Organization", "_sort=name&_count=5")
+    second = await page(shelf, "Organization", f"{PARAMETER}={first.next}")
+    await load(shelf, [{"resourceType": "Organization", "id": unique, "name": "A"}])
+    whole = await ids(shelf, "Organization", "_sort=name")
+    before = whole[: whole.index(second.rows[0].id)]
+    assert unique in before
+    assert await back(shelf, "Organization", second) == before
+    made = await reads.read(shelf, "Organization", unique, EVERYTHING)
+    previous = extract(shelf, json.decode_trusted(made.body))
+    await commit(shelf, [Command("delete", "Organization", unique, expected=1, previous=previous)])
+
+
+async def test_cursors_of_before_there_was_a_way_back_still_open(shelf: Any) -> None:
+    cursor = (await page(shelf, "Observation", "_count=2")).next
+    assert cursor
+    sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    state = json.decode_trusted(zlib.decompress(shelf.keystore.open(sealed, b"search cursor")))
+    old = shelf.keystore.seal(zlib.compress(json.encode(state[:7])), b"search cursor")
+    text = base64.urlsafe_b64encode(old).rstrip(b"=").decode()
+    assert (await page(shelf, "Observation", f"{PARAMETER}={text}")).rows == (
+        await page(shelf, "Observation", f"{PARAMETER}={cursor}")
+    ).rows
 
 
 def start_of(resource: dict[str, Any]) -> str | None:
@@ -211,15 +277,19 @@ async def test_what_does_not_change_appears_exactly_once_while_others_write(shel
     steady = {r["id"] for r in RESOURCES if r["resourceType"] == "Observation"}
     stop = asyncio.Event()
     writer = asyncio.create_task(change(shelf, stop, unique))
+    query = f"_count=5{f'&_sort={sort}' if sort else ''}"
     try:
-        found = await ids(shelf, "Observation", f"_count=3{f'&_sort={sort}' if sort else ''}")
+        found = await ids(shelf, "Observation", query)
+        last = await last_page(shelf, "Observation", query)
+        backwards = await back(shelf, "Observation", last) + [row.id for row in last.rows]
     finally:
         stop.set()
         rounds = await writer
         await sweep(shelf, rounds, unique)
-    held = [id_ for id_ in found if id_ in steady]
-    assert len(held) == len(set(held))
-    assert set(held) == steady
+    for way in (found, backwards):
+        held = [id_ for id_ in way if id_ in steady]
+        assert len(held) == len(set(held))
+        assert set(held) == steady
 
 
 async def sweep(tenant: Any, rounds: int, stem: str) -> None:

@@ -25,7 +25,7 @@ STRICT = [
     ("subject.name=x", "search-chain-not-supported", "subject.name"),
     ("subject:Patient.name=x", "search-chain-not-supported", "subject:Patient.name"),
     ("_has:Observation:subject:code=x", "search-not-supported", "_has"),
-    ("_include=Observation:subject", "search-not-supported", "_include"),
+    ("_include=Observation:subjekt", "search-unknown-parameter", "subject"),
     ("_filter=x", "search-not-supported", "_filter"),
     ("_contained=true", "search-not-supported", "contained"),
 ]

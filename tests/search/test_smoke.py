@@ -30,16 +30,16 @@ async def smoke(open_tenant: Any) -> Any:
     return tenant
 
 
-def searches() -> list[tuple[str | None, str | None, str, int]]:
-    """(who, type, query, matches) of the rows that are searches by parameters."""
-    out: list[tuple[str | None, str | None, str, int]] = []
+def searches() -> list[tuple[str | None, str | None, str, int, int]]:
+    """(who, type, query, matches, resources on the page) of the rows that are searches by parameters."""
+    out: list[tuple[str | None, str | None, str, int, int]] = []
     for case in suite()["cases"]:
         method, args = case["method"], case["args"]
         if method in ("ObservationSearch", "PatientSearch"):
-            out.append((args[0], method.removesuffix("Search"), args[1], args[2]))
+            out.append((args[0], method.removesuffix("Search"), args[1], args[2], args[-1]))
         elif method == "Search" and args[0].count("/") < 2:
             path, _, query = args[0].partition("?")
-            out.append((None, path.strip("/") or None, query, args[1]))
+            out.append((None, path.strip("/") or None, query, args[1], args[1]))
     return out
 
 
@@ -54,21 +54,32 @@ def visibility(who: str | None, type_: str | None, tenant: Any) -> Any:
     return (Grant((pack(COMPARTMENT, tenant.rids[("Patient", "example")]),)),)
 
 
+def seeing(who: str | None, tenant: Any) -> Any:
+    """What the suite's callers may see of what is included."""
+
+    async def sees(types: Any) -> Any:
+        return {type_: visibility(who, type_, tenant) for type_ in types}
+
+    return sees
+
+
 async def test_searches(smoke: Any) -> None:
     passed, later, wrong = 0, 0, []
-    for who, type_, query, matches in searches():
+    for who, type_, query, matches, whole in searches():
         try:
-            found = await page(smoke, type_, f"{query}&_total=accurate", visibility(who, type_, smoke))
+            seen = visibility(who, type_, smoke)
+            found = await page(smoke, type_, f"{query}&_total=accurate", seen, sees=seeing(who, smoke))
         except BadSearch as error:
             later += error.id in LATER
             wrong += [query] if error.id not in LATER and query not in LIBERAL else []
             continue
-        if found.total == matches:
+        asked_for = "include=" in query
+        if found.total == matches and (not asked_for or len(found.rows) + len(found.included) == whole):
             passed += 1
         elif query not in LIBERAL:
-            wrong.append((who, query, found.total, matches))
+            wrong.append((who, query, found.total, matches, len(found.included), whole))
     assert wrong == []
-    assert (passed, later) == (117, 31)
+    assert (passed, later) == (121, 27)
 
 
 async def test_compartments(smoke: Any) -> None:
