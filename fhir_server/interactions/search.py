@@ -61,10 +61,11 @@ async def _place(ctx: RequestContext, call: Call) -> _Place:
 
 async def _page(ctx: RequestContext, call: Call, place: _Place, interaction: str) -> Page:
     limits = call.limits
+    sees = policy.sees(ctx)
     if place.type is None:
         visible = await policy.visibilities(ctx, interaction)
         return await run.search(
-            ctx, None, call.params, visibility=visible, default=limits.page_default, most=limits.page_max
+            ctx, None, call.params, visibility=visible, sees=sees, default=limits.page_default, most=limits.page_max
         )
     visibility = await policy.visibility(ctx, place.type, interaction)
     if place.type == audit_events.TYPE and not place.within:
@@ -74,6 +75,7 @@ async def _page(ctx: RequestContext, call: Call, place: _Place, interaction: str
         place.type,
         call.params,
         visibility=visibility,
+        sees=sees,
         within=place.within,
         default=limits.page_default,
         most=limits.page_max,

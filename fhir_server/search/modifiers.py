@@ -20,9 +20,7 @@ _MODIFIERS = {
     "reference": {"identifier"},
 }
 _LATER_MODIFIERS = frozenset({"contains", "text", "in", "not-in", "below", "above", "of-type", "ofType", "type"})
-_LATER = frozenset(
-    {"_include", "_revinclude", "_has", "_filter", "_text", "_content", "_list", "_query", "_score", "near"}
-)
+_LATER = frozenset({"_include", "_revinclude", "_filter", "_text", "_content", "_list", "_query", "_score", "near"})
 
 # ---- values ----
 
@@ -72,7 +70,8 @@ def clause(name: str, param: SearchParam, modifier: str | None, text: str, base:
 # ---- names ----
 
 
-def _suggestions(name: str, known: list[str]) -> str:
+def suggestions(name: str, known: list[str]) -> str:
+    """Return the question which of the known names was meant, "" when none is near."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
@@ -102,10 +101,10 @@ def find(type_: str, name: str) -> tuple[SearchParam, str | None]:
     if stem in _LATER:
         raise Unsupported("search-not-supported", f"{stem} is not supported.")
     if "." in name:
-        raise Unsupported("search-chain-not-supported", f"Chained parameters such as {shown(name)} are not supported.")
+        raise Unsupported("search-chain", f"A chained parameter such as {shown(name)} cannot stand here.")
     known = {param.name: param for param in served_params(type_)}
     if stem not in known:
-        hint = _suggestions(stem, list(known))
+        hint = suggestions(stem, list(known))
         raise Unsupported(
             "search-unknown-parameter", f"{type_} has no search parameter {shown(stem)}.{hint}", "not-found"
         )

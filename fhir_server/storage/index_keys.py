@@ -13,6 +13,8 @@ COMPARTMENT = 0
 """The parameter number of patient compartments: `pack(COMPARTMENT, patient_rid)`."""
 
 _SHIFT = 44
+RIDS = (1 << _SHIFT) - 1
+"""The part of a reference's key that is the rid it refers to."""
 _SIGN = 1 << 63
 
 
