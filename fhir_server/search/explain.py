@@ -165,7 +165,7 @@ def _whole_tables(node: dict[str, Any]) -> Iterator[str]:
 
 def _hints(ready: Ready, parts: tuple[Part, ...], plan: dict[str, Any]) -> Iterator[str]:
     query = ready.query
-    given = {part.name for part in parts}
+    given = {part.name.partition(":")[0] for part in parts}
     if not parts:
         yield "Nothing narrows this search; it goes through all resources of the type."
     if ready.in_memory:

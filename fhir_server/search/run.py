@@ -13,16 +13,18 @@ from typing import TypeAlias
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadSearch, Issue, Unprocessable
 from fhir_server.kit import json
-from fhir_server.search import memory, select
+from fhir_server.search import join, memory, seeing, select
+from fhir_server.search.controls import CONTROLS
 from fhir_server.search.gather import MOST, Gathered, gather
+from fhir_server.search.include import control
 from fhir_server.search.order import keys_of
 from fhir_server.search.page import Place, restore, seal
 from fhir_server.search.parse import parse_query
 from fhir_server.search.predicates import EVERYTHING as ALWAYS
 from fhir_server.search.predicates import NOTHING, Keys, Match, Predicate, all_of
-from fhir_server.search.query import Params, Query
+from fhir_server.search.query import Clause, Params, Query
 from fhir_server.search.rewrite import Scene, meaning, names, whole
-from fhir_server.search.seeing import Sees, nothing
+from fhir_server.search.seeing import Sees
 from fhir_server.search.select import START, Position, Seen, Selection
 from fhir_server.search.series import recognise
 from fhir_server.search.statement import fetch
@@ -34,7 +36,7 @@ from fhir_server.storage.visibility import EVERYTHING, Visibility, visible_sql, 
 from profiles.registry import R4
 
 LOOKS = 10_000
-"""How many rows in doubt one request looks into."""
+"""How many rows in doubt one request looks into among its own matches."""
 _BATCH = 100
 
 Seeing: TypeAlias = Visibility | Mapping[str, Visibility]
@@ -66,7 +68,10 @@ class Ready:
     query: Query
     selection: Selection
     decide: Callable[[bytes], bool]
+    scene: Scene
     in_memory: bool = False
+    hops_unrestricted: bool = True
+    """Whether all is seen of the types that its hops go through."""
 
 
 # ---- making ready ----
@@ -94,16 +99,36 @@ def _seen(query: Query, visibility: Seeing) -> Seen:
     return lambda args: f"r.type = {number} AND {visible_sql('r', visibility, args)}"
 
 
-async def prepare(tenant: Tenant, query: Query, visibility: Seeing, within: Sequence[int] = ()) -> Ready:
+async def _followed(
+    tenant: Tenant, query: Query, visibility: Seeing, sees: Sees
+) -> tuple[Scene, Mapping[str, Visibility]]:
+    """Return the scene in which the query has a meaning, its hops followed, and what is seen of the types they go through."""
+    rids = await _rids(tenant, query)
+    if all(isinstance(each, Clause) for each in query.where):
+        return Scene(query.base, tenant.key, rids), {}
+    beyond = join.all_types_beyond(query.where)
+    seen = await sees(sorted(beyond)) if beyond else {}
+    query.where = [join.permitted(each, seen) for each in query.where]
+    own = visibility if isinstance(visibility, Mapping) else {query.base: visibility}
+    joins = join.Joins(tenant, rids, seen, own)
+    for each in query.where:
+        await joins.follow(query.base, each)
+    return joins.scene(query.base), seen
+
+
+async def prepare(
+    tenant: Tenant, query: Query, visibility: Seeing, sees: Sees = seeing.nothing, within: Sequence[int] = ()
+) -> Ready:
     """Return the query ready to run; `within` are index keys that every match must hold, as of a compartment."""
-    scene = Scene(query.base, tenant.key, await _rids(tenant, query))
+    scene, beyond = await _followed(tenant, query, visibility, sees)
     inside: list[Predicate] = [Keys((key,)) for key in within]
     match, keys = _inside(whole(query, scene), inside), keys_of(query)
     series = recognise(query, scene, keys)
     if series is not None:
         series = replace(series, match=_inside(series.match, inside))
     selection = Selection(_seen(query, visibility), match, tuple(keys or ()), series)
-    return Ready(tenant, query, selection, checker(query, scene), in_memory=keys is None)
+    whole_view = all(each == EVERYTHING for each in beyond.values())
+    return Ready(tenant, query, selection, checker(query, scene), scene, keys is None, whole_view)
 
 
 def _inside(match: Match, inside: list[Predicate]) -> Match:
@@ -186,7 +211,9 @@ async def _total(ready: Ready, visibility: Seeing, shown: int, *, all_shown: boo
         return await _count(ready)
     if wanted == "estimate":
         # The planner's guess tells of rows that the caller may not see: only who sees everything gets it.
-        unrestricted = visibility == EVERYTHING and ready.selection.matched().doubt == NOTHING
+        unrestricted = (
+            visibility == EVERYTHING and ready.hops_unrestricted and ready.selection.matched().doubt == NOTHING
+        )
         return max(await _estimate(ready), shown + 1) if unrestricted else await _count(ready)
     return None
 
@@ -200,20 +227,21 @@ async def search(
     params: Params,
     *,
     visibility: Seeing,
+    sees: Sees = seeing.nothing,
     within: Sequence[int] = (),
     default: int = 50,
     most: int = 1000,
-    sees: Sees = nothing,
     most_included: int = MOST,
 ) -> Page:
     """Return a page of a search of one type, or with None of several (`visibility` then names them).
 
     `params` are those of the request, `_cursor` among them when it follows a page's `next`; `default` and `most` are the entries
-    of a page when `_count` says nothing, and whatever it says. `sees` tells what may be seen of the types that are included.
+    of a page when `_count` says nothing, and whatever it says. `sees` answers for the types that chains
+    and `_has` go through (without it they are refused), and for those that are included.
     """
     place = restore(ctx, type_, list(params))
     query = parse_query(type_, place.params, lenient=ctx.lenient, base=ctx.tenant.base, most=most)
-    ready = await prepare(ctx.tenant, query, visibility, within)
+    ready = await prepare(ctx.tenant, query, visibility, sees, within)
     if query.counts_only:
         return Page([], await _count(ready), None, query.issues, query.applied)
     count = query.count or min(default, most)
@@ -265,10 +293,10 @@ async def every(ready: Ready, most: int) -> list[Stored] | None:
     return None if stopped or len(found) > most else [row for row, _ in found]
 
 
-async def meanings(tenant: Tenant, query: Query) -> list[tuple[str, Match]]:
+def meanings(ready: Ready) -> list[tuple[str, Match]]:
     """Return the name of each parameter of a query with its condition, for who wants to know how it runs."""
-    scene = Scene(query.base, tenant.key, await _rids(tenant, query))
-    return [(clause.param.name, meaning(clause, scene)) for clause in query.where]
+    named = [name for name, _ in ready.query.applied if name not in CONTROLS and not control(name)]
+    return [(name, meaning(asked, ready.scene)) for name, asked in zip(named, ready.query.where, strict=True)]
 
 
 def _criteria(tenant: Tenant, type_: str, params: Params) -> Query:
@@ -282,18 +310,26 @@ def _criteria(tenant: Tenant, type_: str, params: Params) -> Query:
 
 
 async def match(
-    ctx: RequestContext, type_: str, params: Params, visibility: Visibility, limit: int = 2
+    ctx: RequestContext,
+    type_: str,
+    params: Params,
+    visibility: Visibility,
+    limit: int = 2,
+    *,
+    sees: Sees = seeing.nothing,
 ) -> list[Stored]:
     """Return up to `limit` resources of a type that meet the criteria of a conditional interaction."""
     query = _criteria(ctx.tenant, type_, params)
     query.sort = []
-    found, _ = await _collect(await prepare(ctx.tenant, query, visibility), START, limit)
+    found, _ = await _collect(await prepare(ctx.tenant, query, visibility, sees), START, limit)
     return [row for row, _ in found]
 
 
-async def matches(tenant: Tenant, type_: str, params: Params, rid: int, visibility: Visibility) -> bool:
+async def matches(
+    tenant: Tenant, type_: str, params: Params, rid: int, visibility: Visibility, *, sees: Sees = seeing.nothing
+) -> bool:
     """Tell whether the resource `rid` meets criteria, as it stands now and as far as it may be seen."""
-    ready = await prepare(tenant, _criteria(tenant, type_, params), visibility)
+    ready = await prepare(tenant, _criteria(tenant, type_, params), visibility, sees)
     text, args = select.one(ready.selection, rid)
     records = await fetch(tenant, text, args)
     return any(not records[0]["doubt"] or ready.decide(row.body) for row in readable(tenant, records))
