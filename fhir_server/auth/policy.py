@@ -10,13 +10,14 @@ A conditional interaction finds its match under the visibility of that very inte
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 from fhir_server.auth import filters
 from fhir_server.auth.scopes import INTERACTIONS
 from fhir_server.context import RequestContext, Scope
 from fhir_server.errors import Forbidden
+from fhir_server.search.seeing import Sees
 from fhir_server.storage.commands import IndexRows
 from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant, Visibility
@@ -59,6 +60,15 @@ async def visibilities(
     if not found and types is None:
         raise _forbidden(ctx, "*", interaction)
     return found
+
+
+def sees(ctx: RequestContext, interaction: str = "search-type") -> Sees:
+    """Return what tells a search how much the caller may see of the types that it comes by."""
+
+    async def seen(types: Iterable[str]) -> Mapping[str, Visibility]:
+        return await visibilities(ctx, interaction, types)
+
+    return seen
 
 
 async def allowed(ctx: RequestContext, type_: str, interaction: str) -> bool:

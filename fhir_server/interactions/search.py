@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -18,10 +18,8 @@ from fhir_server.kit import clock, ids
 from fhir_server.model import bundles, views
 from fhir_server.search import run
 from fhir_server.search.run import Page
-from fhir_server.search.seeing import Sees
 from fhir_server.storage.ident import known_rid
 from fhir_server.storage.index_keys import COMPARTMENT, pack
-from fhir_server.storage.visibility import Visibility
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +76,9 @@ async def _page(ctx: RequestContext, call: Call, place: _Place, interaction: str
         within=place.within,
         default=limits.page_default,
         most=limits.page_max,
-        sees=_sees(ctx),
+        sees=policy.sees(ctx),
         most_included=limits.included_max,
     )
-
-
-def _sees(ctx: RequestContext) -> Sees:
-    """Return what tells what the caller may see of other types than the one searched: what a search of them would show."""
-
-    async def sees(types: Iterable[str]) -> Mapping[str, Visibility]:
-        return await policy.visibilities(ctx, "search-type", types)
-
-    return sees
 
 
 def _path(call: Call) -> str:

@@ -64,8 +64,8 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
     await _administrator(ctx)
     params = as_query(call)
     query = parse_query(type_, params, lenient=True, base=ctx.tenant.base, most=call.limits.page_max)
-    ready = await run.prepare(ctx.tenant, query, EVERYTHING)
-    found = await explain.explain(ready, await run.meanings(ctx.tenant, query))
+    ready = await run.prepare(ctx.tenant, query, EVERYTHING, policy.sees(ctx))
+    found = await explain.explain(ready, run.meanings(ready))
     row = audit_row(ctx, "operation", 200, type=type_, query=f"{type_}/$explain?{urlencode(params)}")
     body = {"resourceType": "Parameters", "parameter": list(_parameters(query, found))}
     return Result(200, json.encode(body), audit=[row])

@@ -19,7 +19,7 @@ from fhir_server.operations.parameters import as_query
 from fhir_server.search import lastn, run
 from fhir_server.search.kinds.reference import Name, Reference
 from fhir_server.search.parse import parse_query
-from fhir_server.search.query import Query
+from fhir_server.search.query import Clause, Query
 from fhir_server.storage.reads import Stored
 
 TYPE = "Observation"
@@ -65,7 +65,7 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
         raise BadSearch(f"$lastn has an order and a size of its own: leave out {fixed}.", "lastn-parameter", fixed)
     query = parse_query(TYPE, criteria, lenient=ctx.lenient, base=ctx.tenant.base)
     wanted = _subject(query)
-    ready = await run.prepare(ctx.tenant, query, visibility)
+    ready = await run.prepare(ctx.tenant, query, visibility, policy.sees(ctx))
     known = {name: ctx.tenant.rids[name] for name in wanted if name in ctx.tenant.rids}
     groups = await lastn.last(ready, known, most, MOST) if known else []
     rows = [row for group in groups for row in group]
@@ -86,7 +86,9 @@ def _most(given: list[str]) -> int:
 def _subject(query: Query) -> tuple[Name, ...]:
     """Return the resources that the one subject can mean."""
     clauses = [
-        clause for clause in query.where if clause.param.name in ("subject", "patient") and clause.missing is None
+        clause
+        for clause in query.where
+        if isinstance(clause, Clause) and clause.param.name in ("subject", "patient") and clause.missing is None
     ]
     values = [value for clause in clauses for value in clause.values]
     if len(values) != 1 or not isinstance(values[0], Reference) or values[0].identifier is not None:

@@ -128,7 +128,7 @@ async def _asked(ctx: RequestContext, visibility: Visibility, code: _Code, commo
     made = []
     for name in ("code", "component-code"):
         query = parse_query(TYPE, [*common, (name, code.token)], lenient=False, base=ctx.tenant.base)
-        made.append(await run.prepare(ctx.tenant, query, visibility))
+        made.append(await run.prepare(ctx.tenant, query, visibility, policy.sees(ctx)))
     return Asked(made[0], made[1], code.code)
 
 

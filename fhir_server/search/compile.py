@@ -5,14 +5,22 @@
 (rows ix_date …)            r.rid IN (SELECT rid FROM ix_date WHERE …)
 (any (keys 1) (rows …))     r.rid IN (SELECT … UNION ALL SELECT …)     an OR would hide the indexes
 (any (column …) (keys 1))   (… OR …)                                   what the row itself can say
+(refers 1 (hop …))          EXISTS (SELECT FROM unnest(r.keys) k JOIN resource rt ON rt.rid = k & … WHERE …)
+(referred 1 (hop …))        EXISTS (WITH rt AS MATERIALIZED (… WHERE keys @> ARRAY[1 << 44 | r.rid]) SELECT FROM rt WHERE …)
+
+The row at the other end of a hop is as much a row as this one: its type, its liveness and what of it may be seen stand there too.
+Both hops look row by row: `join.py` writes them where much matches, and names the rows where it is little.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fhir_server.search.predicates import All, AnyOf, Column, Keys, Predicate, Rows, Without
+from fhir_server.search.predicates import All, AnyOf, Column, Hop, Keys, Predicate, Referred, Refers, Rows, Without
+from fhir_server.storage.index_keys import MOST_RID, pack
+from fhir_server.storage.visibility import visible_sql
+from profiles.registry import R4
 
 LIVE = "{r}.version > 0 AND NOT {r}.deleted"
 """Neither mentioned only, nor deleted."""
@@ -44,6 +52,47 @@ def condition(part: Predicate, args: list[Any], alias: str = "r") -> str:
             return _all(part.parts, args, alias)
         case AnyOf():
             return _any(part.parts, args, alias)
+        case Refers():
+            return _refers(part, args, alias)
+        case Referred():
+            return _referred(part, args, alias)
+
+
+def there(hop: Hop, args: list[Any], alias: str) -> str:
+    """Return the condition that a row is one where a hop may lead."""
+    seen = visible_sql(alias, hop.seen, args)
+    live = LIVE.replace("{r}", alias)
+    return f"{alias}.type = {R4.type_id(hop.type)} AND {live} AND {seen} AND {condition(hop.part, args, alias)}"
+
+
+def refers_by(params: Iterable[int], key: str = "k") -> str:
+    """Return the condition that an index key is a reference by one of the parameters."""
+    return "(" + " OR ".join(f"{key} >= {pack(each, 0)} AND {key} <= {pack(each, MOST_RID)}" for each in params) + ")"
+
+
+def _refers(part: Refers, args: list[Any], alias: str) -> str:
+    other, key = f"{alias}t", f"{alias}k"
+    return (
+        f"EXISTS (SELECT FROM unnest({alias}.keys) {key} JOIN {{s}}.resource {other} ON {other}.rid = {key} & {MOST_RID}"
+        f" WHERE {refers_by(part.params, key)} AND {there(part.to, args, other)})"
+    )
+
+
+_SHOWN = "rid, fhir_id, type, version, deleted, last_updated, keys"
+"""What conditions ask of a resource row."""
+
+
+def _referred(part: Referred, args: list[Any], alias: str) -> str:
+    """Look at what refers here. MATERIALIZED is a fence: the index is asked for that, and for nothing else.
+
+    With a second key the index would read all that has it, for every row anew, and a planner that expects a hit at once would
+    rather go through the table.
+    """
+    other = f"{alias}t"
+    wanted = ", ".join(f"{pack(each, 0)} | {alias}.rid" for each in part.params)
+    operator = "@>" if len(part.params) == 1 else "&&"
+    rows = f"SELECT {_SHOWN} FROM {{s}}.resource WHERE keys {operator} ARRAY[{wanted}]"
+    return f"EXISTS (WITH {other} AS MATERIALIZED ({rows}) SELECT FROM {other} WHERE {there(part.by, args, other)})"
 
 
 def _either(part: Rows, args: list[Any]) -> str:
@@ -72,7 +121,7 @@ def _local(part: Predicate) -> bool:
     """Tell whether the resource row itself can say it."""
     if isinstance(part, All | AnyOf):
         return all(_local(inner) for inner in part.parts)
-    return _local(part.part) if isinstance(part, Without) else isinstance(part, Keys | Column)
+    return _local(part.part) if isinstance(part, Without) else isinstance(part, Keys | Column | Refers | Referred)
 
 
 def _any(parts: tuple[Predicate, ...], args: list[Any], alias: str) -> str:

@@ -27,7 +27,7 @@ from fhir_server.search.extract import SERIES_TYPE, UNDATED, series_codes
 from fhir_server.search.kinds import date, token
 from fhir_server.search.parameters import table
 from fhir_server.search.predicates import NOTHING
-from fhir_server.search.query import Clause
+from fhir_server.search.query import Clause, Condition
 from fhir_server.search.run import Ready
 from fhir_server.search.statement import fetch
 from fhir_server.search.verify import pairs_of
@@ -222,10 +222,10 @@ async def _in_memory(ready: Ready, most: int, limit: int) -> Groups:
 # ---- door ----
 
 
-def _codes_asked(clauses: Sequence[Clause], ready: Ready) -> list[int] | None:
+def _codes_asked(asked: Sequence[Condition], ready: Ready) -> list[int] | None:
     """Return the codes that a clause on `code` names one by one; None when nothing narrows them so."""
     code = table(SERIES_TYPE).sources["code"][0].id
-    for clause in clauses:
+    for clause in (each for each in asked if isinstance(each, Clause)):
         values = [value for value in clause.values if isinstance(value, token.Token) and value.system and value.code]
         if clause.param.name == "code" and clause.modifier is None and values and len(values) == len(clause.values):
             return [token.key_of(value, code, ready.tenant.key) for value in values]

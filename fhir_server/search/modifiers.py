@@ -20,7 +20,7 @@ _MODIFIERS = {
     "reference": {"identifier"},
 }
 _LATER_MODIFIERS = frozenset({"contains", "text", "in", "not-in", "below", "above", "of-type", "ofType", "type"})
-_LATER = frozenset({"_has", "_filter", "_text", "_content", "_list", "_query", "_score", "near"})
+_LATER = frozenset({"_filter", "_text", "_content", "_list", "_query", "_score", "near"})
 
 # ---- values ----
 
@@ -101,7 +101,7 @@ def find(type_: str, name: str) -> tuple[SearchParam, str | None]:
     if stem in _LATER:
         raise Unsupported("search-not-supported", f"{stem} is not supported.")
     if "." in name:
-        raise Unsupported("search-chain-not-supported", f"Chained parameters such as {shown(name)} are not supported.")
+        raise Unsupported("search-chain", f"A chained parameter such as {shown(name)} cannot stand here.")
     known = {param.name: param for param in served_params(type_)}
     if stem not in known:
         hint = suggestions(stem, list(known))

@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 
 from fhir_server.errors import BadSearch, Issue
-from fhir_server.search import include
+from fhir_server.search import hops, include
 from fhir_server.search.controls import CONTROLS, ONCE
-from fhir_server.search.modifiers import clause, find
-from fhir_server.search.query import IGNORED, Params, Query, Unsupported, invalid, shown
+from fhir_server.search.query import IGNORED, Params, Query, Unsupported, invalid, shown, weight
 
 MAX_VALUES = 2000
 """Values of one search, all parameters together."""
@@ -28,8 +27,7 @@ def _check_text(name: str, text: str) -> None:
 def _take(query: Query, name: str, text: str, base: str, most: int) -> None:
     control = CONTROLS.get(name) or include.control(name)
     if control is None:
-        param, modifier = find(query.base, name)
-        query.where.append(clause(name, param, modifier, text, base))
+        query.where.append(hops.condition(query, name, text, base))
         query.applied.append((name, text))
         return
     if name in ONCE and any(taken == name for taken, _ in query.applied):
@@ -43,6 +41,8 @@ def parse_query(type_: str | None, params: Params, *, lenient: bool, base: str =
     `base` is the address of our own resources, `most` what `_count` can be.
     """
     query = Query(type_)
+    for text in [text for name, text in params if name == "_type"]:
+        CONTROLS["_type"](query, text, most)  # what parameters mean depends on it, wherever it stands
     for name, text in params:
         if name in IGNORED:
             continue
@@ -53,7 +53,10 @@ def parse_query(type_: str | None, params: Params, *, lenient: bool, base: str =
             if not lenient:
                 raise BadSearch(error.text, error.id, shown(name), code=error.code) from None
             query.issues.append(Issue(error.code, error.id, f"{error.text} It was left out.", shown(name), "warning"))
-    if sum(len(each.values) + len(each.texts) for each in query.where) > MAX_VALUES:
+    if sum(weight(each) for each in query.where) > MAX_VALUES:
         raise BadSearch(f"A search has {MAX_VALUES} values at most.", "search-too-long")
     include.settle(query, lenient=lenient)
+    if sum(hops.count(each) for each in query.where) > hops.MAX_HOPS:
+        text = f"The chains and _has of a search go {hops.MAX_HOPS} ways at most, each type of a chain without types counted."
+        raise BadSearch(text, "search-too-many-hops")
     return query

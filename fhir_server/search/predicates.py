@@ -3,6 +3,8 @@
     (all (keys K1) (keys K2 K3) (rows ix_date "param = 7 AND lo >= {}"))
     (any (keys K4) (rows ix_number …))
     (without (keys K5))
+    (refers P (hop Patient seen …))           a live row that is seen and meets …, to which P refers
+    (referred P (hop Observation seen …))     a live row that is seen and meets …, which refers here by P
 
 A `Match` pairs a predicate with its doubt: rows that match and are in doubt are decrypted and looked into before they count.
 """
@@ -11,6 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
+
+from fhir_server.storage.visibility import Visibility
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,32 @@ class Without:
     part: Predicate
 
 
-Predicate: TypeAlias = Keys | Rows | Column | All | AnyOf | Without
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A live row of `type`, of what the caller may see there, that matches: where a chain or `_has` leads."""
+
+    type: str
+    seen: Visibility
+    part: Predicate
+
+
+@dataclass(frozen=True, slots=True)
+class Refers:
+    """The row refers, under one of the parameter numbers `params`, to such a row."""
+
+    params: tuple[int, ...]
+    to: Hop
+
+
+@dataclass(frozen=True, slots=True)
+class Referred:
+    """Such a row refers to this one, under one of the parameter numbers `params`."""
+
+    params: tuple[int, ...]
+    by: Hop
+
+
+Predicate: TypeAlias = Keys | Rows | Column | All | AnyOf | Without | Refers | Referred
 
 EVERYTHING = All()
 NOTHING = AnyOf()
@@ -71,6 +100,24 @@ NOTHING = AnyOf()
 def keys(found: list[int] | tuple[int, ...]) -> Predicate:
     """Return `Keys`, or NOTHING for none."""
     return Keys(tuple(found)) if found else NOTHING
+
+
+_AMONG = "{r}.rid = ANY({}::bigint[])"
+
+
+def among(rids: list[int]) -> Predicate:
+    """Return the condition of being one of these rows, NOTHING for none."""
+    return Column(_AMONG, (rids,)) if rids else NOTHING
+
+
+def is_among(part: Predicate) -> bool:
+    """Tell whether a condition names its rows."""
+    return isinstance(part, Column) and part.where == _AMONG
+
+
+def holding(wanted: list[int], within: str) -> Predicate:
+    """Return the condition of holding one of many keys, to be looked for row by row; `within` bounds the keys `k` to look at."""
+    return Column(f"EXISTS (SELECT FROM unnest({{r}}.keys) k WHERE {within} AND k = ANY({{}}::bigint[]))", (wanted,))
 
 
 def all_of(parts: list[Predicate]) -> Predicate:

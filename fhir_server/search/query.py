@@ -2,12 +2,15 @@
 
 ?code=8867-4,8310-5&date=ge2026&_sort=-date  ->
 (query Observation (and (or code 8867-4 8310-5) (or date ge2026)) (sort -date))
+
+?subject:Patient._has:Condition:patient:code=x  ->
+(query Observation (and (chain subject (Patient (reverse Condition patient (or code x))))))
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -46,6 +49,54 @@ class Clause:
 
 
 @dataclass(frozen=True, slots=True)
+class Chain:
+    """The reference `param` leads to a resource that meets what stands beside its type (`subject:Patient.name=x`)."""
+
+    param: SearchParam
+    inner: tuple[tuple[str, Condition], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reverse:
+    """A resource of `type` that meets `inner` refers here by `param` (`_has:Observation:patient:code=x`)."""
+
+    type: str
+    param: SearchParam
+    inner: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All of the conditions."""
+
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """At least one of the conditions."""
+
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Not the condition."""
+
+    part: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class ByType:
+    """What a condition is for each of several types that are searched together."""
+
+    inner: tuple[tuple[str, Condition], ...]
+
+
+Condition: TypeAlias = Clause | Chain | Reverse | And | Or | Not | ByType
+
+
+@dataclass(frozen=True, slots=True)
 class SortKey:
     """One key of `_sort`."""
 
@@ -70,7 +121,7 @@ class Query:
 
     type: str | None
     types: tuple[str, ...] = ()
-    where: list[Clause] = field(default_factory=list)
+    where: list[Condition] = field(default_factory=list)
     sort: list[SortKey] = field(default_factory=list)
     count: int | None = None
     total: Total | None = None
@@ -97,6 +148,50 @@ class Unsupported(Exception):
     def __init__(self, id_: str, text: str, code: str = "not-supported") -> None:
         super().__init__(text)
         self.id, self.text, self.code = id_, text, code
+
+
+def leaves(condition: Condition) -> Iterator[Clause]:
+    """Yield every clause of a condition, those behind hops too."""
+    match condition:
+        case Clause():
+            yield condition
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from leaves(part)
+        case Chain(inner=inner) | ByType(inner=inner):
+            for _, part in inner:
+                yield from leaves(part)
+        case Reverse(inner=part) | Not(part=part):
+            yield from leaves(part)
+
+
+def weight(condition: Condition) -> int:
+    """Return how many values a condition gives; what one text means for several types counts once."""
+    match condition:
+        case Clause():
+            return len(condition.values) + len(condition.texts)
+        case And(parts) | Or(parts):
+            return sum(weight(part) for part in parts)
+        case Chain(inner=inner) | ByType(inner=inner):
+            return max(weight(part) for _, part in inner)
+        case Reverse(inner=part) | Not(part=part):
+            return weight(part)
+
+
+def title(condition: Condition) -> str:
+    """Return the name that a condition goes by, as a client might write it."""
+    match condition:
+        case Clause(param=param):
+            return param.name
+        case Chain(param, inner):
+            type_ = f":{inner[0][0]}" if len(inner) == 1 else ""
+            return f"{param.name}{type_}.{title(inner[0][1])}"
+        case Reverse(type_, param, part):
+            return f"_has:{type_}:{param.name}:{title(part)}"
+        case ByType(inner):
+            return title(inner[0][1])
+        case And() | Or() | Not():
+            return "_filter"
 
 
 def shown(name: str) -> str:

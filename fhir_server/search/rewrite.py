@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from fhir_server.search.extract import blind
 from fhir_server.search.kinds import composite, date, number, quantity, reference, string, token, uri
@@ -28,7 +28,8 @@ from fhir_server.search.predicates import (
     all_of,
     any_of,
 )
-from fhir_server.search.query import Clause, Query, Value
+from fhir_server.search.query import And, ByType, Clause, Condition, Not, Or, Query, Value, leaves
+from profiles.registry import R4
 
 NARROW = {"date": "ix_date", "number": "ix_number", "quantity": "ix_number", "string": "ix_string"}
 """Kinds whose values stand in a table of their own; strings of blind types do not."""
@@ -41,6 +42,8 @@ class Scene:
     type: str
     key: KeyFunction
     rids: Mapping[Name, int]
+    joined: Mapping[tuple[str, Condition], Predicate] = field(default_factory=dict)
+    """What `join.py` has found out, exact: hops by the type they start at, and what had to be looked into for an OR or a NOT."""
 
     @property
     def blind(self) -> bool:
@@ -55,7 +58,7 @@ def narrow_table(kind: str, type_: str) -> str | None:
 
 def names(query: Query) -> set[Name]:
     """Return the resources that the values of a query may refer to."""
-    values = [value for clause in query.where for value in clause.values]
+    values = [value for each in query.where for clause in leaves(each) for value in clause.values]
     inner = [part for value in values if isinstance(value, composite.Composite) for part in value.parts]
     return {name for value in (*values, *inner) if isinstance(value, reference.Reference) for name in value.names}
 
@@ -140,8 +143,33 @@ def _column(clause: Clause) -> Predicate:
     return any_of([date.last_updated(value) for value in clause.values if isinstance(value, date.Date)])
 
 
-def meaning(clause: Clause, scene: Scene) -> Match:
-    """Return the condition of one clause."""
+def meaning(asked: Condition, scene: Scene) -> Match:
+    """Return the condition on the row that something asks for; hops, ORs and NOTs have been through `join.py` before."""
+    known = scene.joined.get((scene.type, asked)) if scene.joined else None
+    if known is not None:
+        return Match(known)
+    match asked:
+        case Clause():
+            return _clause(asked, scene)
+        case And(parts):
+            return _both(meaning(part, scene) for part in parts)
+        case Or(parts):
+            return _either(meaning(part, scene) for part in parts)
+        case Not(part):
+            return Match(Without(meaning(part, scene).predicate))
+        case ByType(inner):
+            return _either(_of_type(type_, part, scene) for type_, part in inner)
+        case _:
+            raise TypeError("a hop that nobody has followed")
+
+
+def _of_type(type_: str, asked: Condition, scene: Scene) -> Match:
+    found = meaning(asked, replace(scene, type=type_))
+    only = Column(f"{{r}}.type = {R4.type_id(type_)}")
+    return Match(all_of([only, found.predicate]), all_of([only, found.doubt]))
+
+
+def _clause(clause: Clause, scene: Scene) -> Match:
     name = clause.param.name
     if name in ("_id", "_lastUpdated"):
         found = Match(_column(clause))
@@ -159,4 +187,4 @@ def meaning(clause: Clause, scene: Scene) -> Match:
 
 def whole(query: Query, scene: Scene) -> Match:
     """Return the condition of all clauses."""
-    return _both(meaning(clause, scene) for clause in query.where)
+    return _both(meaning(each, scene) for each in query.where)

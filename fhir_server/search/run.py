@@ -13,14 +13,14 @@ from typing import TypeAlias
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadSearch, Issue, Unprocessable
 from fhir_server.kit import json
-from fhir_server.search import memory, select
+from fhir_server.search import join, memory, select
 from fhir_server.search.gather import MOST, Gathered, gather
 from fhir_server.search.order import keys_of
 from fhir_server.search.page import Place, restore, seal
 from fhir_server.search.parse import parse_query
 from fhir_server.search.predicates import EVERYTHING as ALWAYS
 from fhir_server.search.predicates import NOTHING, Keys, Match, Predicate, all_of
-from fhir_server.search.query import Params, Query
+from fhir_server.search.query import Params, Query, title
 from fhir_server.search.rewrite import Scene, meaning, names, whole
 from fhir_server.search.seeing import Sees, nothing
 from fhir_server.search.select import START, Position, Seen, Selection
@@ -34,7 +34,7 @@ from fhir_server.storage.visibility import EVERYTHING, Visibility, visible_sql, 
 from profiles.registry import R4
 
 LOOKS = 10_000
-"""How many rows in doubt one request looks into."""
+"""How many rows in doubt one request looks into among its own matches."""
 _BATCH = 100
 
 Seeing: TypeAlias = Visibility | Mapping[str, Visibility]
@@ -66,6 +66,9 @@ class Ready:
     query: Query
     selection: Selection
     decide: Callable[[bytes], bool]
+    scene: Scene
+    hops_unrestricted: bool
+    """Whether all is seen of the types that its chains and `_has` go through."""
     in_memory: bool = False
 
 
@@ -94,16 +97,19 @@ def _seen(query: Query, visibility: Seeing) -> Seen:
     return lambda args: f"r.type = {number} AND {visible_sql('r', visibility, args)}"
 
 
-async def prepare(tenant: Tenant, query: Query, visibility: Seeing, within: Sequence[int] = ()) -> Ready:
+async def prepare(
+    tenant: Tenant, query: Query, visibility: Seeing, sees: Sees = nothing, within: Sequence[int] = ()
+) -> Ready:
     """Return the query ready to run; `within` are index keys that every match must hold, as of a compartment."""
-    scene = Scene(query.base, tenant.key, await _rids(tenant, query))
+    own = visibility if isinstance(visibility, Mapping) else {query.base: visibility}
+    scene, whole_view = await join.follow(tenant, query, await _rids(tenant, query), own, sees)
     inside: list[Predicate] = [Keys((key,)) for key in within]
     match, keys = _inside(whole(query, scene), inside), keys_of(query)
     series = recognise(query, scene, keys)
     if series is not None:
         series = replace(series, match=_inside(series.match, inside))
     selection = Selection(_seen(query, visibility), match, tuple(keys or ()), series)
-    return Ready(tenant, query, selection, checker(query, scene), in_memory=keys is None)
+    return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, in_memory=keys is None)
 
 
 def _inside(match: Match, inside: list[Predicate]) -> Match:
@@ -186,7 +192,9 @@ async def _total(ready: Ready, visibility: Seeing, shown: int, *, all_shown: boo
         return await _count(ready)
     if wanted == "estimate":
         # The planner's guess tells of rows that the caller may not see: only who sees everything gets it.
-        unrestricted = visibility == EVERYTHING and ready.selection.matched().doubt == NOTHING
+        unrestricted = (
+            visibility == EVERYTHING and ready.hops_unrestricted and ready.selection.matched().doubt == NOTHING
+        )
         return max(await _estimate(ready), shown + 1) if unrestricted else await _count(ready)
     return None
 
@@ -209,11 +217,12 @@ async def search(
     """Return a page of a search of one type, or with None of several (`visibility` then names them).
 
     `params` are those of the request, `_cursor` among them when it follows a page's `next`; `default` and `most` are the entries
-    of a page when `_count` says nothing, and whatever it says. `sees` tells what may be seen of the types that are included.
+    of a page when `_count` says nothing, and whatever it says. `sees` tells what may be seen of the types that are included,
+    and that chains and `_has` go through: without it those are refused.
     """
     place = restore(ctx, type_, list(params))
     query = parse_query(type_, place.params, lenient=ctx.lenient, base=ctx.tenant.base, most=most)
-    ready = await prepare(ctx.tenant, query, visibility, within)
+    ready = await prepare(ctx.tenant, query, visibility, sees, within)
     if query.counts_only:
         return Page([], await _count(ready), None, query.issues, query.applied)
     count = query.count or min(default, most)
@@ -265,10 +274,9 @@ async def every(ready: Ready, most: int) -> list[Stored] | None:
     return None if stopped or len(found) > most else [row for row, _ in found]
 
 
-async def meanings(tenant: Tenant, query: Query) -> list[tuple[str, Match]]:
+def meanings(ready: Ready) -> list[tuple[str, Match]]:
     """Return the name of each parameter of a query with its condition, for who wants to know how it runs."""
-    scene = Scene(query.base, tenant.key, await _rids(tenant, query))
-    return [(clause.param.name, meaning(clause, scene)) for clause in query.where]
+    return [(title(each), meaning(each, ready.scene)) for each in ready.query.where]
 
 
 def _criteria(tenant: Tenant, type_: str, params: Params) -> Query:
@@ -281,19 +289,32 @@ def _criteria(tenant: Tenant, type_: str, params: Params) -> Query:
     return query
 
 
+def types_beyond(tenant: Tenant, type_: str, params: Params) -> set[str]:
+    """Return the types that criteria come by beside their own."""
+    return join.all_types_beyond(_criteria(tenant, type_, params).where)
+
+
 async def match(
-    ctx: RequestContext, type_: str, params: Params, visibility: Visibility, limit: int = 2
+    ctx: RequestContext,
+    type_: str,
+    params: Params,
+    visibility: Visibility,
+    limit: int = 2,
+    *,
+    sees: Sees = nothing,
 ) -> list[Stored]:
     """Return up to `limit` resources of a type that meet the criteria of a conditional interaction."""
     query = _criteria(ctx.tenant, type_, params)
     query.sort = []
-    found, _ = await _collect(await prepare(ctx.tenant, query, visibility), START, limit)
+    found, _ = await _collect(await prepare(ctx.tenant, query, visibility, sees), START, limit)
     return [row for row, _ in found]
 
 
-async def matches(tenant: Tenant, type_: str, params: Params, rid: int, visibility: Visibility) -> bool:
+async def matches(
+    tenant: Tenant, type_: str, params: Params, rid: int, visibility: Visibility, *, sees: Sees = nothing
+) -> bool:
     """Tell whether the resource `rid` meets criteria, as it stands now and as far as it may be seen."""
-    ready = await prepare(tenant, _criteria(tenant, type_, params), visibility)
+    ready = await prepare(tenant, _criteria(tenant, type_, params), visibility, sees)
     text, args = select.one(ready.selection, rid)
     records = await fetch(tenant, text, args)
     return any(not records[0]["doubt"] or ready.decide(row.body) for row in readable(tenant, records))

@@ -16,9 +16,10 @@ from fhir_server.search.extract import SERIES_TYPE
 from fhir_server.search.kinds import date, reference, token
 from fhir_server.search.order import Key
 from fhir_server.search.parameters import table
-from fhir_server.search.predicates import Column, Match, Predicate, all_of, any_of
-from fhir_server.search.query import Clause, Query
+from fhir_server.search.predicates import Column, Keys, Match, Predicate, all_of, any_of
+from fhir_server.search.query import Chain, Clause, Query
 from fhir_server.search.rewrite import Scene, meaning
+from fhir_server.storage.index_keys import MOST_RID
 
 _BOUNDS = {
     "eq": ("k0.at >= {} AND k0.at < {}", ("lo", "hi")),
@@ -42,8 +43,14 @@ class Series:
     """Whether all that matches stands in the series: the query asks for a date."""
 
 
-def _patient(clause: Clause, scene: Scene) -> int | None:
-    """Return the rid of the one Patient that a subject clause can mean."""
+def _patient(clause: Clause | Chain, scene: Scene) -> int | None:
+    """Return the rid of the one Patient that a subject clause can mean, or that a chain has led to."""
+    if isinstance(clause, Chain):
+        found = scene.joined.get((SERIES_TYPE, clause))
+        only = (
+            isinstance(found, Keys) and len(found.any_of) == 1 and [type_ for type_, _ in clause.inner] == ["Patient"]
+        )
+        return found.any_of[0] & MOST_RID if only and isinstance(found, Keys) else None
     if len(clause.values) != 1 or clause.modifier not in (None, "Patient"):
         return None
     value = clause.values[0]
@@ -92,16 +99,19 @@ def recognise(query: Query, scene: Scene, keys: list[Key] | None) -> Series | No
         return None
     when = table(SERIES_TYPE).sources["date"][0].id
     by_time = len(keys) == 1 and keys[0].ids == (when,)
-    dates = [c for c in query.where if c.param.name == "date" and c.missing is None]
+    where = [c for c in query.where if isinstance(c, Clause)]
+    dates = [c for c in where if c.param.name == "date" and c.missing is None]
     if (keys and not by_time) or not (by_time or dates):
         return None
     patients = {
-        c: found for c in query.where if c.param.name in ("subject", "patient") and (found := _patient(c, scene))
+        c: found
+        for c in query.where
+        if isinstance(c, Clause | Chain) and c.param.name in ("subject", "patient") and (found := _patient(c, scene))
     }
-    codes = {c: found for c in query.where if c.param.name == "code" and (found := _code(c, scene))}
+    codes = {c: found for c in where if c.param.name == "code" and (found := _code(c, scene))}
     if len(patients) != 1 or len(codes) != 1:
         return None
-    (subject, patient), (coded, code) = *patients.items(), *codes.items()
+    [(subject, patient)], [(coded, code)] = patients.items(), codes.items()
     rest = [meaning(c, scene) for c in query.where if c not in (subject, coded, *dates)]
     predicates = [_dated(c, when) for c in dates] + [m.predicate for m in rest]
     return Series(patient, code, Match(all_of(predicates), any_of([m.doubt for m in rest])), complete=bool(dates))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from fhir_server.kit import json
@@ -12,7 +13,7 @@ from fhir_server.search.kinds import composite, number, quantity, string, token
 from fhir_server.search.kinds.entries import Pairs
 from fhir_server.search.parameters import Source, table
 from fhir_server.search.predicates import NOTHING
-from fhir_server.search.query import Clause, Query, Value
+from fhir_server.search.query import And, ByType, Clause, Condition, Query, Value
 from fhir_server.search.rewrite import Scene, meaning
 
 Resource = dict[str, Any]
@@ -73,13 +74,30 @@ def _check(clause: Clause, type_: str) -> Check:
     return check
 
 
-def checker(query: Query, scene: Scene) -> Callable[[bytes], bool]:
+def _doubtful(asked: Condition, scene: Scene) -> Iterator[Check]:
+    """Yield the checks of what the index cannot decide; all else it has decided."""
+    match asked:
+        case Clause() if meaning(asked, scene).doubt != NOTHING:
+            yield _check(asked, scene.type)
+        case And(parts):
+            for part in parts:
+                yield from _doubtful(part, scene)
+        case ByType(inner):
+            checks = {type_: list(_doubtful(part, replace(scene, type=type_))) for type_, part in inner}
+            yield lambda resource: all(check(resource) for check in checks[resource["resourceType"]])
+
+
+def judge(asked: Iterable[Condition], scene: Scene) -> Callable[[bytes], bool]:
     """Return the function that decides about the body of a row in doubt."""
-    doubtful = [clause for clause in query.where if meaning(clause, scene).doubt != NOTHING]
-    checks = [_check(clause, scene.type) for clause in doubtful]
+    checks = [check for each in asked for check in _doubtful(each, scene)]
 
     def decide(body: bytes) -> bool:
         resource = json.decode_trusted(body)
         return all(check(resource) for check in checks)
 
     return decide
+
+
+def checker(query: Query, scene: Scene) -> Callable[[bytes], bool]:
+    """Return the function that decides about the body of a row in doubt."""
+    return judge(query.where, scene)

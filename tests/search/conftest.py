@@ -58,17 +58,22 @@ def parsed(query: str) -> list[tuple[str, str]]:
     return [(name, value) for name, _, value in (part.partition("=") for part in query.split("&") if part)]
 
 
+async def everything(types: Iterable[str]) -> dict[str, Any]:
+    """See all of every type that a search comes by."""
+    return dict.fromkeys(types, EVERYTHING)
+
+
 async def page(tenant: Tenant, type_: str | None, query: str, visibility: Any = EVERYTHING, **more: Any) -> Page:
     """Return one page."""
-    return await search(context(tenant), type_, parsed(query), visibility=visibility, **more)
+    return await search(context(tenant), type_, parsed(query), visibility=visibility, **{"sees": everything, **more})
 
 
-async def ids(tenant: Tenant, type_: str, query: str, visibility: Any = EVERYTHING) -> list[str]:
+async def ids(tenant: Tenant, type_: str | None, query: str, visibility: Any = EVERYTHING, **more: Any) -> list[str]:
     """Return the ids of all matches, page after page."""
-    found = await page(tenant, type_, query, visibility)
+    found = await page(tenant, type_, query, visibility, **more)
     out = [row.id for row in found.rows]
     while found.next:
-        found = await page(tenant, type_, f"_cursor={found.next}", visibility)
+        found = await page(tenant, type_, f"_cursor={found.next}", visibility, **more)
         out += [row.id for row in found.rows]
     return out
 

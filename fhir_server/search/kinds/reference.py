@@ -126,6 +126,13 @@ def accepts(value: Reference, pairs: Pairs) -> bool:
 # ---- predicate ----
 
 
+def literal(source: Source) -> bool:
+    """Tell whether resources of ours can be referred to: by a Reference, not by a canonical URL or from inside a Bundle."""
+    return "Reference" in source.types or (
+        not source.types and not any(t.expression.endswith(".resource") for t in source.terms)
+    )
+
+
 def _texts(value: Reference, names: list[Name], source: Source) -> list[str]:
     """Return the texts by which what is no literal Reference may say the same."""
     texts = [value.text] if value.text is not None else []

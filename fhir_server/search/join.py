@@ -1,0 +1,281 @@
+"""Following hops before a search runs: what a chain or a `_has` leads to becomes a condition on the row, exact and without doubt.
+
+    chain    1. which rows there match: where they are many, (refers …) row by row
+             2. which rows refer to them: named if they are few, else each row's keys are compared
+    _has     1. which rows there match, and to what they refer: named if they are few, else (referred …) row by row
+
+Every statement carries what the caller may see of the type it is about, so that a hop never crosses a hidden row, and what is
+behind one neither counts nor keeps anything out. What the index cannot decide is decrypted and decided there and then (the
+candidates of one search share LOOKS), for a hop in doubt could not be undone later; the same is done inside an OR or a NOT.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fhir_server.errors import Forbidden, Unprocessable
+from fhir_server.search.compile import place, refers_by, there
+from fhir_server.search.kinds import reference
+from fhir_server.search.parameters import Source, table
+from fhir_server.search.predicates import (
+    EVERYTHING,
+    NOTHING,
+    Hop,
+    Match,
+    Predicate,
+    Referred,
+    Refers,
+    Without,
+    all_of,
+    among,
+    any_of,
+    holding,
+    is_among,
+    keys,
+)
+from fhir_server.search.query import And, ByType, Chain, Clause, Condition, Not, Or, Query, Reverse
+from fhir_server.search.rewrite import Scene, meaning
+from fhir_server.search.seeing import Sees
+from fhir_server.search.statement import fetch
+from fhir_server.search.verify import judge
+from fhir_server.storage.index_keys import MOST_RID, pack
+from fhir_server.storage.reads import COLUMNS, readable
+from fhir_server.storage.tenants import Tenant
+from fhir_server.storage.visibility import EVERYTHING as ALL
+from fhir_server.storage.visibility import Visibility
+from profiles.registry import SearchParam
+
+LOOKS = 10_000
+"""How many rows in doubt one request looks into on its way."""
+KEYS = 4
+"""Up to so many targets are asked for as a list of values would be."""
+PROBES = 1000
+"""Up to so many rows at the other end of a hop are followed one by one."""
+ROWS = 4000
+"""Up to so many rows are named; where more refer to what matches, going through them finds a page sooner."""
+_AT_ONCE = 500
+
+Seen = Mapping[str, Visibility]
+
+
+# ---- what the caller may do ----
+
+
+def types_beyond(asked: Condition) -> set[str]:
+    """Return the types that a condition comes by, beside the one it is about."""
+    match asked:
+        case Chain(inner=inner):
+            return {name for type_, part in inner for name in (type_, *types_beyond(part))}
+        case Reverse(type=type_, inner=part):
+            return {type_} | types_beyond(part)
+        case And(parts) | Or(parts):
+            return {name for part in parts for name in types_beyond(part)}
+        case ByType(inner=inner):
+            return {name for _, part in inner for name in types_beyond(part)}
+        case Not(part):
+            return types_beyond(part)
+        case Clause():
+            return set()
+
+
+def permitted(asked: Condition, seen: Seen) -> Condition:
+    """Return the condition without what leads through types that the caller may not search; Forbidden when that is all of it."""
+    match asked:
+        case Chain(param, inner):
+            return Chain(param, _permitted(inner, seen))
+        case Reverse(type_, param, part):
+            _check(type_, seen)
+            return Reverse(type_, param, permitted(part, seen))
+        case And(parts):
+            return And(tuple(permitted(part, seen) for part in parts))
+        case Or(parts):
+            return Or(tuple(permitted(part, seen) for part in parts))
+        case ByType(inner):
+            return ByType(tuple((type_, permitted(part, seen)) for type_, part in inner))
+        case Not(part):
+            return Not(permitted(part, seen))
+        case Clause():
+            return asked
+
+
+def _permitted(inner: tuple[tuple[str, Condition], ...], seen: Seen) -> tuple[tuple[str, Condition], ...]:
+    """Return the types of a chain that may be gone through: one that names no type means those, as it means what may be seen."""
+    found: list[tuple[str, Condition]] = []
+    refused: list[Forbidden] = []
+    for type_, part in inner:
+        try:
+            _check(type_, seen)
+            found.append((type_, permitted(part, seen)))
+        except Forbidden as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    return tuple(found)
+
+
+def _check(type_: str, seen: Seen) -> None:
+    if type_ not in seen:
+        raise Forbidden(
+            f"The token does not allow searching {type_}, through which this search goes; it would need a scope such as"
+            f" system/{type_}.s.",
+            "insufficient-scope",
+            headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="system/{type_}.s"'},
+        )
+
+
+# ---- following ----
+
+
+class Joins:
+    """Follows the hops of one search; `joined` is what it finds out, for `rewrite.meaning`."""
+
+    def __init__(self, tenant: Tenant, rids: Mapping[reference.Name, int], seen: Seen, own: Seen) -> None:
+        """`seen` is what may be seen through hops, `own` what the search itself sees of its types."""
+        self._tenant = tenant
+        self._seen = seen
+        self._own = own
+        self._rids = rids
+        self._left = LOOKS
+        self.joined: dict[tuple[str, Condition], Predicate] = {}
+
+    def scene(self, type_: str) -> Scene:
+        """Return the scene of a type, with all that is known."""
+        return Scene(type_, self._tenant.key, self._rids, self.joined)
+
+    async def follow(self, type_: str, asked: Condition) -> None:
+        """Find out what `meaning` has to know about a condition on a type."""
+        match asked:
+            case Chain(param, inner):
+                if (type_, asked) not in self.joined:
+                    found = [await self._chain(type_, param, target, part) for target, part in inner]
+                    self.joined[(type_, asked)] = any_of(found)
+            case Reverse(source, param, part):
+                if (type_, asked) not in self.joined:
+                    self.joined[(type_, asked)] = await self._reverse(source, param, part)
+            case And(parts):
+                for part in parts:
+                    await self.follow(type_, part)
+            case Or(parts):
+                for part in parts:
+                    await self._exact(type_, part)
+            case Not(part):
+                await self._exact(type_, part)
+            case ByType(inner):
+                for each, part in inner:
+                    await self.follow(each, part)
+
+    async def _chain(self, type_: str, param: SearchParam, target: str, part: Condition) -> Predicate:
+        hop = await self._hop(target, part)
+        sources = [s for s in table(type_).sources[param.name] if s.only in (None, target) and reference.literal(s)]
+        numbers = tuple(source.id for source in sources)
+        if hop.part == NOTHING or not hop.seen or not numbers:
+            return NOTHING
+        rids = await self._matching(hop)
+        if rids is None:
+            return Refers(numbers, hop)
+        wanted = [pack(number, rid) for number in numbers for rid in rids]
+        if len(wanted) <= KEYS:
+            return keys(wanted)
+        referring = await self._referring(wanted) if len(wanted) <= PROBES else None
+        return holding(wanted, refers_by(numbers)) if referring is None else among(referring)
+
+    async def _reverse(self, source: str, param: SearchParam, part: Condition) -> Predicate:
+        hop = await self._hop(source, part)
+        sources: Sequence[Source] = [s for s in table(source).sources[param.name] if reference.literal(s)]
+        numbers = tuple(each.id for each in sources)
+        if hop.part == NOTHING or not hop.seen or not numbers:
+            return NOTHING
+        referred = await self._referred(hop, numbers)
+        return Referred(numbers, hop) if referred is None else among(referred)
+
+    async def _hop(self, type_: str, part: Condition) -> Hop:
+        return Hop(type_, self._seen[type_], await self._exact(type_, part))
+
+    # ---- statements ----
+
+    async def _matching(self, hop: Hop) -> list[int] | None:
+        """Return the rows of a hop; None when there are many."""
+        args: list[Any] = []
+        text = f"SELECT t.rid FROM {{s}}.resource t WHERE {there(hop, args, 't')} LIMIT {_most(hop) + 1}"
+        found = [row["rid"] for row in await fetch(self._tenant, text, args)]
+        return found if len(found) <= _most(hop) else None
+
+    async def _referring(self, wanted: list[int]) -> list[int] | None:
+        """Return the rows that hold one of the keys; None when there are many.
+
+        Each key is sought by itself: for a list the planner may choose to go through everything, and compare it row by row.
+        """
+        text = (
+            "SELECT x.rid FROM unnest($1::bigint[]) k CROSS JOIN LATERAL"
+            f" (SELECT x.rid FROM {{s}}.resource x WHERE x.keys @> ARRAY[k] OFFSET 0) x LIMIT {ROWS + 1}"
+        )
+        found = [row["rid"] for row in await fetch(self._tenant, text, [wanted])]
+        return list(dict.fromkeys(found)) if len(found) <= ROWS else None
+
+    async def _referred(self, hop: Hop, numbers: tuple[int, ...]) -> list[int] | None:
+        """Return the rows to which those of a hop refer; None when there are many of these."""
+        args: list[Any] = []
+        held = f"ARRAY(SELECT k & {MOST_RID} FROM unnest(t.keys) k WHERE {refers_by(numbers)})"
+        text = f"SELECT {held} AS rids FROM {{s}}.resource t WHERE {there(hop, args, 't')} LIMIT {_most(hop) + 1}"
+        found = await fetch(self._tenant, text, args)
+        return list(dict.fromkeys(rid for row in found for rid in row["rids"])) if len(found) <= _most(hop) else None
+
+    # ---- what the index cannot decide ----
+
+    async def _exact(self, type_: str, asked: Condition) -> Predicate:
+        """Return the condition without doubt."""
+        await self.follow(type_, asked)
+        match = meaning(asked, self.scene(type_))
+        if match.doubt == NOTHING or match.predicate == NOTHING:
+            return match.predicate
+        certain = NOTHING if match.doubt == EVERYTHING else all_of([match.predicate, Without(match.doubt)])
+        found = any_of([certain, among(await self._looked_into(type_, asked, match))])
+        self.joined[(type_, asked)] = found
+        return found
+
+    async def _looked_into(self, type_: str, asked: Condition, match: Match) -> list[int]:
+        """Return the rows in doubt that do match."""
+        seen = (*self._own.get(type_, ()), *self._seen.get(type_, ()))
+        args: list[Any] = []
+        where = there(Hop(type_, seen, all_of([match.predicate, match.doubt])), args, "r")
+        text = f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE {where} LIMIT {place('{}', [self._left + 1], args)}"
+        records = await fetch(self._tenant, text, args)
+        if len(records) > self._left:
+            raise Unprocessable(
+                f"More than {LOOKS} resources would have to be looked into to answer what is asked of {type_}: narrow it.",
+                "search-looks-too-many",
+            )
+        self._left -= len(records)
+        decide = judge([asked], self.scene(type_))
+        found: list[int] = []
+        for start in range(0, len(records), _AT_ONCE):
+            found += [row.rid for row in readable(self._tenant, records[start : start + _AT_ONCE]) if decide(row.body)]
+            await asyncio.sleep(0)  # others have their turn
+        return found
+
+
+def _most(hop: Hop) -> int:
+    """Return how many rows of a hop are followed one by one: all those that are named already."""
+    return ROWS if is_among(hop.part) else PROBES
+
+
+def all_types_beyond(asked: Iterable[Condition]) -> set[str]:
+    """Return the types that several conditions come by."""
+    return {name for each in asked for name in types_beyond(each)}
+
+
+async def follow(
+    tenant: Tenant, query: Query, rids: Mapping[reference.Name, int], own: Seen, sees: Sees
+) -> tuple[Scene, bool]:
+    """Return the scene in which a query has a meaning, and whether all is seen of the types that its hops go through."""
+    if all(isinstance(each, Clause) for each in query.where):
+        return Scene(query.base, tenant.key, rids), True
+    beyond = all_types_beyond(query.where)
+    seen = await sees(sorted(beyond)) if beyond else {}
+    query.where = [permitted(each, seen) for each in query.where]
+    joins = Joins(tenant, rids, seen, own)
+    for each in query.where:
+        await joins.follow(query.base, each)
+    return joins.scene(query.base), all(each == ALL for each in seen.values())
