@@ -10,6 +10,7 @@ from typing import Any
 
 from fhir_server.interactions.call import Json, Limits
 from fhir_server.kit.clock import instant
+from fhir_server.search.hops import MAX_DEPTH
 from fhir_server.search.include import APART, references
 from fhir_server.search.parameters import served_params
 from profiles.registry import R4
@@ -60,7 +61,7 @@ def _description(limits: Limits) -> str:
     return (
         f"Limits: a request body has {limits.body_bytes} bytes at most, a batch or transaction {limits.bundle_entries}"
         f" entries; a page has {limits.page_default} entries unless _count says otherwise, {limits.page_max} at most, and"
-        f" includes {limits.included_max} more at most."
+        f" includes {limits.included_max} more at most. A chain or _has goes through {MAX_DEPTH} resources at most."
     )
 
 

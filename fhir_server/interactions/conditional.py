@@ -1,7 +1,8 @@
 """Conditional create, update and delete (R4 `http.html#ccreate`, `#cond-update`, `#3.1.0.7.1`).
 
 The match runs under what the caller may see; a claim under a unique key decides between racing creates. The claim's key holds
-the caller's visibility too: who sees less searches less, and must not learn from a claim what the search hides.
+the caller's visibility too, also of the types that chains go through: who sees less searches less, and must not learn from a claim
+what the search hides.
 """
 
 from __future__ import annotations
@@ -22,20 +23,25 @@ from fhir_server.interactions.races import Claims
 from fhir_server.interactions.retry import overtaken, tries
 from fhir_server.interactions.update import check_visible, is_unchanged, replace
 from fhir_server.kit.ids import new_id
-from fhir_server.search.run import match
+from fhir_server.search.run import match, types_beyond
 from fhir_server.storage import reads
 from fhir_server.storage.errors import ClaimTaken, VersionConflict
 from fhir_server.storage.reads import Stored
-from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import Visibility
 from fhir_server.validation.validate import parse_resource
 
 Make = Callable[[RequestContext, Call, Json, tuple[bytes, ...]], Awaitable[Result]]
 
 
-def claim_key(tenant: Tenant, type_: str, criteria: Params, visibility: Visibility) -> bytes:
+async def claim_key(ctx: RequestContext, type_: str, criteria: Params, visibility: Visibility) -> bytes:
     """Return the key under which only one create with these criteria can succeed."""
-    return tenant.claim_key(type_, normalised(criteria), repr(visibility))
+    sight: list[object] = [visibility]
+    if any("." in name or name.startswith("_") for name, _ in criteria) and (
+        beyond := types_beyond(ctx.tenant, type_, criteria)
+    ):
+        sight.append(sorted((await policy.sees(ctx)(beyond)).items()))
+    key: bytes = ctx.tenant.claim_key(type_, normalised(criteria), *map(repr, sight))
+    return key
 
 
 async def find(
@@ -52,7 +58,7 @@ async def find(
     """
     if not criteria:
         raise BadRequest("Conditional criteria must not be empty: they would match everything.", "criteria-empty")
-    found = await match(ctx, type_, criteria, visibility, limit=2 + len(without))
+    found = await match(ctx, type_, criteria, visibility, limit=2 + len(without), sees=policy.sees(ctx))
     left = [stored for stored in found if (stored.type, stored.id) not in without]
     if len(left) > 1:
         text = "The criteria match several resources; make them more exact."
@@ -74,7 +80,7 @@ async def create(ctx: RequestContext, call: Call, resource: Json, make: Make) ->
     assert type_
     criteria = parse_criteria(call.conditions.if_none_exist or "", type_)
     visibility = await policy.visibility(ctx, type_, "create")
-    key = claim_key(ctx.tenant, type_, criteria, visibility)
+    key = await claim_key(ctx, type_, criteria, visibility)
     taken = Claims(ctx)
     async for _ in tries():
         found = await find(ctx, type_, criteria, visibility)
@@ -106,7 +112,7 @@ async def update(ctx: RequestContext, call: Call) -> Result:
     assert type_
     visibility = await permitted(ctx, type_, "update", "create")
     resource = parse_resource(call.body, expect=type_)
-    key = claim_key(ctx.tenant, type_, call.params, visibility)
+    key = await claim_key(ctx, type_, call.params, visibility)
     taken = Claims(ctx)
     async for _ in tries():
         found = await find(ctx, type_, call.params, visibility)

@@ -171,7 +171,7 @@ class Resolver:
         return await self._claim(entry)
 
     async def _claim(self, entry: Entry) -> bytes:
-        key = claim_key(self._ctx.tenant, _type(entry), entry.criteria(), self._visibility(entry))
+        key = await claim_key(self._ctx, _type(entry), entry.criteria(), self._visibility(entry))
         await self._taken.unmatched(key)
         return key
 

@@ -6,7 +6,7 @@
 (any (keys 1) (rows …))     r.rid IN (SELECT … UNION ALL SELECT …)     an OR would hide the indexes
 (any (column …) (keys 1))   (… OR …)                                   what the row itself can say
 (refers 1 (hop …))          EXISTS (SELECT FROM unnest(r.keys) k JOIN resource rt ON rt.rid = k & … WHERE …)
-(referred 1 (hop …))        EXISTS (SELECT FROM (SELECT … WHERE keys @> ARRAY[1 << 44 | r.rid] OFFSET 0) rt WHERE …)
+(referred 1 (hop …))        EXISTS (WITH rt AS MATERIALIZED (… WHERE keys @> ARRAY[1 << 44 | r.rid]) SELECT FROM rt WHERE …)
 
 The row at the other end of a hop is as much a row as this one: its type, its liveness and what of it may be seen stand there too.
 Both hops look row by row: `join.py` writes them where much matches, and names the rows where it is little.
@@ -78,12 +78,21 @@ def _refers(part: Refers, args: list[Any], alias: str) -> str:
     )
 
 
+_SHOWN = "rid, fhir_id, type, version, deleted, last_updated, keys"
+"""What conditions ask of a resource row."""
+
+
 def _referred(part: Referred, args: list[Any], alias: str) -> str:
-    """Look at what refers here; the fence keeps the index to that: with a second key it would read all that has this key."""
+    """Look at what refers here. MATERIALIZED is a fence: the index is asked for that, and for nothing else.
+
+    With a second key the index would read all that has it, for every row anew, and a planner that expects a hit at once would
+    rather go through the table.
+    """
     other = f"{alias}t"
-    keys = ", ".join(f"{pack(each, 0)} | {alias}.rid" for each in part.params)
-    rows = f"SELECT * FROM {{s}}.resource {other} WHERE {other}.keys && ARRAY[{keys}] OFFSET 0"
-    return f"EXISTS (SELECT FROM ({rows}) {other} WHERE {there(part.by, args, other)})"
+    wanted = ", ".join(f"{pack(each, 0)} | {alias}.rid" for each in part.params)
+    operator = "@>" if len(part.params) == 1 else "&&"
+    rows = f"SELECT {_SHOWN} FROM {{s}}.resource WHERE keys {operator} ARRAY[{wanted}]"
+    return f"EXISTS (WITH {other} AS MATERIALIZED ({rows}) SELECT FROM {other} WHERE {there(part.by, args, other)})"
 
 
 def _either(part: Rows, args: list[Any]) -> str:

@@ -16,14 +16,28 @@ from fhir_server.errors import BadSearch
 from fhir_server.search.kinds import reference
 from fhir_server.search.modifiers import clause, find, suggestions
 from fhir_server.search.parameters import served_params, table
-from fhir_server.search.query import ByType, Chain, Condition, Query, Reverse, Unsupported, shown
+from fhir_server.search.query import (
+    And,
+    ByType,
+    Chain,
+    Clause,
+    Condition,
+    Not,
+    Or,
+    Query,
+    Reverse,
+    Unsupported,
+    shown,
+)
 from profiles.registry import R4, SearchParam
 
 HAS = "_has:"
 MAX_DEPTH = 8
 """Resources that one parameter goes through."""
+MAX_TRIES = 500
+"""Ways from one resource to another that the reading of one parameter looks at."""
 MAX_HOPS = 100
-"""Ways from one resource to another that one parameter can mean, each type of a chain without types counted."""
+"""Ways from one resource to another that a search goes: each costs a statement or two."""
 
 
 class _Unbounded(BadSearch):
@@ -54,8 +68,8 @@ class _Reader:
         if depth > MAX_DEPTH:
             text = f"{shown(self.name)} goes through more than {MAX_DEPTH} resources."
             raise _Unbounded(text, "search-too-deep", shown(self.name))
-        if self.hops > MAX_HOPS:
-            text = f"{shown(self.name)} can mean more than {MAX_HOPS} ways: name the types, as in subject:Patient.name."
+        if self.hops > MAX_TRIES:
+            text = f"{shown(self.name)} can mean too many ways: name the types, as in subject:Patient.name."
             raise _Unbounded(text, "search-too-wide", shown(self.name))
 
     def _reverse(self, type_: str, name: str, depth: int) -> Condition:
@@ -140,6 +154,23 @@ def targets(type_: str, param: SearchParam) -> tuple[str, ...]:
     if None not in only:
         return tuple(sorted(name for name in only if name))
     return param.targets or R4.types
+
+
+def count(asked: Condition) -> int:
+    """Return how many ways from one resource to another a condition goes."""
+    match asked:
+        case Chain(inner=inner):
+            return sum(1 + count(part) for _, part in inner)
+        case ByType(inner=inner):
+            return sum(count(part) for _, part in inner)
+        case And(parts) | Or(parts):
+            return sum(count(part) for part in parts)
+        case Reverse(inner=part):
+            return 1 + count(part)
+        case Not(part):
+            return count(part)
+        case Clause():
+            return 0
 
 
 def condition(query: Query, name: str, text: str, base: str) -> Condition:

@@ -1,7 +1,8 @@
 """Following hops before a search runs: what a chain or a `_has` leads to becomes a condition on the row, exact and without doubt.
 
-    chain    1. which rows there match    2. which rows refer to them: named, if they are few     else (refers …), row by row
-    _has     1. which rows there match, and to what they refer: named, if they are few            else (referred …), row by row
+    chain    1. which rows there match: where they are many, (refers …) row by row
+             2. which rows refer to them: named if they are few, else each row's keys are compared
+    _has     1. which rows there match, and to what they refer: named if they are few, else (referred …) row by row
 
 Every statement carries what the caller may see of the type it is about, so that a hop never crosses a hidden row, and what is
 behind one neither counts nor keeps anything out. What the index cannot decide is decrypted and decided there and then (the
@@ -14,9 +15,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import asyncpg
-
-from fhir_server.errors import Forbidden, Unavailable, Unprocessable
+from fhir_server.errors import Forbidden, Unprocessable
 from fhir_server.search.compile import place, refers_by, there
 from fhir_server.search.kinds import reference
 from fhir_server.search.parameters import Source, table
@@ -32,14 +31,19 @@ from fhir_server.search.predicates import (
     all_of,
     among,
     any_of,
+    holding,
+    is_among,
     keys,
 )
-from fhir_server.search.query import And, ByType, Chain, Clause, Condition, Not, Or, Reverse
+from fhir_server.search.query import And, ByType, Chain, Clause, Condition, Not, Or, Query, Reverse
 from fhir_server.search.rewrite import Scene, meaning
+from fhir_server.search.seeing import Sees
+from fhir_server.search.statement import fetch
 from fhir_server.search.verify import judge
 from fhir_server.storage.index_keys import MOST_RID, pack
 from fhir_server.storage.reads import COLUMNS, readable
 from fhir_server.storage.tenants import Tenant
+from fhir_server.storage.visibility import EVERYTHING as ALL
 from fhir_server.storage.visibility import Visibility
 from profiles.registry import SearchParam
 
@@ -49,7 +53,7 @@ KEYS = 4
 """Up to so many targets are asked for as a list of values would be."""
 PROBES = 1000
 """Up to so many rows at the other end of a hop are followed one by one."""
-ROWS = 2000
+ROWS = 4000
 """Up to so many rows are named; where more refer to what matches, going through them finds a page sooner."""
 _AT_ONCE = 500
 
@@ -174,8 +178,8 @@ class Joins:
         wanted = [pack(number, rid) for number in numbers for rid in rids]
         if len(wanted) <= KEYS:
             return keys(wanted)
-        referring = await self._referring(wanted)
-        return Refers(numbers, hop) if referring is None else among(referring)
+        referring = await self._referring(wanted) if len(wanted) <= PROBES else None
+        return holding(wanted, refers_by(numbers)) if referring is None else among(referring)
 
     async def _reverse(self, source: str, param: SearchParam, part: Condition) -> Predicate:
         hop = await self._hop(source, part)
@@ -191,19 +195,12 @@ class Joins:
 
     # ---- statements ----
 
-    async def _fetch(self, text: str, args: list[Any]) -> list[Any]:
-        try:
-            return list(await self._tenant.pool.fetch(self._tenant.sql(text), *args))
-        except asyncpg.QueryCanceledError:
-            text = "The search took too long; narrow what its chains and _has ask for."
-            raise Unavailable(text, "search-timeout", headers={"Retry-After": "5"}) from None
-
     async def _matching(self, hop: Hop) -> list[int] | None:
         """Return the rows of a hop; None when there are many."""
         args: list[Any] = []
-        text = f"SELECT t.rid FROM {{s}}.resource t WHERE {there(hop, args, 't')} LIMIT {PROBES + 1}"
-        found = [row["rid"] for row in await self._fetch(text, args)]
-        return found if len(found) <= PROBES else None
+        text = f"SELECT t.rid FROM {{s}}.resource t WHERE {there(hop, args, 't')} LIMIT {_most(hop) + 1}"
+        found = [row["rid"] for row in await fetch(self._tenant, text, args)]
+        return found if len(found) <= _most(hop) else None
 
     async def _referring(self, wanted: list[int]) -> list[int] | None:
         """Return the rows that hold one of the keys; None when there are many.
@@ -214,16 +211,16 @@ class Joins:
             "SELECT x.rid FROM unnest($1::bigint[]) k CROSS JOIN LATERAL"
             f" (SELECT x.rid FROM {{s}}.resource x WHERE x.keys @> ARRAY[k] OFFSET 0) x LIMIT {ROWS + 1}"
         )
-        found = [row["rid"] for row in await self._fetch(text, [wanted])]
+        found = [row["rid"] for row in await fetch(self._tenant, text, [wanted])]
         return list(dict.fromkeys(found)) if len(found) <= ROWS else None
 
     async def _referred(self, hop: Hop, numbers: tuple[int, ...]) -> list[int] | None:
         """Return the rows to which those of a hop refer; None when there are many of these."""
         args: list[Any] = []
         held = f"ARRAY(SELECT k & {MOST_RID} FROM unnest(t.keys) k WHERE {refers_by(numbers)})"
-        text = f"SELECT {held} AS rids FROM {{s}}.resource t WHERE {there(hop, args, 't')} LIMIT {PROBES + 1}"
-        found = await self._fetch(text, args)
-        return list(dict.fromkeys(rid for row in found for rid in row["rids"])) if len(found) <= PROBES else None
+        text = f"SELECT {held} AS rids FROM {{s}}.resource t WHERE {there(hop, args, 't')} LIMIT {_most(hop) + 1}"
+        found = await fetch(self._tenant, text, args)
+        return list(dict.fromkeys(rid for row in found for rid in row["rids"])) if len(found) <= _most(hop) else None
 
     # ---- what the index cannot decide ----
 
@@ -244,7 +241,7 @@ class Joins:
         args: list[Any] = []
         where = there(Hop(type_, seen, all_of([match.predicate, match.doubt])), args, "r")
         text = f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE {where} LIMIT {place('{}', [self._left + 1], args)}"
-        records = await self._fetch(text, args)
+        records = await fetch(self._tenant, text, args)
         if len(records) > self._left:
             raise Unprocessable(
                 f"More than {LOOKS} resources would have to be looked into to answer what is asked of {type_}: narrow it.",
@@ -259,6 +256,26 @@ class Joins:
         return found
 
 
+def _most(hop: Hop) -> int:
+    """Return how many rows of a hop are followed one by one: all those that are named already."""
+    return ROWS if is_among(hop.part) else PROBES
+
+
 def all_types_beyond(asked: Iterable[Condition]) -> set[str]:
     """Return the types that several conditions come by."""
     return {name for each in asked for name in types_beyond(each)}
+
+
+async def follow(
+    tenant: Tenant, query: Query, rids: Mapping[reference.Name, int], own: Seen, sees: Sees
+) -> tuple[Scene, bool]:
+    """Return the scene in which a query has a meaning, and whether all is seen of the types that its hops go through."""
+    if all(isinstance(each, Clause) for each in query.where):
+        return Scene(query.base, tenant.key, rids), True
+    beyond = all_types_beyond(query.where)
+    seen = await sees(sorted(beyond)) if beyond else {}
+    query.where = [permitted(each, seen) for each in query.where]
+    joins = Joins(tenant, rids, seen, own)
+    for each in query.where:
+        await joins.follow(query.base, each)
+    return joins.scene(query.base), all(each == ALL for each in seen.values())

@@ -225,9 +225,7 @@ async def _in_memory(ready: Ready, most: int, limit: int) -> Groups:
 def _codes_asked(asked: Sequence[Condition], ready: Ready) -> list[int] | None:
     """Return the codes that a clause on `code` names one by one; None when nothing narrows them so."""
     code = table(SERIES_TYPE).sources["code"][0].id
-    for clause in asked:
-        if not isinstance(clause, Clause):
-            continue
+    for clause in (each for each in asked if isinstance(each, Clause)):
         values = [value for value in clause.values if isinstance(value, token.Token) and value.system and value.code]
         if clause.param.name == "code" and clause.modifier is None and values and len(values) == len(clause.values):
             return [token.key_of(value, code, ready.tenant.key) for value in values]

@@ -56,4 +56,7 @@ def parse_query(type_: str | None, params: Params, *, lenient: bool, base: str =
     if sum(weight(each) for each in query.where) > MAX_VALUES:
         raise BadSearch(f"A search has {MAX_VALUES} values at most.", "search-too-long")
     include.settle(query, lenient=lenient)
+    if sum(hops.count(each) for each in query.where) > hops.MAX_HOPS:
+        text = f"The chains and _has of a search go {hops.MAX_HOPS} ways at most, each type of a chain without types counted."
+        raise BadSearch(text, "search-too-many-hops")
     return query

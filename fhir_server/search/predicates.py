@@ -102,9 +102,22 @@ def keys(found: list[int] | tuple[int, ...]) -> Predicate:
     return Keys(tuple(found)) if found else NOTHING
 
 
+_AMONG = "{r}.rid = ANY({}::bigint[])"
+
+
 def among(rids: list[int]) -> Predicate:
     """Return the condition of being one of these rows, NOTHING for none."""
-    return Column("{r}.rid = ANY({}::bigint[])", (rids,)) if rids else NOTHING
+    return Column(_AMONG, (rids,)) if rids else NOTHING
+
+
+def is_among(part: Predicate) -> bool:
+    """Tell whether a condition names its rows."""
+    return isinstance(part, Column) and part.where == _AMONG
+
+
+def holding(wanted: list[int], within: str) -> Predicate:
+    """Return the condition of holding one of many keys, to be looked for row by row; `within` bounds the keys `k` to look at."""
+    return Column(f"EXISTS (SELECT FROM unnest({{r}}.keys) k WHERE {within} AND k = ANY({{}}::bigint[]))", (wanted,))
 
 
 def all_of(parts: list[Predicate]) -> Predicate:

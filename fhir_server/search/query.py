@@ -178,6 +178,22 @@ def weight(condition: Condition) -> int:
             return weight(part)
 
 
+def title(condition: Condition) -> str:
+    """Return the name that a condition goes by, as a client might write it."""
+    match condition:
+        case Clause(param=param):
+            return param.name
+        case Chain(param, inner):
+            type_ = f":{inner[0][0]}" if len(inner) == 1 else ""
+            return f"{param.name}{type_}.{title(inner[0][1])}"
+        case Reverse(type_, param, part):
+            return f"_has:{type_}:{param.name}:{title(part)}"
+        case ByType(inner):
+            return title(inner[0][1])
+        case And() | Or() | Not():
+            return "_filter"
+
+
 def shown(name: str) -> str:
     """Return a parameter's name as it may stand in a message: a client's text, so short and without surprises."""
     return _SHOWN.sub("?", name)[:64]

@@ -13,18 +13,16 @@ from typing import TypeAlias
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadSearch, Issue, Unprocessable
 from fhir_server.kit import json
-from fhir_server.search import join, memory, seeing, select
-from fhir_server.search.controls import CONTROLS
+from fhir_server.search import join, memory, select
 from fhir_server.search.gather import MOST, Gathered, gather
-from fhir_server.search.include import control
 from fhir_server.search.order import keys_of
 from fhir_server.search.page import Place, restore, seal
 from fhir_server.search.parse import parse_query
 from fhir_server.search.predicates import EVERYTHING as ALWAYS
 from fhir_server.search.predicates import NOTHING, Keys, Match, Predicate, all_of
-from fhir_server.search.query import Clause, Params, Query
+from fhir_server.search.query import Params, Query, title
 from fhir_server.search.rewrite import Scene, meaning, names, whole
-from fhir_server.search.seeing import Sees
+from fhir_server.search.seeing import Sees, nothing
 from fhir_server.search.select import START, Position, Seen, Selection
 from fhir_server.search.series import recognise
 from fhir_server.search.statement import fetch
@@ -69,9 +67,9 @@ class Ready:
     selection: Selection
     decide: Callable[[bytes], bool]
     scene: Scene
+    hops_unrestricted: bool
+    """Whether all is seen of the types that its chains and `_has` go through."""
     in_memory: bool = False
-    hops_unrestricted: bool = True
-    """Whether all is seen of the types that its hops go through."""
 
 
 # ---- making ready ----
@@ -99,36 +97,19 @@ def _seen(query: Query, visibility: Seeing) -> Seen:
     return lambda args: f"r.type = {number} AND {visible_sql('r', visibility, args)}"
 
 
-async def _followed(
-    tenant: Tenant, query: Query, visibility: Seeing, sees: Sees
-) -> tuple[Scene, Mapping[str, Visibility]]:
-    """Return the scene in which the query has a meaning, its hops followed, and what is seen of the types they go through."""
-    rids = await _rids(tenant, query)
-    if all(isinstance(each, Clause) for each in query.where):
-        return Scene(query.base, tenant.key, rids), {}
-    beyond = join.all_types_beyond(query.where)
-    seen = await sees(sorted(beyond)) if beyond else {}
-    query.where = [join.permitted(each, seen) for each in query.where]
-    own = visibility if isinstance(visibility, Mapping) else {query.base: visibility}
-    joins = join.Joins(tenant, rids, seen, own)
-    for each in query.where:
-        await joins.follow(query.base, each)
-    return joins.scene(query.base), seen
-
-
 async def prepare(
-    tenant: Tenant, query: Query, visibility: Seeing, sees: Sees = seeing.nothing, within: Sequence[int] = ()
+    tenant: Tenant, query: Query, visibility: Seeing, sees: Sees = nothing, within: Sequence[int] = ()
 ) -> Ready:
     """Return the query ready to run; `within` are index keys that every match must hold, as of a compartment."""
-    scene, beyond = await _followed(tenant, query, visibility, sees)
+    own = visibility if isinstance(visibility, Mapping) else {query.base: visibility}
+    scene, whole_view = await join.follow(tenant, query, await _rids(tenant, query), own, sees)
     inside: list[Predicate] = [Keys((key,)) for key in within]
     match, keys = _inside(whole(query, scene), inside), keys_of(query)
     series = recognise(query, scene, keys)
     if series is not None:
         series = replace(series, match=_inside(series.match, inside))
     selection = Selection(_seen(query, visibility), match, tuple(keys or ()), series)
-    whole_view = all(each == EVERYTHING for each in beyond.values())
-    return Ready(tenant, query, selection, checker(query, scene), scene, keys is None, whole_view)
+    return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, in_memory=keys is None)
 
 
 def _inside(match: Match, inside: list[Predicate]) -> Match:
@@ -227,17 +208,17 @@ async def search(
     params: Params,
     *,
     visibility: Seeing,
-    sees: Sees = seeing.nothing,
     within: Sequence[int] = (),
     default: int = 50,
     most: int = 1000,
+    sees: Sees = nothing,
     most_included: int = MOST,
 ) -> Page:
     """Return a page of a search of one type, or with None of several (`visibility` then names them).
 
     `params` are those of the request, `_cursor` among them when it follows a page's `next`; `default` and `most` are the entries
-    of a page when `_count` says nothing, and whatever it says. `sees` answers for the types that chains
-    and `_has` go through (without it they are refused), and for those that are included.
+    of a page when `_count` says nothing, and whatever it says. `sees` tells what may be seen of the types that are included,
+    and that chains and `_has` go through: without it those are refused.
     """
     place = restore(ctx, type_, list(params))
     query = parse_query(type_, place.params, lenient=ctx.lenient, base=ctx.tenant.base, most=most)
@@ -295,8 +276,7 @@ async def every(ready: Ready, most: int) -> list[Stored] | None:
 
 def meanings(ready: Ready) -> list[tuple[str, Match]]:
     """Return the name of each parameter of a query with its condition, for who wants to know how it runs."""
-    named = [name for name, _ in ready.query.applied if name not in CONTROLS and not control(name)]
-    return [(name, meaning(asked, ready.scene)) for name, asked in zip(named, ready.query.where, strict=True)]
+    return [(title(each), meaning(each, ready.scene)) for each in ready.query.where]
 
 
 def _criteria(tenant: Tenant, type_: str, params: Params) -> Query:
@@ -309,6 +289,11 @@ def _criteria(tenant: Tenant, type_: str, params: Params) -> Query:
     return query
 
 
+def types_beyond(tenant: Tenant, type_: str, params: Params) -> set[str]:
+    """Return the types that criteria come by beside their own."""
+    return join.all_types_beyond(_criteria(tenant, type_, params).where)
+
+
 async def match(
     ctx: RequestContext,
     type_: str,
@@ -316,7 +301,7 @@ async def match(
     visibility: Visibility,
     limit: int = 2,
     *,
-    sees: Sees = seeing.nothing,
+    sees: Sees = nothing,
 ) -> list[Stored]:
     """Return up to `limit` resources of a type that meet the criteria of a conditional interaction."""
     query = _criteria(ctx.tenant, type_, params)
@@ -326,7 +311,7 @@ async def match(
 
 
 async def matches(
-    tenant: Tenant, type_: str, params: Params, rid: int, visibility: Visibility, *, sees: Sees = seeing.nothing
+    tenant: Tenant, type_: str, params: Params, rid: int, visibility: Visibility, *, sees: Sees = nothing
 ) -> bool:
     """Tell whether the resource `rid` meets criteria, as it stands now and as far as it may be seen."""
     ready = await prepare(tenant, _criteria(tenant, type_, params), visibility, sees)

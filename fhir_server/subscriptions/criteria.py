@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from fhir_server.errors import BadSearch
 from fhir_server.search.parse import parse_query
+from fhir_server.search.query import Clause
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions.refusal import Refusal
 from profiles.registry import R4
@@ -56,7 +57,10 @@ def parse(tenant: Tenant, subscription: dict[str, Any]) -> Criteria:
                 "criteria-not-filter", f"criteria may not say {name.split(':')[0]}: it selects, nothing is listed."
             )
     try:
-        parse_query(type_, params, lenient=False, base=tenant.base)
+        query = parse_query(type_, params, lenient=False, base=tenant.base)
     except BadSearch as error:
         raise Refusal("criteria-invalid", f"criteria: {error.text}") from error
+    if not all(isinstance(each, Clause) for each in query.where):
+        text = "criteria ask of the resource itself: chains, _has, _filter and _list are not served there."
+        raise Refusal("criteria-not-supported", text)
     return Criteria(type_, tuple(params))

@@ -22,6 +22,7 @@ STRICT = [
     ("date:exact=2020", "search-modifier", ":exact does not go with date"),
     ("code:nonsense=1", "search-modifier", ":nonsense does not go with code"),
     ("subject:Medication=1", "search-target", "subject refers to Device, Group, Location, Patient"),
+    ("_include=Observation:subjekt", "search-unknown-parameter", "subject"),
     ("subject.nam=x", "search-unknown-parameter", "None of what subject refers to"),
     ("subject:Patient.nam=x", "search-unknown-parameter", "Patient has no search parameter nam. Did you mean name"),
     ("subject:Organization.name=x", "search-target", "subject refers to Device, Group, Location, Patient"),
@@ -33,7 +34,6 @@ STRICT = [
     ("_has:Observatio:has-member:code=x", "search-has", "Did you mean Observation"),
     ("_has:Observation:has-membe:code=x", "search-unknown-parameter", "Did you mean has-member"),
     ("_has:Observation:code:code=x", "search-chain", "only references lead"),
-    ("_include=Observation:subjekt", "search-unknown-parameter", "subject"),
     ("_filter=x", "search-not-supported", "_filter"),
     ("_contained=true", "search-not-supported", "contained"),
 ]

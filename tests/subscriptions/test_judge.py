@@ -50,6 +50,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (given.subscription("Observation?code=1&_sort=date", HOOK), "criteria-not-filter"),
     (given.subscription("Observation?code=1&_include=Observation:subject", HOOK), "criteria-not-filter"),
     (given.subscription("Observation?date=yesterday", HOOK), "criteria-invalid"),
+    (given.subscription("Observation?subject:Patient.name=x", HOOK), "criteria-not-supported"),
+    (given.subscription("Patient?_has:Observation:patient:code=x", HOOK), "criteria-not-supported"),
     (given.subscription("Observation?code=1", "http://example.org/"), "endpoint-not-https"),
     (given.subscription("Observation?code=1", "https://10.0.0.1/"), "endpoint-not-public"),
     (given.subscription("Observation?code=1", "https://169.254.169.254/latest"), "endpoint-not-public"),
