@@ -2,6 +2,7 @@
 
 (all (keys 1) (keys 2))     r.keys @> $n::bigint[]                     one probe of the GIN index
 (keys 1 2)                  r.keys && $n::bigint[]
+(coded 1)                   r.keys && ARRAY(SELECT key FROM coding …)  when nobody has looked the keys up before
 (rows ix_date …)            r.rid IN (SELECT rid FROM ix_date WHERE …)
 (any (keys 1) (rows …))     r.rid IN (SELECT … UNION ALL SELECT …)     an OR would hide the indexes
 (any (column …) (keys 1))   (… OR …)                                   what the row itself can say
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fhir_server.search.predicates import All, AnyOf, Column, Keys, Predicate, Rows, Without
+from fhir_server.search.predicates import All, AnyOf, Coded, Column, Keys, Predicate, Rows, Without
 
 LIVE = "{r}.version > 0 AND NOT {r}.deleted"
 """Neither mentioned only, nor deleted."""
@@ -34,6 +35,8 @@ def condition(part: Predicate, args: list[Any], alias: str = "r") -> str:
         case Keys():
             operator = "@>" if len(part.any_of) == 1 else "&&"
             return place(f"{alias}.keys {operator} {{}}::bigint[]", (list(part.any_of),), args)
+        case Coded():
+            return _coded(part, args, alias)
         case Rows():
             return f"EXISTS (SELECT FROM {{s}}.{part.table} n WHERE n.rid = {alias}.rid AND {_either(part, args)})"
         case Column():
@@ -44,6 +47,20 @@ def condition(part: Predicate, args: list[Any], alias: str = "r") -> str:
             return _all(part.parts, args, alias)
         case AnyOf():
             return _any(part.parts, args, alias)
+
+
+def _coded(part: Coded, args: list[Any], alias: str) -> str:
+    if part.many:
+        return place(
+            f"EXISTS (SELECT FROM {{s}}.coding k WHERE k.key = ANY ({alias}.keys) AND {{}} IN (k.by_code, k.by_system))",
+            (part.at,),
+            args,
+        )
+    number = place("{}::bigint", (part.at,), args)
+    return (
+        f"{alias}.keys && ARRAY(SELECT key FROM {{s}}.coding WHERE by_code = {number}"
+        f" UNION ALL SELECT key FROM {{s}}.coding WHERE by_system = {number})"
+    )
 
 
 def _either(part: Rows, args: list[Any]) -> str:
@@ -72,7 +89,7 @@ def _local(part: Predicate) -> bool:
     """Tell whether the resource row itself can say it."""
     if isinstance(part, All | AnyOf):
         return all(_local(inner) for inner in part.parts)
-    return _local(part.part) if isinstance(part, Without) else isinstance(part, Keys | Column)
+    return _local(part.part) if isinstance(part, Without) else isinstance(part, Keys | Coded | Column)
 
 
 def _any(parts: tuple[Predicate, ...], args: list[Any], alias: str) -> str:
