@@ -5,16 +5,21 @@ What search cannot answer by keys alone gives no key, and a filter without a key
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import product
 
 from fhir_server.context import Scope
 from fhir_server.search.kinds import reference, token, uri
 from fhir_server.search.parameters import Source, table
-from fhir_server.search.predicates import NOTHING, Keys, Predicate
+from fhir_server.search.predicates import NOTHING, AnyOf, Keys, Predicate, coded, resolved
+from fhir_server.storage import codings
+from fhir_server.storage.commands import CodingRow
 from fhir_server.storage.ident import Name, known_rid
 from fhir_server.storage.tenants import Tenant
 from profiles.registry import R4, SearchParam
+
+MOST_CODINGS = 100
+"""Codings that a filter without a system, or without a code, can mean; what would mean more matches nothing."""
 
 
 def check_value(param: SearchParam, value: str) -> None:
@@ -32,9 +37,20 @@ async def _named(tenant: Tenant, param: SearchParam, value: str) -> dict[Name, i
     return {name: rid for name, rid in found if rid is not None}
 
 
-async def _predicate(tenant: Tenant, param: SearchParam, source: Source, value: str) -> Predicate:
+async def _token(tenant: Tenant, value: str, source: Source, new: Sequence[CodingRow]) -> Predicate:
+    """Return the condition as keys: those of the dictionary of codings and of what is about to stand there."""
+    predicate = token.predicate(token.parse(value), source, tenant.key)
+    wanted = coded(predicate)
+    known = await codings.look_up(tenant, wanted, MOST_CODINGS)
+    coming = codings.among(new, wanted)
+    return resolved(predicate, {at: tuple({*keys, *coming[at]}) for at, keys in known.items()})
+
+
+async def _predicate(
+    tenant: Tenant, param: SearchParam, source: Source, value: str, new: Sequence[CodingRow]
+) -> Predicate:
     if param.kind == "token":
-        return token.predicate(token.parse(value), source, tenant.key)
+        return await _token(tenant, value, source, new)
     if param.kind == "uri":
         return uri.predicate(uri.parse(value), source, tenant.key)
     if param.kind == "reference":
@@ -43,22 +59,35 @@ async def _predicate(tenant: Tenant, param: SearchParam, source: Source, value: 
     return NOTHING
 
 
-async def _keys(tenant: Tenant, type_: str, name: str, values: Iterable[str]) -> list[int]:
+async def _keys(tenant: Tenant, type_: str, name: str, values: Iterable[str], new: Sequence[CodingRow]) -> list[int]:
     """Return the keys any one of which meets the filter."""
     param = R4.params(type_)[name]
     found: dict[int, None] = {}
     for source in table(type_).sources.get(name, ()):
         for value in values:
-            predicate = await _predicate(tenant, param, source, value)
-            if isinstance(predicate, Keys):
-                found.update(dict.fromkeys(predicate.any_of))
+            predicate = await _predicate(tenant, param, source, value, new)
+            parts = predicate.parts if isinstance(predicate, AnyOf) else (predicate,)
+            for part in parts:
+                if isinstance(part, Keys):
+                    found.update(dict.fromkeys(part.any_of))
     # A key that extraction never makes: the filter is there, and nothing meets it.
     return list(found) or [tenant.key(param.id, "unmet")]
 
 
-async def alternatives(tenant: Tenant, scope: Scope, type_: str) -> list[tuple[int, ...]]:
-    """Return the sets of keys one of which a resource must hold whole; `[()]` for a scope without filters."""
-    return list(product(*[await _keys(tenant, type_, name, values) for name, values in scope.filters]))
+async def alternatives(
+    tenant: Tenant, scope: Scope, type_: str, new: Sequence[CodingRow] = ()
+) -> list[tuple[int, ...]]:
+    """Return the sets of keys one of which a resource must hold whole; `[()]` for a scope without filters.
+
+    `new` are codings of content that is yet to be written and that the dictionary may not know.
+    """
+    return list(product(*[await _keys(tenant, type_, name, values, new) for name, values in scope.filters]))
+
+
+def lasting(scope: Scope, type_: str) -> bool:
+    """Tell whether the keys of a scope's filters stay the same: a code in any system may turn up in another one."""
+    tokens = [values for name, values in scope.filters if R4.params(type_)[name].kind == "token"]
+    return all((said := token.parse(value)).system is not None and said.code is not None for t in tokens for value in t)
 
 
 async def targets(tenant: Tenant, scopes: Iterable[Scope], type_: str) -> dict[Name, int]:

@@ -10,7 +10,7 @@ A conditional interaction finds its match under the visibility of that very inte
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from fhir_server.auth import filters
@@ -18,7 +18,7 @@ from fhir_server.auth.scopes import INTERACTIONS
 from fhir_server.context import RequestContext, Scope
 from fhir_server.errors import Forbidden
 from fhir_server.search.seeing import Sees
-from fhir_server.storage.commands import IndexRows
+from fhir_server.storage.commands import CodingRow, IndexRows
 from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant, Visibility
 from profiles.registry import R4
@@ -28,7 +28,7 @@ Limit = Callable[[RequestContext, str, str], Awaitable[Visibility]]
 LIMITS: tuple[Limit, ...] = ()
 """Where security labels and Consent join: each returns a Visibility that is ANDed with what the scopes grant.
 
-A label the caller may not see is `(Grant(none_of=(key of _security,)),)`; a Consent that permits only some classes is
+A label the caller may not see is `(Grant(none_of=(key of a _security,)),)`; a Consent that permits only some classes is
 one Grant for each. A limit that cannot be worked out returns NOTHING. Limits are asked every time and never remembered.
 """
 
@@ -92,7 +92,7 @@ async def check_write(
 
     The stored version that an update or delete replaces is judged apart: it is selected under `visibility`.
     """
-    granted = await _granted(ctx, type_, interaction)
+    granted = await _granted(ctx, type_, interaction, index.codings)
     if not granted:
         raise _forbidden(ctx, type_, interaction)
     inside = await _limited(ctx, type_, interaction, granted)
@@ -127,31 +127,33 @@ async def _limited(ctx: RequestContext, type_: str, interaction: str, granted: V
     return granted
 
 
-async def _granted(ctx: RequestContext, type_: str, interaction: str) -> Visibility:
-    """Return what the scopes alone give, worked out once for each principal."""
+async def _granted(ctx: RequestContext, type_: str, interaction: str, new: Sequence[CodingRow] = ()) -> Visibility:
+    """Return what the scopes alone give, worked out once for each principal unless it can grow with the dictionary of codings."""
     letter = INTERACTIONS.get(interaction)
     if letter is None:
         return NOTHING
     memo = ctx.principal.granted
     granted: Visibility | None = memo.get((type_, letter))
     if granted is None:
-        granted = memo[(type_, letter)] = await _compile(ctx, type_, letter)
+        scopes = [s for s in ctx.principal.scopes if letter in s.letters and s.type in ("*", type_)]
+        granted = await _compile(ctx, scopes, type_, new)
+        if all(filters.lasting(scope, type_) for scope in scopes):
+            memo[(type_, letter)] = granted
     return granted
 
 
-async def _compile(ctx: RequestContext, type_: str, letter: str) -> Visibility:
+async def _compile(ctx: RequestContext, scopes: Iterable[Scope], type_: str, new: Sequence[CodingRow]) -> Visibility:
     grants: dict[Grant, None] = {}
-    for scope in ctx.principal.scopes:
-        if letter in scope.letters and scope.type in ("*", type_):
-            grants.update(dict.fromkeys(await _grants(ctx, scope, type_)))
+    for scope in scopes:
+        grants.update(dict.fromkeys(await _grants(ctx, scope, type_, new)))
     return EVERYTHING if Grant() in grants else tuple(grants)
 
 
-async def _grants(ctx: RequestContext, scope: Scope, type_: str) -> list[Grant]:
+async def _grants(ctx: RequestContext, scope: Scope, type_: str, new: Sequence[CodingRow]) -> list[Grant]:
     base = _base(ctx, scope, type_)
     if base is None:
         return []
-    return [Grant(_union(base, keys)) for keys in await filters.alternatives(ctx.tenant, scope, type_)]
+    return [Grant(_union(base, keys)) for keys in await filters.alternatives(ctx.tenant, scope, type_, new)]
 
 
 def _base(ctx: RequestContext, scope: Scope, type_: str) -> tuple[int, ...] | None:

@@ -20,7 +20,7 @@ from fhir_server.cli import instance, probe, services
 from fhir_server.cli.child import Child
 from fhir_server.cli.options import screen
 from fhir_server.cli.supervise import Supervisor
-from fhir_server.cli.tenant import check_keys
+from fhir_server.cli.tenant import check_keys, index_anew
 from fhir_server.kit import clock, metrics
 from fhir_server.settings import Settings
 
@@ -62,6 +62,8 @@ def instance_of(settings: Settings, *, worker: bool, logs: Path | None, told: To
             supervisor.keep(server.child, restart=server.restart, ours_to_end=False)
         migrate.upgrade(_url(ready), ready.tenants)
         asyncio.run(check_keys(ready))
+        if changed := asyncio.run(index_anew(ready)):
+            screen.print(f"{changed} resources were indexed anew.")
         told("migrations")
         stack.callback(supervisor.end)
         shared = _metrics_folder(settings, stack, ours=held is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated
 
 import asyncpg
@@ -11,8 +12,12 @@ import typer
 
 from fhir_server.auth.keys import signing_keys
 from fhir_server.cli.options import fail
+from fhir_server.kit import json
+from fhir_server.search.extract import extract
 from fhir_server.settings import Settings
+from fhir_server.storage.commands import IndexRows
 from fhir_server.storage.keystore import InvalidSeal
+from fhir_server.storage.reindex import reindex
 from fhir_server.storage.tenants import Tenant, connect, open_tenants, schema_name
 
 TenantName = Annotated[str, typer.Option("--tenant", help="Tenant, of those in TENANTS.")]
@@ -44,6 +49,19 @@ async def check_keys(settings: Settings) -> None:
     for name in settings.tenants:
         async with opened(settings, name):
             pass
+
+
+async def index_anew(settings: Settings) -> int:
+    """Bring the index of every tenant to the newest form of extraction; return how many resources had an older one."""
+    changed = 0
+    for name in settings.tenants:
+        async with opened(settings, name) as tenant:
+            changed += await reindex(tenant, partial(_index_of, tenant))
+    return changed
+
+
+def _index_of(tenant: Tenant, body: bytes) -> IndexRows:
+    return extract(tenant, json.decode_trusted(body))
 
 
 async def _refuse_other_keys(tenant: Tenant, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 (all (keys 1) (keys 2))     r.keys @> $n::bigint[]                     one probe of the GIN index
 (keys 1 2)                  r.keys && $n::bigint[]
+(coded 1)                   r.keys && ARRAY(SELECT key FROM coding …)  when nobody has looked the keys up before
 (rows ix_date …)            r.rid IN (SELECT rid FROM ix_date WHERE …)
 (any (keys 1) (rows …))     r.rid IN (SELECT … UNION ALL SELECT …)     an OR would hide the indexes
 (any (column …) (keys 1))   (… OR …)                                   what the row itself can say
@@ -17,7 +18,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fhir_server.search.predicates import All, AnyOf, Column, Hop, Keys, Predicate, Referred, Refers, Rows, Without
+from fhir_server.search.predicates import (
+    All,
+    AnyOf,
+    Coded,
+    Column,
+    Hop,
+    Keys,
+    Predicate,
+    Referred,
+    Refers,
+    Rows,
+    Without,
+)
 from fhir_server.storage.index_keys import MOST_RID, pack
 from fhir_server.storage.visibility import visible_sql
 from profiles.registry import R4
@@ -42,6 +55,8 @@ def condition(part: Predicate, args: list[Any], alias: str = "r") -> str:
         case Keys():
             operator = "@>" if len(part.any_of) == 1 else "&&"
             return place(f"{alias}.keys {operator} {{}}::bigint[]", (list(part.any_of),), args)
+        case Coded():
+            return _coded(part, args, alias)
         case Rows():
             return f"EXISTS (SELECT FROM {{s}}.{part.table} n WHERE n.rid = {alias}.rid AND {_either(part, args)})"
         case Column():
@@ -95,6 +110,20 @@ def _referred(part: Referred, args: list[Any], alias: str) -> str:
     return f"EXISTS (WITH {other} AS MATERIALIZED ({rows}) SELECT FROM {other} WHERE {there(part.by, args, other)})"
 
 
+def _coded(part: Coded, args: list[Any], alias: str) -> str:
+    if part.many:
+        return place(
+            f"EXISTS (SELECT FROM {{s}}.coding k WHERE k.key = ANY ({alias}.keys) AND {{}} IN (k.by_code, k.by_system))",
+            (part.at,),
+            args,
+        )
+    number = place("{}::bigint", (part.at,), args)
+    return (
+        f"{alias}.keys && ARRAY(SELECT key FROM {{s}}.coding WHERE by_code = {number}"
+        f" UNION ALL SELECT key FROM {{s}}.coding WHERE by_system = {number})"
+    )
+
+
 def _either(part: Rows, args: list[Any]) -> str:
     """Return the conditions on a row as one; each of its alternatives has an index."""
     ranges = ((part.where, part.values), *part.ranges)
@@ -121,7 +150,9 @@ def _local(part: Predicate) -> bool:
     """Tell whether the resource row itself can say it."""
     if isinstance(part, All | AnyOf):
         return all(_local(inner) for inner in part.parts)
-    return _local(part.part) if isinstance(part, Without) else isinstance(part, Keys | Column | Refers | Referred)
+    return (
+        _local(part.part) if isinstance(part, Without) else isinstance(part, Keys | Coded | Column | Refers | Referred)
+    )
 
 
 def _any(parts: tuple[Predicate, ...], args: list[Any], alias: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from fhir_server.model.fhirpath.extract import Extractor, extractor
 from fhir_server.search.kinds import composite, date, number, quantity, reference, string, token, uri
-from fhir_server.search.kinds.entries import Entries, KeyFunction, Pairs
+from fhir_server.search.kinds.entries import Entries, KeyFunction, Known, Pairs
 from fhir_server.search.parameters import Instances, Source, table
 from fhir_server.storage.commands import IndexRows
 from profiles.registry import R4
@@ -43,9 +43,14 @@ _BLIND_BESIDE_COMPARTMENT = frozenset(
 
 
 class Tenant(Protocol):
-    """What extraction needs of a tenant: its keyed hash, and the base that references may be written with."""
+    """What extraction needs of a tenant: its keyed hash, the base that references may be written with, and the codings it knows."""
 
     base: str
+
+    @property
+    def codings(self) -> Known:
+        """Return the codings that are known to stand in the dictionary."""
+        ...
 
     @property
     def key(self) -> KeyFunction:
@@ -125,7 +130,7 @@ def extract(tenant: Tenant, resource: dict[str, Any]) -> IndexRows:
     """Return the index entries of a resource."""
     type_ = resource["resourceType"]
     todo = plan(type_)
-    entries = Entries(tenant.key, tenant.base, blind=todo.blind)
+    entries = Entries(tenant.key, tenant.base, tenant.codings, blind=todo.blind)
     properties = todo.properties
     for name in resource:
         for step in properties.get(name, ()):

@@ -31,15 +31,18 @@ from fhir_server.search.predicates import (
     all_of,
     among,
     any_of,
+    coded,
     holding,
     is_among,
     keys,
+    resolved,
 )
 from fhir_server.search.query import And, ByType, Chain, Clause, Condition, Not, Or, Query, Reverse
 from fhir_server.search.rewrite import Scene, meaning
 from fhir_server.search.seeing import Sees
 from fhir_server.search.statement import fetch
 from fhir_server.search.verify import judge
+from fhir_server.storage import codings
 from fhir_server.storage.index_keys import MOST_RID, pack
 from fhir_server.storage.reads import COLUMNS, readable
 from fhir_server.storage.tenants import Tenant
@@ -228,6 +231,8 @@ class Joins:
         """Return the condition without doubt."""
         await self.follow(type_, asked)
         match = meaning(asked, self.scene(type_))
+        known = await codings.look_up(self._tenant, coded(match.predicate))
+        match = Match(resolved(match.predicate, known), match.doubt)
         if match.doubt == NOTHING or match.predicate == NOTHING:
             return match.predicate
         certain = NOTHING if match.doubt == EVERYTHING else all_of([match.predicate, Without(match.doubt)])

@@ -3,6 +3,7 @@
     (all (keys K1) (keys K2 K3) (rows ix_date "param = 7 AND lo >= {}"))
     (any (keys K4) (rows ix_number …))
     (without (keys K5))
+    (coded K6)                                              any key that the dictionary has under K6
     (refers P (hop Patient seen …))           a live row that is seen and meets …, to which P refers
     (referred P (hop Observation seen …))     a live row that is seen and meets …, which refers here by P
 
@@ -11,6 +12,7 @@ A `Match` pairs a predicate with its doubt: rows that match and are in doubt are
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -22,6 +24,17 @@ class Keys:
     """The row holds at least one of these index keys."""
 
     any_of: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """The row holds one of the keys that the dictionary of codings has under the key of a code or of a system.
+
+    `many` says that these are too many to name: each of the row's keys is looked up there instead.
+    """
+
+    at: int
+    many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +104,7 @@ class Referred:
     by: Hop
 
 
-Predicate: TypeAlias = Keys | Rows | Column | All | AnyOf | Without | Refers | Referred
+Predicate: TypeAlias = Keys | Coded | Rows | Column | All | AnyOf | Without | Refers | Referred
 
 EVERYTHING = All()
 NOTHING = AnyOf()
@@ -152,6 +165,34 @@ def _by_table(found: list[Rows]) -> list[Rows]:
         more = ((rows.where, rows.values), *rows.ranges)
         tables[rows.table] = rows if first is None else replace(first, ranges=(*first.ranges, *more))
     return list(tables.values())
+
+
+def coded(part: Predicate) -> set[int]:
+    """Return what a condition asks of the dictionary of codings."""
+    match part:
+        case Coded():
+            return {part.at}
+        case All() | AnyOf():
+            return {at for inner in part.parts for at in coded(inner)}
+        case Without():
+            return coded(part.part)
+        case _:
+            return set()
+
+
+def resolved(part: Predicate, known: Mapping[int, tuple[int, ...]]) -> Predicate:
+    """Return the same condition with the keys themselves, as the dictionary of codings has them."""
+    match part:
+        case Coded():
+            return keys(known[part.at]) if part.at in known else Coded(part.at, many=True)
+        case All():
+            return all_of([resolved(inner, known) for inner in part.parts])
+        case AnyOf():
+            return any_of([resolved(inner, known) for inner in part.parts])
+        case Without():
+            return Without(resolved(part.part, known))
+        case _:
+            return part
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from fhir_server.search.order import keys_of
 from fhir_server.search.page import Place, restore, seal
 from fhir_server.search.parse import parse_query
 from fhir_server.search.predicates import EVERYTHING as ALWAYS
-from fhir_server.search.predicates import NOTHING, Keys, Match, Predicate, all_of
+from fhir_server.search.predicates import NOTHING, Keys, Match, Predicate, all_of, coded, resolved
 from fhir_server.search.query import Params, Query, title
 from fhir_server.search.rewrite import Scene, meaning, names, whole
 from fhir_server.search.seeing import Sees, nothing
@@ -27,7 +27,7 @@ from fhir_server.search.select import START, Position, Seen, Selection
 from fhir_server.search.series import recognise
 from fhir_server.search.statement import fetch
 from fhir_server.search.verify import checker
-from fhir_server.storage import ident
+from fhir_server.storage import codings, ident
 from fhir_server.storage.reads import Stored, readable
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING, Visibility, visible_sql, visible_types_sql
@@ -104,16 +104,19 @@ async def prepare(
     own = visibility if isinstance(visibility, Mapping) else {query.base: visibility}
     scene, whole_view = await join.follow(tenant, query, await _rids(tenant, query), own, sees)
     inside: list[Predicate] = [Keys((key,)) for key in within]
-    match, keys = _inside(whole(query, scene), inside), keys_of(query)
-    series = recognise(query, scene, keys)
+    match, keys = whole(query, scene), keys_of(query)
+    known = await codings.look_up(tenant, coded(match.predicate))
+    match = _inside(match, known, inside)
+    series = recognise(query, scene, keys, known)
     if series is not None:
-        series = replace(series, match=_inside(series.match, inside))
+        series = replace(series, match=_inside(series.match, known, inside))
     selection = Selection(_seen(query, visibility), match, tuple(keys or ()), series)
     return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, in_memory=keys is None)
 
 
-def _inside(match: Match, inside: list[Predicate]) -> Match:
-    return Match(all_of([*inside, match.predicate]), match.doubt) if inside else match
+def _inside(match: Match, known: Mapping[int, tuple[int, ...]], inside: list[Predicate]) -> Match:
+    predicate = resolved(match.predicate, known)
+    return Match(all_of([*inside, predicate]) if inside else predicate, match.doubt)
 
 
 # ---- statements ----

@@ -1,6 +1,6 @@
 """The reads that matter most: one patient's Observations of one code by time, from the table `series`.
 
-    Observation?patient=P&code=S|C[&date=…][&_sort=-date]
+    Observation?patient=P&code=[S|]C[&date=…][&_sort=-date]
 
 A row stands there for each coding of an Observation whose subject is a Patient; what has no date stands before all dates, what
 has no coding under its text, both for `$lastn` only (`lastn.py`). So the table serves when the query asks for a date, or sorts by
@@ -9,6 +9,7 @@ it (what has no date comes last and is found as usual).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +21,9 @@ from fhir_server.search.predicates import Column, Keys, Match, Predicate, all_of
 from fhir_server.search.query import Chain, Clause, Query
 from fhir_server.search.rewrite import Scene, meaning
 from fhir_server.storage.index_keys import MOST_RID
+
+Codings = Mapping[int, tuple[int, ...]]
+"""The keys that the dictionary of codings has under the key of a code."""
 
 _BOUNDS = {
     "eq": ("k0.at >= {} AND k0.at < {}", ("lo", "hi")),
@@ -62,12 +66,16 @@ def _patient(clause: Clause | Chain, scene: Scene) -> int | None:
     return scene.rids[known[0]] if len(known) == 1 and known[0][0] == "Patient" else None
 
 
-def _code(clause: Clause, scene: Scene) -> int | None:
-    """Return the key of the one system|code that a code clause names."""
+def _code(clause: Clause, scene: Scene, known: Codings) -> int | None:
+    """Return the key of the one coding that a code clause names: by its system, or because the code is known in one only."""
     value = clause.values[0] if len(clause.values) == 1 and clause.modifier is None else None
-    if not isinstance(value, token.Token) or value.system is None or value.code is None:
+    if not isinstance(value, token.Token) or value.code is None:
         return None
-    return token.key_of(value, table(SERIES_TYPE).sources["code"][0].id, scene.key)
+    found = token.key_of(value, table(SERIES_TYPE).sources["code"][0].id, scene.key)
+    if value.system is not None:
+        return found
+    codings = known.get(found, ())
+    return codings[0] if len(codings) == 1 else None
 
 
 def _dated(clause: Clause, when: int) -> Predicate:
@@ -93,8 +101,8 @@ def _dated(clause: Clause, when: int) -> Predicate:
     return all_of([near, found]) if all(bounds) else found
 
 
-def recognise(query: Query, scene: Scene, keys: list[Key] | None) -> Series | None:
-    """Return the series that a search goes along; None when it goes along none."""
+def recognise(query: Query, scene: Scene, keys: list[Key] | None, known: Codings) -> Series | None:
+    """Return the series that a search goes along; `known` are the codings it asks for. None when it goes along none."""
     if query.type != SERIES_TYPE or keys is None:
         return None
     when = table(SERIES_TYPE).sources["date"][0].id
@@ -108,7 +116,7 @@ def recognise(query: Query, scene: Scene, keys: list[Key] | None) -> Series | No
         for c in query.where
         if isinstance(c, Clause | Chain) and c.param.name in ("subject", "patient") and (found := _patient(c, scene))
     }
-    codes = {c: found for c in where if c.param.name == "code" and (found := _code(c, scene))}
+    codes = {c: found for c in where if c.param.name == "code" and (found := _code(c, scene, known))}
     if len(patients) != 1 or len(codes) != 1:
         return None
     [(subject, patient)], [(coded, code)] = patients.items(), codes.items()

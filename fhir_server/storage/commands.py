@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Which form of extraction wrote a row's index entries; a change of what is extracted raises it."""
 
 POST, PUT, DELETE, PATCH = 1, 2, 3, 4
@@ -22,6 +22,10 @@ CLIENT, TWIN, PREDICTION, SUBSCRIPTION, IMPORT = 0, 1, 2, 3, 4
 
 NumberRow = tuple[int, int, Decimal, Decimal, int, int, Decimal | None, Decimal | None]
 """(param, key, lo, hi, unit, canonical unit, canonical lo, canonical hi); key 0 outside composites, unit 0 for none."""
+
+
+CodingRow = tuple[int, int, int, int, str | None, str | None, str | None]
+"""(key, key of the code in any system, key of the system, param, system, code, display); 0 where there is no code or system."""
 
 
 @dataclass(slots=True)
@@ -35,6 +39,8 @@ class IndexRows:
     numbers: list[NumberRow] = field(default_factory=list)
     strings: list[tuple[int, str]] = field(default_factory=list)
     series: list[tuple[int, datetime]] = field(default_factory=list)
+    codings: list[CodingRow] = field(default_factory=list)
+    """Codings among the keys that this process has not seen in the dictionary yet: they go there before the commit."""
 
 
 @dataclass(slots=True)

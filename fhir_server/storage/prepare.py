@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fhir_server.kit import clock
 from fhir_server.kit import json as kit_json
-from fhir_server.storage import codec, ident
+from fhir_server.storage import codec, codings, ident
 from fhir_server.storage.commands import INDEX_VERSION, Command, IndexRows
 from fhir_server.storage.errors import erased_owner
 from fhir_server.storage.index_keys import COMPARTMENT, pack
@@ -79,14 +79,13 @@ async def _rids(tenant: Tenant, commands: Sequence[Command]) -> tuple[dict[ident
             new.add(name)
             known = await ident.new_rid(tenant)
         rids[name] = known
-    mentioned: set[ident.Name] = set()
+    others: set[ident.Name] = set()
     for command in commands:
         if command.index is not None:
-            mentioned.update((type_, id_) for _, type_, id_ in command.index.references)
-            mentioned.update(("Patient", id_) for id_ in command.index.patients)
+            others |= mentioned(command.index)
         if command.previous is not None:
-            mentioned.update(("Patient", id_) for id_ in command.previous.patients)
-    rids.update(await ident.rids(tenant, mentioned - rids.keys()))
+            others.update(("Patient", id_) for id_ in command.previous.patients)
+    rids.update(await ident.rids(tenant, others - rids.keys()))
     return rids, new
 
 
@@ -125,7 +124,22 @@ def _cipher(tenant: Tenant, key_id: int) -> AESGCM:
         raise erased_owner() from None
 
 
-def _series(index: IndexRows | None, rids: dict[ident.Name, int]) -> list[SeriesRow]:
+def numbered(index: IndexRows, rids: dict[ident.Name, int]) -> tuple[list[int], list[int]]:
+    """Return the patients and the index keys of a resource, ids turned into rids."""
+    patients = [rids[("Patient", id_)] for id_ in index.patients]
+    keys = set(index.keys)
+    keys.update(pack(param, rids[(type_, id_)]) for param, type_, id_ in index.references)
+    keys.update(pack(COMPARTMENT, patient) for patient in patients)
+    return patients, sorted(keys)
+
+
+def mentioned(index: IndexRows) -> set[ident.Name]:
+    """Return the resources that index entries name."""
+    return {(type_, id_) for _, type_, id_ in index.references} | {("Patient", id_) for id_ in index.patients}
+
+
+def series_rows(index: IndexRows | None, rids: dict[ident.Name, int]) -> list[SeriesRow]:
+    """Return the rows of a resource in the time series of its patient."""
     if index is None or not index.series:
         return []
     patient = rids[("Patient", index.patients[0])]
@@ -136,25 +150,21 @@ def _prepared(
     tenant: Tenant, command: Command, rids: dict[ident.Name, int], moment: datetime, *, inserts: bool
 ) -> Prepared:
     rid, version = rids[(command.type, command.id)], command.expected + 1
-    old_series = _series(command.previous, rids)
+    old_series = series_rows(command.previous, rids)
     if command.resource is None:
         return Prepared(command, rid, inserts, version, 0, moment, [], [], b"", None, [], old_series)
     index = command.index or _EMPTY
-    patients = [rids[("Patient", id_)] for id_ in index.patients]
-    keys = set(index.keys)
-    keys.update(pack(param, rids[(type_, id_)]) for param, type_, id_ in index.references)
-    keys.update(pack(COMPARTMENT, patient) for patient in patients)
+    patients, keys = numbered(index, rids)
     key_id = _key_id(tenant, command, patients)
     body = kit_json.encode(stamped(command.resource, command.type, command.id, version, clock.instant(moment)))
     sealed = codec.encode(body, _cipher(tenant, key_id), aad(tenant, command.type, command.id, version))
-    series = _series(index, rids)
-    return Prepared(
-        command, rid, inserts, version, key_id, moment, patients, sorted(keys), body, sealed, series, old_series
-    )
+    series = series_rows(index, rids)
+    return Prepared(command, rid, inserts, version, key_id, moment, patients, keys, body, sealed, series, old_series)
 
 
 async def prepare(tenant: Tenant, commands: Sequence[Command]) -> list[Prepared]:
-    """Return the rows of all commands; takes rids and keys, writes nothing that anybody can see."""
+    """Return the rows of all commands; takes rids and keys and tells the dictionary of codings, writes no resource."""
+    await codings.remember(tenant, [row for c in commands if c.index for row in c.index.codings])
     rids, new = await _rids(tenant, commands)
     await _patient_keys(tenant, {rids[("Patient", id_)] for c in commands if c.index for id_ in c.index.patients})
     moment = clock.now()

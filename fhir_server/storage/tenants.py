@@ -71,7 +71,7 @@ def schema_name(tenant: str) -> str:
 
 
 class Tenant:
-    """One tenant's place: schema, pool, keys, base URL, and caches of what never changes (rids, patient keys, hashes)."""
+    """One tenant's place: schema, pool, keys, base URL, and caches of what never changes (rids, patient keys, hashes, codings)."""
 
     def __init__(self, name: str, pool: asyncpg.Pool, keys_dir: Path, base: str) -> None:
         self.name = name
@@ -82,6 +82,8 @@ class Tenant:
         self.rids: dict[tuple[str, str], int] = {}
         self.patient_keys: dict[int, int] = {}
         self.spare_rids: list[int] = []
+        self.codings: dict[tuple[int, str | None, str | None], int] = {}
+        """(param, system, code) as written, with its index key: those that are known to stand in the dictionary."""
         self.announce: Callable[[str], None] = lambda _kind: None
         """Told OUTBOX or JOBS when there is work, by whoever has committed it; must not wait, and may be lost."""
         self._sql: dict[str, str] = {}

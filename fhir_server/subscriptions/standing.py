@@ -7,17 +7,17 @@ arrays under the names of the tables; a version that was replaced long ago is ju
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fhir_server.kit import json
 from fhir_server.search.compile import condition
 from fhir_server.search.extract import extract
-from fhir_server.search.predicates import NOTHING, All, AnyOf, Keys, Match, Predicate, Without
+from fhir_server.search.predicates import NOTHING, All, AnyOf, Keys, Match, Predicate, Without, coded, resolved
 from fhir_server.search.query import Query
 from fhir_server.search.rewrite import Scene, names, whole
 from fhir_server.search.verify import checker
-from fhir_server.storage import ident
+from fhir_server.storage import codings, ident
 from fhir_server.storage.commands import IndexRows
 from fhir_server.storage.reads import Kept
 from fhir_server.storage.tenants import Tenant
@@ -63,7 +63,7 @@ class Standing:
         self.refers = frozenset(names(query))
         self._rids: dict[tuple[str, str], int] = {}
         self._known = -1
-        self.wanted = Match(NOTHING)
+        self._meant = self.wanted = Match(NOTHING)
         self.decide: Callable[[bytes], bool] = lambda _body: False
 
     def known(self, tenant: Tenant) -> dict[tuple[str, str], int]:
@@ -77,22 +77,34 @@ class Standing:
         rids = self.known(tenant)
         if len(rids) != self._known:
             scene = Scene(self._query.base, tenant.key, rids)
-            self.wanted, self.decide, self._known = whole(self._query, scene), checker(self._query, scene), len(rids)
+            self._meant = self.wanted = whole(self._query, scene)
+            self.decide, self._known = checker(self._query, scene), len(rids)
+
+    @property
+    def codings(self) -> set[int]:
+        """What the search asks of the dictionary of codings, which may know more with every commit."""
+        return coded(self._meant.predicate)
+
+    def resolve(self, known: Mapping[int, tuple[int, ...]]) -> None:
+        """Take in what the dictionary of codings says now."""
+        self.wanted = Match(resolved(self._meant.predicate, known), self._meant.doubt)
 
 
 async def look_up(tenant: Tenant, searches: Iterable[Standing]) -> None:
-    """Ask once for everything that the searches refer to and that is not known yet."""
+    """Ask once for everything that the searches refer to and that is not known yet, and for the codings they ask for."""
     all_searches = list(searches)
     unknown = {name for search in all_searches for name in search.refers - search.known(tenant).keys()}
     if unknown:
         await ident.look_up(tenant, unknown)
-        for search in all_searches:
-            search.known(tenant)
+    for search in all_searches:
+        search.settle(tenant)
+    known = await codings.look_up(tenant, {at for search in all_searches for at in search.codings})
+    for search in all_searches:
+        search.resolve(known)
 
 
 async def meeting(tenant: Tenant, search: Standing, versions: Sequence[Kept]) -> list[Kept]:
     """Return those of the versions, all of the search's type, that meet it."""
-    search.settle(tenant)
     wanted = search.wanted
     met: dict[int, bool] = {}
     unsettled: list[int] = []
@@ -114,8 +126,8 @@ async def meeting(tenant: Tenant, search: Standing, versions: Sequence[Kept]) ->
 async def _ask(tenant: Tenant, wanted: Match, versions: Sequence[Kept]) -> dict[int, bool]:
     """Return which of the versions meet the condition, by their number here, and whether they are in doubt."""
     args = _arguments(tenant, versions)
-    hit = condition(wanted.predicate, args).replace("{s}.", "")
-    doubt = condition(wanted.doubt, args).replace("{s}.", "")
+    hit, doubt = condition(wanted.predicate, args), condition(wanted.doubt, args)
+    hit, doubt = (text.replace("{s}.coding", f"{tenant.schema}.coding").replace("{s}.", "") for text in (hit, doubt))
     text = f"WITH {_TABLES} SELECT r.rid, {doubt} AS doubt FROM resource r WHERE {hit}"
     return {row["rid"]: row["doubt"] for row in await tenant.pool.fetch(text, *args)}
 

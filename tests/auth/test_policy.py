@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_server.auth import policy
+from fhir_server.auth import filters, policy
 from fhir_server.auth.policy import admits, both, check_write, unrestricted, visibilities, visibility
 from fhir_server.auth.scopes import INTERACTIONS, LETTERS
 from fhir_server.context import ANONYMOUS, RequestContext
@@ -135,7 +136,7 @@ async def test_scopes_are_a_union_and_the_widest_wins(acting, patient):
 
 
 async def test_a_filter_with_commas_is_or_and_with_ampersand_and(acting, tenant):
-    ctx = await acting("system/Observation.rs?category=a,b&code=c")
+    ctx = await acting("system/Observation.rs?category=urn:c|a,urn:c|b&code=urn:c|c")
     found = await visibility(ctx, "Observation", "read")
     assert len(found) == 2
     assert all(len(grant.all_of) == 2 for grant in found)
@@ -226,6 +227,32 @@ async def test_the_grant_agrees_with_the_index(acting, tenant, scope, who, sees)
             await check_write(writing, "Observation", "update", index, id_)
 
 
+async def test_a_filter_without_a_system_follows_the_dictionary(acting, tenant, unique):
+    def coded(system: str) -> dict[str, Any]:
+        return observation("x") | {"code": {"coding": [{"system": system, "code": unique}]}}
+
+    ctx = await acting(f"system/Observation.crs?code={unique}")
+    first = extract(tenant, coded("urn:first"))
+    await check_write(ctx, "Observation", "create", first)  # the first of its code that was ever written
+    with pytest.raises(Forbidden, match="outside"):
+        await check_write(ctx, "Observation", "create", extract(tenant, observation("x")))
+    for system in ("urn:first", "urn:second"):
+        resource = coded(system)
+        id_ = await store(tenant, resource, extract(tenant, resource))
+        seen = await visibility(ctx, "Observation", "read")
+        assert await read(tenant, "Observation", id_, seen) is not None, system
+
+
+async def test_a_filter_that_means_too_many_codings_closes(acting, tenant, unique):
+    categories = [{"coding": [{"system": f"urn:{unique}", "code": str(n)}]} for n in range(filters.MOST_CODINGS + 1)]
+    ctx = await acting(f"system/Observation.r?category=urn:{unique}|")
+    for some, sees in ((categories[:-1], True), (categories, False)):
+        resource = observation("x") | {"category": some}
+        id_ = await store(tenant, resource, extract(tenant, resource))
+        found = await read(tenant, "Observation", id_, await visibility(ctx, "Observation", "read"))
+        assert (found is not None) == sees
+
+
 WRITES = [
     # content, allowed for patient/Observation.cu of A
     (["A"], True),
@@ -280,7 +307,7 @@ def test_admits_is_or_of_ands():
 
 
 async def test_a_limit_narrows_every_answer(acting, tenant, monkeypatch):
-    label = tenant.key(R4.params("Observation")["_security"].id, "c", "psythpn")
+    label = tenant.key(R4.params("Observation")["_security"].id, "sc", "http://labels.example", "psythpn")
 
     async def no_psychotherapy_notes(ctx, type_, interaction):
         return (Grant(none_of=(label,)),)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from fhir_server.kit import json
 from fhir_server.search.extract import UNDATED, blind, entry_count, extract
+from fhir_server.search.kinds.entries import Known
 from fhir_server.storage.index_keys import hashed
 from profiles.registry import R4
 from tests.r4_examples import examples
@@ -34,6 +35,7 @@ class Keys:
     """A tenant as extraction sees it."""
 
     base = "http://clarity.test/fhir"
+    codings: ClassVar[Known] = {}
 
     def key(self, param: int, *parts: str) -> int:
         return hashed(b"secret", param, parts)
@@ -62,9 +64,11 @@ def param(type_: str, name: str) -> int:
 def test_a_device_observation() -> None:
     rows = extract(TENANT, HEART_RATE)
     code, status = param("Observation", "code"), param("Observation", "status")
-    assert TENANT.key(code, "c", "8867-4") in rows.keys
-    assert TENANT.key(code, "sc", "http://loinc.org", "8867-4") in rows.keys
-    assert TENANT.key(code, "s", "http://loinc.org") in rows.keys
+    coding = TENANT.key(code, "sc", "http://loinc.org", "8867-4")
+    assert coding in rows.keys
+    of_code, of_system = TENANT.key(code, "c", "8867-4"), TENANT.key(code, "s", "http://loinc.org")
+    assert not {of_code, of_system} & set(rows.keys)
+    assert (coding, of_code, of_system, code, "http://loinc.org", "8867-4", None) in rows.codings
     assert TENANT.key(status, "c", "final") in rows.keys
     assert set(rows.references) == {
         (param("Observation", "subject"), "Patient", "p1"),

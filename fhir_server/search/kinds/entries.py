@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from fhir_server.storage.commands import IndexRows, NumberRow
+from fhir_server.storage.commands import CodingRow, IndexRows, NumberRow
 
 Pairs = list[tuple[str, Any]]
 """(FHIR type, raw JSON value), as `model/fhirpath` finds them."""
@@ -14,16 +14,21 @@ Pairs = list[tuple[str, Any]]
 KeyFunction = Callable[..., int]
 """`tenant.key`: the keyed hash of (parameter, parts)."""
 
+Known = Mapping[tuple[int, str | None, str | None], int]
+"""(param, system, code) of codings that stand in the dictionary, with their keys."""
+
 DateRow = tuple[int, datetime, datetime]
 
 
 class Entries:
     """The entries of one resource while they are collected."""
 
-    __slots__ = ("base", "blind", "dates", "key", "keys", "numbers", "references", "strings")
+    __slots__ = ("base", "blind", "codings", "dates", "key", "keys", "known", "numbers", "references", "strings")
 
-    def __init__(self, key: KeyFunction, base: str, *, blind: bool) -> None:
+    def __init__(self, key: KeyFunction, base: str, known: Known, *, blind: bool) -> None:
         self.key = key
+        self.known = known
+        self.codings: dict[int, CodingRow] = {}
         self.base = base
         self.blind = blind
         self.keys: set[int] = set()
@@ -34,4 +39,5 @@ class Entries:
 
     def rows(self) -> IndexRows:
         """Return them as storage takes them; `patients` and `series` are the caller's to fill."""
-        return IndexRows(list(self.keys), self.references, [], self.dates, self.numbers, self.strings, [])
+        found = list(self.codings.values())
+        return IndexRows(list(self.keys), self.references, [], self.dates, self.numbers, self.strings, [], found)

@@ -2,10 +2,14 @@
 
 | FHIR type | entries |
 |---|---|
-| Coding, CodeableConcept, Identifier | code, system+code, system |
+| Coding, CodeableConcept | system+code; without a code, system |
+| Identifier | value, system+value, system |
 | ContactPoint | value, system+value, ""+value, system |
 | code, boolean, id, string, integer | code |
 | uri | code, ""+code |
+
+A search for a code in any system, or for a system, asks the dictionary of codings for their keys (`storage/codings.py`): a Coding
+is written there once, a resource holds its one key.
 
 Codes are compared without regard to case, as R4 advises when in doubt, but for systems that say otherwise.
 """
@@ -19,11 +23,12 @@ from typing import Any
 from fhir_server.search.escape import split, unescape
 from fhir_server.search.kinds.entries import Entries, KeyFunction, Pairs
 from fhir_server.search.parameters import Source
-from fhir_server.search.predicates import NOTHING, Predicate, keys
+from fhir_server.search.predicates import NOTHING, Coded, Predicate, any_of, keys
 from profiles.registry import R4
 
 CASE_SENSITIVE = frozenset({"http://unitsofmeasure.org"})
 SPECIAL_VALUES = "http://hl7.org/fhir/special-values"
+_CODINGS = frozenset({"Coding", "CodeableConcept"})
 _PRIMITIVE = frozenset(
     {"code", "boolean", "id", "string", "markdown", "integer", "positiveInt", "unsignedInt", "uri", "url"}
 )
@@ -68,12 +73,27 @@ def _coded(entries: Entries, param: int, system: str | None, code: str | None) -
 
 
 def _coding(entries: Entries, param: int, value: dict[str, Any]) -> None:
-    _coded(entries, param, value.get("system"), value.get("code"))
+    system, code = value.get("system"), value.get("code")
+    key = entries.known.get((param, system, code))
+    if key is None:
+        if system is None and code is None:
+            return
+        key = _unknown(entries, param, system, code, value.get("display"))
+    entries.keys.add(key)
+
+
+def _unknown(entries: Entries, param: int, system: str | None, code: str | None, display: str | None) -> int:
+    """Return the key of a coding that may not be in the dictionary yet, and note it for that."""
+    of_system = entries.key(param, "s", system) if system else 0
+    of_code = entries.key(param, "c", code.casefold()) if code is not None else 0
+    key = of_system if code is None else entries.key(param, "sc", system or "", folded(system or "", code))
+    entries.codings.setdefault(key, (key, of_code, of_system, param, system, code, display))
+    return key
 
 
 def _concept(entries: Entries, param: int, value: dict[str, Any]) -> None:
     for coding in value.get("coding", ()):
-        _coded(entries, param, coding.get("system"), coding.get("code"))
+        _coding(entries, param, coding)
 
 
 def _identifier(entries: Entries, param: int, value: dict[str, Any]) -> None:
@@ -148,7 +168,7 @@ def _implied(value: Token, source: Source) -> list[str]:
 
 
 def key_of(value: Token, param: int, key: KeyFunction) -> int:
-    """Return the one key that says the token where elements have a system."""
+    """Return the one key that says the token; for a code or a system alone, the one that the dictionary has it under."""
     if value.code is None:
         return key(param, "s", value.system or "")
     if value.system is None:
@@ -161,7 +181,13 @@ def predicate(value: Token, source: Source, key: KeyFunction) -> Predicate:
     if source.types and source.types <= _PRIMITIVE:
         codes = _implied(value, source)
         return keys([key(source.id, "c", code.casefold()) for code in codes]) if codes else NOTHING
-    return keys([key_of(value, source.id, key)])
+    found = key_of(value, source.id, key)
+    if value.system is not None and value.code is not None:
+        return keys([found])
+    if not source.types:
+        return any_of([keys([found]), Coded(found)])
+    parts = [Coded(found)] if source.types & _CODINGS else []
+    return any_of([*parts, *([keys([found])] if source.types - _CODINGS else [])])
 
 
 # ---- in memory ----

@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
+CODING: tuple[str, ...] = (
+    # Every coding that was ever written, by the parameter that finds it: `by_code` and `by_system` are the keys that say less.
+    """
+    CREATE TABLE {s}.coding (
+      key bigint PRIMARY KEY, by_code bigint NOT NULL, by_system bigint NOT NULL, param smallint NOT NULL,
+      system text, code text, display text
+    )
+    """,
+    "CREATE INDEX coding_code ON {s}.coding (by_code) INCLUDE (key) WHERE by_code <> 0",
+    "CREATE INDEX coding_system ON {s}.coding (by_system) INCLUDE (key) WHERE by_system <> 0",
+    # By which form of extraction all resources are indexed, and up to which rid by the next one (`storage/reindex.py`).
+    "CREATE TABLE {s}.index_state (version smallint NOT NULL, done bigint NOT NULL)",
+    "INSERT INTO {s}.index_state VALUES (1, 0)",
+)
+
 STATEMENTS: tuple[str, ...] = (
     # One process takes 64 numbers at a time, so that a create knows its rid before it speaks to the database.
     "CREATE SEQUENCE {s}.rid INCREMENT BY 64",
