@@ -17,7 +17,7 @@ from fhir_server.http import edge, render
 from fhir_server.http.edge import Disconnected, Receive, Scope, Send
 from fhir_server.http.headers import Prefer, parse_conditions, parse_prefer
 from fhir_server.http.metadata import metadata
-from fhir_server.http.negotiate import check_accept, check_content_type, check_format
+from fhir_server.http.negotiate import check_accept, check_content_type, check_format, patch_media
 from fhir_server.http.perform import perform
 from fhir_server.http.services import Services
 from fhir_server.interactions.address import Address, Params, parse_address, parse_query
@@ -164,8 +164,10 @@ class _Request:
         if call.address.kind in _SEARCHES:
             check_content_type(kind, form=True)
             call.params = call.params + self._shape_params(_form(body))
-        elif call.method != "PATCH":
-            if body:
+        else:
+            if call.method == "PATCH":
+                call.media = patch_media(kind)
+            elif body:
                 check_content_type(kind)
             call.body = body
             _require_body(call.address, body)

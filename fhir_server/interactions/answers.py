@@ -32,7 +32,7 @@ def inner_call(call: Call, entry: Entry) -> Call:
         entry.conditions,
         returns,
         entry.raw,
-        call.perform,
+        perform=call.perform,
         nested=True,
         limits=call.limits,
         statement=call.statement,

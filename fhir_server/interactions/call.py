@@ -15,6 +15,10 @@ from fhir_server.storage.commands import AuditRow
 
 Return = Literal["minimal", "representation", "OperationOutcome"]
 
+JSON_PATCH = "application/json-patch+json"
+PATCH_FORMATS = (JSON_PATCH, "application/fhir+json")
+"""What a patch may be sent as: a JSON Patch, or a FHIRPath Patch as Parameters."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -48,6 +52,8 @@ class Call:
     conditions: Conditions = NO_CONDITIONS
     returns: Return | None = None
     body: bytes = b""
+    media: str = ""
+    """`application/json-patch+json` when the body is one, else empty: a resource."""
     perform: Perform | None = None
     """How the entries of a Bundle are performed; set by the edge, so that no interaction imports the operations."""
     nested: bool = False

@@ -8,7 +8,8 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from fhir_server.interactions.call import Json, Limits
+from fhir_server.interactions.call import PATCH_FORMATS, Json, Limits
+from fhir_server.interactions.patch import UNPATCHED
 from fhir_server.kit.clock import instant
 from fhir_server.search.hops import MAX_DEPTH
 from fhir_server.search.include import APART, references
@@ -18,10 +19,11 @@ from profiles.registry import R4
 SOFTWARE = {"name": "Clarity", "version": "0.1.0"}
 
 _INTERACTIONS = (
-    "read", "vread", "update", "delete", "history-instance", "history-type", "create", "search-type",
+    "read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type",
 )  # fmt: skip
 _SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system", "search-system")
 _READ_ONLY = frozenset({"AuditEvent"})
+_CHANGING = frozenset({"update", "patch", "delete"})
 _REFERENCES = ["literal", "logical"]
 
 
@@ -53,6 +55,7 @@ def capability_statement(
         "implementation": {"description": "Clarity FHIR R4 server", "url": base},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
+        "patchFormat": list(PATCH_FORMATS),
         "rest": [_rest(base, token_url, operations)],
     }
 
@@ -103,7 +106,8 @@ def _security(base: str, token_url: str) -> Json:
 
 def _resource(type_: str, operations: Sequence[Json]) -> Json:
     read_only = type_ in _READ_ONLY
-    interactions = [code for code in _INTERACTIONS if not (read_only and code in ("update", "delete"))]
+    without = _CHANGING if read_only else {"patch"} if type_ in UNPATCHED else frozenset()
+    interactions = [code for code in _INTERACTIONS if code not in without]
     out: dict[str, Any] = {
         "type": type_,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type_}",

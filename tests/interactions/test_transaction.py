@@ -74,7 +74,7 @@ async def test_return_representation(system: Caller) -> None:
         (entry("PUT", "Patient/1", {"resourceType": "Patient", "id": "2"}), 400, "Bundle.entry[1].resource.id"),
         (entry("PUT", "Patient/none", {"resourceType": "Patient", "id": "none"}, ifMatch='W/"4"'), 412, "Bundle.entry[1].request"),
         (entry("DELETE", "Patient/none-such"), 404, "Bundle.entry[1]"),
-        (entry("PATCH", "Patient/1"), 400, "Bundle.entry[1].request"),
+        (entry("PATCH", "Patient/1"), 400, "Bundle.entry[1].resource"),
         (entry("GET", "Nonsense/1"), 400, "Bundle.entry[1].request"),
         (entry("GET", "Patient/none-such"), 404, "Bundle.entry[1].request"),
         (entry("GET", "Patient/none-such/_history/1"), 404, "Bundle.entry[1].request"),
