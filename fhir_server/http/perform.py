@@ -16,6 +16,7 @@ from fhir_server.interactions import batch, conditional, create, delete, history
 from fhir_server.interactions.address import Kind
 from fhir_server.interactions.call import Call, Handler, Result
 from fhir_server.interactions.failures import audit_failure
+from fhir_server.interactions.provenance import check_header
 from fhir_server.operations import invoke
 
 
@@ -53,7 +54,10 @@ HANDLERS: Mapping[Kind, Mapping[str, Handler]] = {
 async def perform(ctx: RequestContext, call: Call) -> Result:
     """Perform one interaction and make it durable in the audit trail, whether it is done or refused."""
     try:
-        result = await handler_of(call)(ctx, call)
+        handler = handler_of(call)
+        if call.provenance is not None:
+            await check_header(ctx, call)
+        result = await handler(ctx, call)
     except FhirError as error:
         await audit_failure(ctx, call, error.status)
         raise

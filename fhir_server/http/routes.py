@@ -99,6 +99,8 @@ class _Request:
         self.interaction, self.type = interaction_of(method, address.kind), address.type or ""
         call = Call(method, address, params, parse_conditions(self._headers), prefer.returns)
         call.perform, call.limits = perform, self._services.limits
+        if "x-provenance" in self._headers:
+            call.provenance = self._headers["x-provenance"].encode("latin-1")
         call.statement = partial(metadata, self._services, tenant.base)
         await self._read_body(call, receive)
         if prefer.respond_async:

@@ -54,6 +54,8 @@ class Call:
     body: bytes = b""
     media: str = ""
     """`application/json-patch+json` when the body is one, else empty: a resource."""
+    provenance: bytes | None = None
+    """The Provenance of `X-Provenance`, as it came."""
     perform: Perform | None = None
     """How the entries of a Bundle are performed; set by the edge, so that no interaction imports the operations."""
     nested: bool = False

@@ -25,6 +25,10 @@ _SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system", "search-system
 _READ_ONLY = frozenset({"AuditEvent"})
 _CHANGING = frozenset({"update", "patch", "delete"})
 _REFERENCES = ["literal", "logical"]
+_DOCUMENTATION = (
+    "PATCH takes search criteria too (conditional patch); in a Bundle a JSON Patch is the content of a Binary. X-Provenance is kept"
+    " with the versions that a create, update, patch, delete or transaction makes."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ def _description(limits: Limits) -> str:
 def _rest(base: str, token_url: str, operations: Sequence[Json]) -> Json:
     out: Json = {
         "mode": "server",
+        "documentation": _DOCUMENTATION,
         "security": _security(base, token_url),
         "resource": [_resource(type_, operations) for type_ in R4.types],
         "interaction": [{"code": code} for code in _SYSTEM_INTERACTIONS],

@@ -9,10 +9,10 @@ from fhir_server.interactions import commands, results
 from fhir_server.interactions.address import refuse_stray
 from fhir_server.interactions.call import Call, Result
 from fhir_server.interactions.conditions import check_conditions, stale
+from fhir_server.interactions.provenance import commit_explained
 from fhir_server.interactions.results import absent
 from fhir_server.interactions.retry import overtaken, tries
 from fhir_server.storage import reads
-from fhir_server.storage.commit import commit
 from fhir_server.storage.errors import VersionConflict
 from fhir_server.storage.reads import Stored
 
@@ -45,5 +45,5 @@ async def remove(ctx: RequestContext, call: Call, current: Stored) -> Result:
         result.audit.append(row)
         return result
     command = commands.build_delete(ctx.tenant, current)
-    [done] = await commit(ctx.tenant, [command], [audit_row(ctx, "delete", 204, type=current.type)])
+    [done] = await commit_explained(ctx, call, [command], [audit_row(ctx, "delete", 204, type=current.type)])
     return results.deleted(call, done.version)

@@ -21,6 +21,7 @@ from fhir_server.interactions.lookups import check_reads
 from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.patch import read_patch, refuse_unpatched
 from fhir_server.interactions.plan import Entry, Plan, choose_id, make_plan, reference_map
+from fhir_server.interactions.provenance import commit_explained
 from fhir_server.interactions.races import Claims
 from fhir_server.interactions.resolve import Resolution, Resolver, Step
 from fhir_server.interactions.retry import overtaken, tries
@@ -36,7 +37,6 @@ from fhir_server.model.references import (
     walk_references,
 )
 from fhir_server.storage.commands import DELETE, PATCH, POST, PUT, AuditRow, Command, Written
-from fhir_server.storage.commit import commit
 from fhir_server.storage.errors import ClaimTaken, VersionConflict
 from fhir_server.validation.validate import parse_resource, refusal
 
@@ -56,7 +56,8 @@ async def transaction(ctx: RequestContext, call: Call, envelope: Envelope) -> Re
         steps, prepared = await _prepare(ctx, plan, resolution)
         await check_reads(ctx, call, plan.entries, resolution.steps)
         try:
-            written = await commit(ctx.tenant, prepared, await _audit_rows(ctx, prepared))
+            names = reference_map(plan, resolution.targets()) | resolution.references if call.provenance else None
+            written = await commit_explained(ctx, call, prepared, await _audit_rows(ctx, prepared), names)
         except VersionConflict as error:
             _refuse_stale(steps[error.position], error)
         except ClaimTaken:

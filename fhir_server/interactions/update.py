@@ -15,12 +15,12 @@ from fhir_server.interactions.address import refuse_stray
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.interactions.conditions import check_conditions, stale
 from fhir_server.interactions.content import same_content
+from fhir_server.interactions.provenance import commit_explained
 from fhir_server.interactions.results import absent
 from fhir_server.interactions.retry import overtaken, tries
 from fhir_server.kit import json
 from fhir_server.storage import reads
 from fhir_server.storage.commands import PATCH, PUT
-from fhir_server.storage.commit import commit
 from fhir_server.storage.errors import VersionConflict
 from fhir_server.storage.reads import Stored
 from fhir_server.storage.visibility import EVERYTHING, Visibility
@@ -91,7 +91,8 @@ async def replace(
     )
     await commands.authorise(ctx, command, right)
     status = 201 if command.method == "create" else 200
-    [done] = await commit(ctx.tenant, [command], [audit_row(ctx, interaction, status, type=command.type)])
+    row = audit_row(ctx, interaction, status, type=command.type)
+    [done] = await commit_explained(ctx, call, [command], [row])
     return results.written(ctx, call, done)
 
 
