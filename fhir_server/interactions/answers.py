@@ -48,8 +48,8 @@ async def perform_entry(ctx: RequestContext, call: Call, entry: Entry) -> EntryR
         return answer_error(error)
     except Exception as error:  # noqa: BLE001  the other entries of a batch stand on their own
         return answer_error(unforeseen(error, ctx.request_id))
-    asked = entry.method in ("GET", "HEAD") or entry.address.kind == "operation"
-    return answer_result(result, with_body=asked or call.returns is not None)
+    asked = entry.method == "GET" or entry.address.kind == "operation" or call.returns is not None
+    return answer_result(result, with_body=asked and entry.method != "HEAD")
 
 
 def answer_result(result: Result, *, with_body: bool) -> EntryResponse:
