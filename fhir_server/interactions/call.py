@@ -78,6 +78,8 @@ class Result:
     issues: list[Issue] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
     """Rows that still have to be durable before the body may leave; writes have theirs in the commit."""
+    audited: bool = False
+    """Its rows are durable already, though it is no write of one resource."""
     resource_type: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
 

@@ -117,6 +117,17 @@ async def read_many(
     return {(row.type, row.id): row for row in rows}
 
 
+async def each(tenant: Tenant, visibility: Mapping[str, Visibility], after: int, count: int) -> list[Stored]:
+    """Return what is visible of some types, `count` at a time in the order of rid; what was deleted or erased is left out."""
+    args: list[Any] = [after, count]
+    seen = visible_types_sql("r", visibility, args)
+    text = (
+        f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r"
+        f" WHERE r.rid > $1 AND r.version > 0 AND NOT r.deleted AND {seen} ORDER BY r.rid LIMIT $2"
+    )
+    return readable(tenant, await tenant.pool.fetch(tenant.sql(text), *args))
+
+
 async def vread(tenant: Tenant, type_: str, id_: str, version: int, visibility: Visibility) -> Stored | None:
     """Return one version, judged by what that version held; None when absent or not visible."""
     args: list[Any] = [R4.type_id(type_), id_, version]
