@@ -48,6 +48,14 @@ class Step:
     current: Stored | None = None
     claim: bytes | None = None
     fresh: bool = False
+    pinned: bool = False
+    """A reference inside of the transaction names the version that this makes: it makes one, whatever it changes."""
+
+    @property
+    def version(self) -> int:
+        """Return the version that stands there afterwards."""
+        before = self.current.version if self.current else 0
+        return before + 1 if self.action == "write" else max(before, 1)
 
 
 @dataclass(slots=True)

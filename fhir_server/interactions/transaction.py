@@ -34,6 +34,7 @@ from fhir_server.model.references import (
     rewrite,
     rewrite_links,
     settle_references,
+    versioned,
     walk_references,
 )
 from fhir_server.storage.commands import DELETE, PATCH, POST, PUT, AuditRow, Command, Written
@@ -130,12 +131,13 @@ async def _prepare(ctx: RequestContext, plan: Plan, resolution: Resolution) -> t
     """Return the steps that write, and their commands; lists every reference that is wrong in any entry."""
     names = reference_map(plan, resolution.targets())
     all_names = names | resolution.references
+    versions = _pin_versions(plan, resolution, names)
     pace = Pace()
     issues: list[Issue] = []
     steps, prepared = [], []
     for step in resolution.steps:
         if step.action == "write":
-            issues += _settle(step.entry, names, all_names, ctx.base)
+            issues += _settle(step.entry, names, all_names, versions, ctx.base)
         if not issues and (command := await _command(ctx, step)) is not None:
             steps.append(step)
             prepared.append(command)
@@ -145,14 +147,27 @@ async def _prepare(ctx: RequestContext, plan: Plan, resolution: Resolution) -> t
     return steps, prepared
 
 
-def _settle(entry: Entry, names: Mapping[str, str], all_names: Mapping[str, str], base: str) -> list[Issue]:
+def _pin_versions(plan: Plan, resolution: Resolution, names: Mapping[str, str]) -> dict[str, int]:
+    """Return the versions of what references to versions name, and keep those steps from finding that nothing changes."""
+    wanted = {name for entry in plan.entries for name in versioned(entry.references, names)}
+    versions = {}
+    for step in resolution.steps if wanted else ():
+        name = "/".join(step.name)
+        if name in wanted and step.action != "delete":
+            step.pinned, versions[name] = True, step.version
+    return versions
+
+
+def _settle(
+    entry: Entry, names: Mapping[str, str], all_names: Mapping[str, str], versions: Mapping[str, int], base: str
+) -> list[Issue]:
     """Rewrite and check the references of one entry: to entries by `names`, `all_names` has conditional ones too."""
     assert entry.resource is not None
     if entry.patch is not None:  # what was stored before may only be hit by names that nothing else can have
         rewrite_links(entry.resource, {name: to for name, to in names.items() if name.startswith("urn:uuid:")})
     elif names and names_elsewhere(entry.raw, names, entry.references):
         rewrite_links(entry.resource, names)
-    missing = rewrite(entry.resource, all_names, entry.references)
+    missing = rewrite(entry.resource, all_names, entry.references, versions)
     issues = _unresolved(entry.resource, set(missing)) if missing else []
     issues += settle_references(entry.resource, base, found=entry.references)
     return [issue.within(f"{entry.where}.resource") for issue in issues]
@@ -184,7 +199,7 @@ async def _write_command(ctx: RequestContext, step: Step) -> Command | None:
     resource = step.entry.resource
     assert resource is not None
     interaction = "create" if step.entry.method == "POST" or step.fresh else _WRITES[step.entry.method][0]
-    if step.current is not None and is_unchanged(resource, step.current):
+    if step.current is not None and not step.pinned and is_unchanged(resource, step.current):
         step.action = "keep"
         return None
     command = commands.build(
