@@ -84,6 +84,7 @@ class _Request:
 
     async def answer(self, receive: Receive) -> Result:
         """Find out what is asked, by whom, and have it performed."""
+        edge.refuse_repeated(self._scope, self._headers)
         tenant, path = self._place()
         params = self._shape_params(parse_query(self._scope["query_string"].decode("latin-1")))
         method = "GET" if self._scope["method"] == "HEAD" else self._scope["method"]

@@ -84,3 +84,10 @@ async def test_the_capability_statement_can_be_asked_for(system: Caller) -> None
         assert answer.json["entry"][0]["resource"]["resourceType"] == "CapabilityStatement"
     answer = await system.transaction(entry("POST", "metadata", PATIENT), kind="batch")
     assert answer.json["entry"][0]["response"]["status"][:3] == "405"
+
+
+async def test_what_a_posted_search_finds_is_answered(system: Caller, unique: str) -> None:
+    made = await system.put(f"Patient/{unique}", PATIENT | {"id": unique})
+    answer = await system.transaction(entry("POST", f"Patient/_search?_id={unique}"), kind="batch")
+    found = answer.json["entry"][0]["resource"]
+    assert [each["resource"] for each in found["entry"]] == [made.json]
