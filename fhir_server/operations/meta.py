@@ -74,9 +74,9 @@ def answer(found: Json) -> bytes:
 async def _gathered(ctx: RequestContext, seen: Mapping[str, Visibility]) -> Json:
     pace = Pace()
     metas: Json = {}
-    after, count = 0, 0
-    while rows := await reads.each(ctx.tenant, seen, after, _PAGE):
-        after, count = rows[-1].rid, count + len(rows)
+    count = 0
+    async for rows in reads.each(ctx.tenant, seen, _PAGE):
+        count += len(rows)
         if count > MOST:
             text = f"There are more than {MOST} resources to look into; ask for a type, or search by _tag, _profile or _security."
             raise Unprocessable(text, "meta-too-costly", code="too-costly")

@@ -13,6 +13,8 @@ from typing import Any
 from fhir_server.kit import json
 from fhir_server.storage import codec
 from fhir_server.storage.commands import AuditRow
+from fhir_server.storage.errors import erased
+from fhir_server.storage.keystore import KeyDestroyed
 from fhir_server.storage.reads import COLUMNS, Stored, aad, stored
 from fhir_server.storage.statements import AUDIT_COLUMNS
 from fhir_server.storage.tenants import Tenant
@@ -66,7 +68,10 @@ async def amend(
 ) -> bool:
     """Replace body and keys of a version; False, with nothing written, when it is not what was read any more."""
     row = found.stored
-    cipher = tenant.keystore.get(row.key_id)
+    try:
+        cipher = tenant.keystore.get(row.key_id)
+    except KeyDestroyed:
+        raise erased(row.version) from None
     sealed = codec.encode(json.encode(resource), cipher, aad(tenant, row.type, row.id, row.version))
     text = _AMEND.replace("{table}", "resource" if found.current else "history")
     line = (
