@@ -153,6 +153,8 @@ class _Patching:
         except RecursionError:
             raise malformed(operation.where, "the path is nested too deeply") from None
         except FhirPathError as error:
+            if error.id == "fhirpath-limit":
+                raise too_large(f"{operation.where}: {error.text}") from error
             raise malformed(operation.where, error.text) from error
         self._left = scope.left
         nodes: dict[str, Node] = {}

@@ -139,5 +139,9 @@ def append(holder: Json, value: Value) -> bool:
     child = value.child
     if not child.element.many and taken(holder, child):
         return False
-    store(holder, child, [*pairs(holder, child.name), (value.raw, value.extra)])
+    listed = holder.get(child.name)
+    if isinstance(listed, list) and value.extra is None and value.raw is not None and f"_{child.name}" not in holder:
+        listed.append(value.raw)  # the same without looking at all the others
+    else:
+        store(holder, child, [*pairs(holder, child.name), (value.raw, value.extra)])
     return True

@@ -163,7 +163,7 @@ def test_too_many_operations() -> None:
 
 def test_expressions_are_bounded_together() -> None:
     dear = "Patient.name.where(%resource.descendants().count() > 100000).family"
-    with pytest.raises(BadRequest):
+    with pytest.raises(TooLarge):
         patched(patient(name=[{"given": [str(i) for i in range(200)]} for _ in range(20)]), *[delete(dear)] * 100)
 
 
