@@ -16,7 +16,7 @@ from fhir_server.errors import BadRequest, PreconditionFailed
 from fhir_server.interactions import results
 from fhir_server.interactions.address import Params, parse_criteria
 from fhir_server.interactions.call import Call, Json, Result
-from fhir_server.interactions.conditions import check_conditions, stale
+from fhir_server.interactions.conditions import check_conditions, refuse_stray_condition, stale
 from fhir_server.interactions.delete import remove
 from fhir_server.interactions.patch import patch_current, read_patch, refuse_unpatched
 from fhir_server.interactions.plan import normalised
@@ -111,6 +111,7 @@ async def update(ctx: RequestContext, call: Call) -> Result:
     """Answer `PUT Type?criteria`: the one match is updated, without a match one is created, several are 412."""
     type_ = call.address.type
     assert type_
+    refuse_stray_condition(call.conditions, call.method)
     visibility = await permitted(ctx, type_, "update", "create")
     resource = parse_resource(call.body, expect=type_)
     key = await claim_key(ctx, type_, call.params, visibility)
@@ -158,6 +159,7 @@ async def patch(ctx: RequestContext, call: Call) -> Result:
     """Answer `PATCH Type?criteria`: the one match is patched, no match is 404, several are 412."""
     type_ = call.address.type
     assert type_
+    refuse_stray_condition(call.conditions, call.method)
     refuse_unpatched(type_)
     visibility = await policy.visibility(ctx, type_, "patch")
     change = read_patch(call)
@@ -175,6 +177,7 @@ async def delete(ctx: RequestContext, call: Call) -> Result:
     """Answer `DELETE Type?criteria`: deletes the one match; no match is 204 too, several are 412."""
     type_ = call.address.type
     assert type_
+    refuse_stray_condition(call.conditions, call.method)
     visibility = await policy.visibility(ctx, type_, "delete")
     async for _ in tries():
         found = await find(ctx, type_, call.params, visibility)

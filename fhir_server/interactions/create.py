@@ -8,6 +8,7 @@ from fhir_server.context import RequestContext
 from fhir_server.interactions import commands, conditional, results
 from fhir_server.interactions.address import refuse_stray
 from fhir_server.interactions.call import Call, Json, Result
+from fhir_server.interactions.conditions import refuse_stray_condition
 from fhir_server.interactions.provenance import commit_explained
 from fhir_server.kit.ids import new_id
 from fhir_server.storage.commands import AuditRow, Command, Written
@@ -37,6 +38,7 @@ async def _resource(ctx: RequestContext, call: Call) -> Json:
     type_ = call.address.type
     assert type_
     refuse_stray(call.params)
+    refuse_stray_condition(call.conditions, call.method)
     await policy.visibility(ctx, type_, "create")
     return parse_resource(call.body, expect=type_)
 

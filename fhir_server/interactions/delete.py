@@ -8,7 +8,7 @@ from fhir_server.context import RequestContext
 from fhir_server.interactions import commands, results
 from fhir_server.interactions.address import refuse_stray
 from fhir_server.interactions.call import Call, Result
-from fhir_server.interactions.conditions import check_conditions, stale
+from fhir_server.interactions.conditions import check_conditions, refuse_stray_condition, stale
 from fhir_server.interactions.provenance import commit_explained
 from fhir_server.interactions.results import absent
 from fhir_server.interactions.retry import overtaken, tries
@@ -23,6 +23,7 @@ async def delete(ctx: RequestContext, call: Call) -> Result:
     assert type_
     assert id_
     refuse_stray(call.params)
+    refuse_stray_condition(call.conditions, call.method)
     visibility = await policy.visibility(ctx, type_, "delete")
     async for _ in tries():
         current = await reads.read(ctx.tenant, type_, id_, visibility)

@@ -14,7 +14,7 @@ from fhir_server.context import RequestContext
 from fhir_server.errors import BadRequest, FhirError, Gone, MethodNotAllowed, Unprocessable, UnsupportedMedia
 from fhir_server.interactions.address import refuse_stray
 from fhir_server.interactions.call import JSON_PATCH, PATCH_FORMATS, Call, Json, Result
-from fhir_server.interactions.conditions import check_conditions, stale
+from fhir_server.interactions.conditions import check_conditions, refuse_stray_condition, stale
 from fhir_server.interactions.results import absent
 from fhir_server.interactions.retry import overtaken, tries
 from fhir_server.interactions.update import replace
@@ -35,6 +35,7 @@ async def patch(ctx: RequestContext, call: Call) -> Result:
     assert type_
     assert id_
     refuse_stray(call.params)
+    refuse_stray_condition(call.conditions, call.method)
     refuse_unpatched(type_)
     visibility = await policy.visibility(ctx, type_, "patch")
     change = read_patch(call)

@@ -17,7 +17,7 @@ from fhir_server.interactions.address import (
     stray,
 )
 from fhir_server.interactions.call import Json
-from fhir_server.interactions.conditions import NO_CONDITIONS, Conditions, entry_conditions
+from fhir_server.interactions.conditions import NO_CONDITIONS, Conditions, entry_conditions, stray_condition
 from fhir_server.kit.ids import new_id
 from fhir_server.model.patch.document import Patch
 from fhir_server.model.references import Conditional, Found, parse_reference
@@ -61,13 +61,13 @@ class Entry:
     @property
     def conditional(self) -> bool:
         """Tell whether its target is found by search."""
-        return self.conditions.if_none_exist is not None or (
-            self.method in ("PUT", "DELETE", "PATCH") and self.address.kind == "type"
-        )
+        if self.method == "POST":
+            return self.conditions.if_none_exist is not None
+        return self.method in ("PUT", "DELETE", "PATCH") and self.address.kind == "type"
 
     def criteria(self) -> Params:
         """Return the search that finds its target."""
-        if self.conditions.if_none_exist is not None:
+        if self.method == "POST" and self.conditions.if_none_exist is not None:
             return parse_criteria(self.conditions.if_none_exist, self.address.type or "")
         return self.params
 
@@ -108,6 +108,9 @@ def check_entry(entry: Entry) -> list[Issue]:
     error = stray(entry.params) if method == "POST" or (entry.address.kind == "instance" and method != "GET") else None
     if error is not None:
         return [issue.within(f"{entry.where}.request.url") for issue in error.issues]
+    error = stray_condition(entry.conditions, method) if method != "GET" else None
+    if error is not None:
+        return [issue.within(f"{entry.where}.request") for issue in error.issues]
     if method in ("POST", "PUT", "PATCH"):
         return _check_written(entry)
     if entry.raw:

@@ -13,7 +13,7 @@ from fhir_server.errors import BadRequest
 from fhir_server.interactions import commands, results
 from fhir_server.interactions.address import refuse_stray
 from fhir_server.interactions.call import Call, Json, Result
-from fhir_server.interactions.conditions import check_conditions, stale
+from fhir_server.interactions.conditions import check_conditions, refuse_stray_condition, stale
 from fhir_server.interactions.content import same_content
 from fhir_server.interactions.provenance import commit_explained
 from fhir_server.interactions.results import absent
@@ -33,6 +33,7 @@ async def update(ctx: RequestContext, call: Call) -> Result:
     assert type_
     assert id_
     refuse_stray(call.params)
+    refuse_stray_condition(call.conditions, call.method)
     visibility = await policy.visibility(ctx, type_, "update")
     resource = parse_resource(call.body, expect=type_)
     if resource.get("id") != id_:
