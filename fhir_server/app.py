@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI
 from redis.asyncio import Redis
@@ -28,6 +29,7 @@ from fhir_server.settings import Settings
 from fhir_server.storage.tenants import Tenant, connect, open_tenants, refuse_unsafe
 from workers.queue import Waker
 
+_READ: dict[str, Any] = {"methods": ["GET", "HEAD"], "include_in_schema": False}
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -98,19 +100,19 @@ def _application(lifespan: Lifespan | None, settings: Settings) -> Clarity:
     app = Clarity(title="Clarity", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_exception_handler(FhirError, _fhir_error)
 
-    @app.get("/health/live", include_in_schema=False)
+    @app.api_route("/health/live", **_READ)
     async def live() -> Response:
         return health.live()
 
-    @app.get("/health/ready", include_in_schema=False)
+    @app.api_route("/health/ready", **_READ)
     async def ready() -> Response:
         return await health.ready(app.services)
 
-    @app.get("/metrics", include_in_schema=False)
+    @app.api_route("/metrics", **_READ)
     async def metrics() -> Response:
         return health.show_metrics(app.services)
 
-    @app.get("/openapi.json", include_in_schema=False)
+    @app.api_route("/openapi.json", **_READ)
     async def openapi() -> Response:
         body = openapi_body(app.services, app.services.tenants["default"].base)
         return Response(body, media_type="application/json")

@@ -16,7 +16,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
-_ONCE = frozenset({"authorization", "if-match", "if-none-exist", "content-type", "content-length"})
+_ONCE = frozenset({"if-none-exist", "content-type", "x-provenance"})
+"""Headers that have one value: joined by a comma, several would mean something else."""
 
 
 def read_headers(scope: Scope) -> dict[str, str]:
@@ -28,6 +29,16 @@ def read_headers(scope: Scope) -> dict[str, str]:
             value = f"{headers[name]}, {value}"
         headers[name] = value
     return headers
+
+
+def refuse_repeated(scope: Scope, headers: dict[str, str]) -> None:
+    """Raise BadRequest when a header that has one value is given several times."""
+    if len(headers) == len(scope["headers"]):
+        return
+    names = [name.decode("latin-1") for name, _ in scope["headers"]]
+    for name in _ONCE:
+        if names.count(name) > 1:
+            raise BadRequest(f"The header {name} may be given once.", "header-repeated")
 
 
 def request_id(headers: dict[str, str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from fhir_server.errors import NotAcceptable, UnsupportedMedia
+from fhir_server.interactions.call import JSON_PATCH, PATCH_FORMATS
 
 FHIR_JSON = "application/fhir+json"
 JSON_TYPES = frozenset({FHIR_JSON, "application/json", "text/json"})
@@ -47,6 +48,18 @@ def check_format(value: str) -> None:
         raise NotAcceptable(
             "_format can be json or application/fhir+json; other formats are not served.", "format-unknown"
         )
+
+
+@lru_cache(maxsize=512)
+def patch_media(text: str) -> str:
+    """Return the media type of a patch that is no resource, "" for one that is; UnsupportedMedia says what is taken."""
+    kind, parameters = _media(text)
+    try:
+        check_content_type(f"{FHIR_JSON};charset={parameters.get('charset', 'utf-8')}" if kind == JSON_PATCH else text)
+    except UnsupportedMedia as error:
+        text = f"A patch is sent as {' or '.join(PATCH_FORMATS)}. {error.text}"
+        raise UnsupportedMedia(text, error.id, headers={"Accept-Patch": ", ".join(PATCH_FORMATS)}) from error
+    return JSON_PATCH if kind == JSON_PATCH else ""
 
 
 @lru_cache(maxsize=512)

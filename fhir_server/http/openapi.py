@@ -7,7 +7,7 @@ from typing import Any
 
 from fhir_server.http.perform import HANDLERS
 from fhir_server.interactions.address import Kind
-from fhir_server.interactions.call import Json
+from fhir_server.interactions.call import JSON_PATCH, PATCH_FORMATS, Json
 from fhir_server.interactions.capabilities import SOFTWARE
 from fhir_server.interactions.codes import interaction_of
 from profiles.registry import R4
@@ -79,6 +79,11 @@ def _operation(method: str, kind: Kind) -> Json:
         "operationId": f"{interaction_of(method, kind)}-{kind}-{method.lower()}",
         "responses": _responses(),
     }
+    if method == "PATCH":
+        content = {
+            media: {"schema": {"type": "array"} if media == JSON_PATCH else _resource()} for media in PATCH_FORMATS
+        }
+        out["requestBody"] = {"required": True, "content": content}
     if method in ("POST", "PUT"):
         media = "application/x-www-form-urlencoded" if kind in ("search-type", "search-compartment") else _FHIR
         out["requestBody"] = {"required": True, "content": {media: {"schema": _resource()}}}

@@ -12,10 +12,11 @@ from fhir_server.audit.record import audit_row, write_audit
 from fhir_server.context import RequestContext
 from fhir_server.errors import FhirError, MethodNotAllowed
 from fhir_server.http.render import allow
-from fhir_server.interactions import batch, conditional, create, delete, history, read, search, update, vread
+from fhir_server.interactions import batch, conditional, create, delete, history, patch, read, search, update, vread
 from fhir_server.interactions.address import Kind
 from fhir_server.interactions.call import Call, Handler, Result
 from fhir_server.interactions.failures import audit_failure
+from fhir_server.interactions.provenance import check_header
 from fhir_server.operations import invoke
 
 
@@ -30,9 +31,15 @@ async def _capabilities(ctx: RequestContext, call: Call) -> Result:
 HANDLERS: Mapping[Kind, Mapping[str, Handler]] = {
     "system": {"GET": search.search, "POST": batch.bundle},
     "search-system": {"POST": search.search},
-    "type": {"GET": search.search, "POST": create.create, "PUT": conditional.update, "DELETE": conditional.delete},
+    "type": {
+        "GET": search.search,
+        "POST": create.create,
+        "PUT": conditional.update,
+        "PATCH": conditional.patch,
+        "DELETE": conditional.delete,
+    },
     "search-type": {"POST": search.search},
-    "instance": {"GET": read.read, "PUT": update.update, "DELETE": delete.delete},
+    "instance": {"GET": read.read, "PUT": update.update, "PATCH": patch.patch, "DELETE": delete.delete},
     "version": {"GET": vread.vread},
     "history-system": {"GET": history.history},
     "history-type": {"GET": history.history},
@@ -47,7 +54,10 @@ HANDLERS: Mapping[Kind, Mapping[str, Handler]] = {
 async def perform(ctx: RequestContext, call: Call) -> Result:
     """Perform one interaction and make it durable in the audit trail, whether it is done or refused."""
     try:
-        result = await handler_of(call)(ctx, call)
+        handler = handler_of(call)
+        if call.provenance is not None:
+            await check_header(ctx, call)
+        result = await handler(ctx, call)
     except FhirError as error:
         await audit_failure(ctx, call, error.status)
         raise

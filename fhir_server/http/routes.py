@@ -17,7 +17,7 @@ from fhir_server.http import edge, render
 from fhir_server.http.edge import Disconnected, Receive, Scope, Send
 from fhir_server.http.headers import Prefer, parse_conditions, parse_prefer
 from fhir_server.http.metadata import metadata
-from fhir_server.http.negotiate import check_accept, check_content_type, check_format
+from fhir_server.http.negotiate import check_accept, check_content_type, check_format, patch_media
 from fhir_server.http.perform import perform
 from fhir_server.http.services import Services
 from fhir_server.interactions.address import Address, Params, parse_address, parse_query
@@ -84,6 +84,7 @@ class _Request:
 
     async def answer(self, receive: Receive) -> Result:
         """Find out what is asked, by whom, and have it performed."""
+        edge.refuse_repeated(self._scope, self._headers)
         tenant, path = self._place()
         params = self._shape_params(parse_query(self._scope["query_string"].decode("latin-1")))
         method = "GET" if self._scope["method"] == "HEAD" else self._scope["method"]
@@ -99,6 +100,8 @@ class _Request:
         self.interaction, self.type = interaction_of(method, address.kind), address.type or ""
         call = Call(method, address, params, parse_conditions(self._headers), prefer.returns)
         call.perform, call.limits = perform, self._services.limits
+        if "x-provenance" in self._headers:
+            call.provenance = self._headers["x-provenance"].encode("latin-1")
         call.statement = partial(metadata, self._services, tenant.base)
         await self._read_body(call, receive)
         if prefer.respond_async:
@@ -164,8 +167,10 @@ class _Request:
         if call.address.kind in _SEARCHES:
             check_content_type(kind, form=True)
             call.params = call.params + self._shape_params(_form(body))
-        elif call.method != "PATCH":
-            if body:
+        else:
+            if call.method == "PATCH":
+                call.media = patch_media(kind)
+            elif body:
                 check_content_type(kind)
             call.body = body
             _require_body(call.address, body)

@@ -96,6 +96,8 @@ def _instance_level(type_: str, id_: str, rest: list[str]) -> Address:
             return Address("history-instance", type_, id_)
         if len(more) == 1 and is_id(more[0]):
             return Address("version", type_, id_, more[0])
+        if len(more) == 2 and is_id(more[0]) and _OPERATION.fullmatch(more[1]):
+            return Address("operation", type_, id_, more[0], operation=more[1][1:])
     if R4.is_type(first) and more in ([], ["_search"]):
         return Address("search-compartment" if more else "compartment", type_, id_, member=first)
     raise _nothing()

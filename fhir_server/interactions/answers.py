@@ -16,6 +16,9 @@ from fhir_server.model.bundles import EntryResponse
 from fhir_server.storage.commands import AuditRow, Written
 from fhir_server.storage.reads import Stored
 
+_ASKS = frozenset({"operation", "search-type", "search-system", "search-compartment"})
+"""Addresses whose answer is what is asked for, by POST too."""
+
 
 def status_line(status: int) -> str:
     """Return the code with its phrase, as in `201 Created`."""
@@ -32,7 +35,7 @@ def inner_call(call: Call, entry: Entry) -> Call:
         entry.conditions,
         returns,
         entry.raw,
-        call.perform,
+        perform=call.perform,
         nested=True,
         limits=call.limits,
         statement=call.statement,
@@ -48,8 +51,8 @@ async def perform_entry(ctx: RequestContext, call: Call, entry: Entry) -> EntryR
         return answer_error(error)
     except Exception as error:  # noqa: BLE001  the other entries of a batch stand on their own
         return answer_error(unforeseen(error, ctx.request_id))
-    asked = entry.method in ("GET", "HEAD") or entry.address.kind == "operation"
-    return answer_result(result, with_body=asked or call.returns is not None)
+    asked = entry.method == "GET" or entry.address.kind in _ASKS or call.returns is not None
+    return answer_result(result, with_body=asked and entry.method != "HEAD")
 
 
 def answer_result(result: Result, *, with_body: bool) -> EntryResponse:

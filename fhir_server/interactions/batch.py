@@ -31,6 +31,8 @@ async def bundle(ctx: RequestContext, call: Call) -> Result:
     if envelope.type == "transaction":
         return await transaction(ctx, call, envelope)
     if envelope.type == "batch":
+        if call.provenance is not None:
+            raise BadRequest("X-Provenance does not go with a batch: send a transaction.", "provenance-stray")
         return await batch(ctx, call, envelope)
     text = "A Bundle posted to the base is of type batch or transaction; others are stored by POST to Bundle."
     raise Unprocessable(text, "bundle-type", "Bundle.type")

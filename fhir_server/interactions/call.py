@@ -15,6 +15,10 @@ from fhir_server.storage.commands import AuditRow
 
 Return = Literal["minimal", "representation", "OperationOutcome"]
 
+JSON_PATCH = "application/json-patch+json"
+PATCH_FORMATS = (JSON_PATCH, "application/fhir+json")
+"""What a patch may be sent as: a JSON Patch, or a FHIRPath Patch as Parameters."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -48,6 +52,10 @@ class Call:
     conditions: Conditions = NO_CONDITIONS
     returns: Return | None = None
     body: bytes = b""
+    media: str = ""
+    """`application/json-patch+json` when the body is one, else empty: a resource."""
+    provenance: bytes | None = None
+    """The Provenance of `X-Provenance`, as it came."""
     perform: Perform | None = None
     """How the entries of a Bundle are performed; set by the edge, so that no interaction imports the operations."""
     nested: bool = False
@@ -70,6 +78,8 @@ class Result:
     issues: list[Issue] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
     """Rows that still have to be durable before the body may leave; writes have theirs in the commit."""
+    audited: bool = False
+    """Its rows are durable already, though it is no write of one resource."""
     resource_type: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
 

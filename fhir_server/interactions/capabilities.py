@@ -8,7 +8,8 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from fhir_server.interactions.call import Json, Limits
+from fhir_server.interactions.call import PATCH_FORMATS, Json, Limits
+from fhir_server.interactions.patch import UNPATCHED
 from fhir_server.kit.clock import instant
 from fhir_server.search.hops import MAX_DEPTH
 from fhir_server.search.include import APART, references
@@ -18,11 +19,16 @@ from profiles.registry import R4
 SOFTWARE = {"name": "Clarity", "version": "0.1.0"}
 
 _INTERACTIONS = (
-    "read", "vread", "update", "delete", "history-instance", "history-type", "create", "search-type",
+    "read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type",
 )  # fmt: skip
 _SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system", "search-system")
 _READ_ONLY = frozenset({"AuditEvent"})
+_CHANGING = frozenset({"update", "patch", "delete"})
 _REFERENCES = ["literal", "logical"]
+_DOCUMENTATION = (
+    "PATCH takes search criteria too (conditional patch); in a Bundle a JSON Patch is the content of a Binary. X-Provenance is kept"
+    " with the versions that a create, update, patch, delete or transaction makes."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ def capability_statement(
         "implementation": {"description": "Clarity FHIR R4 server", "url": base},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
+        "patchFormat": list(PATCH_FORMATS),
         "rest": [_rest(base, token_url, operations)],
     }
 
@@ -68,6 +75,7 @@ def _description(limits: Limits) -> str:
 def _rest(base: str, token_url: str, operations: Sequence[Json]) -> Json:
     out: Json = {
         "mode": "server",
+        "documentation": _DOCUMENTATION,
         "security": _security(base, token_url),
         "resource": [_resource(type_, operations) for type_ in R4.types],
         "interaction": [{"code": code} for code in _SYSTEM_INTERACTIONS],
@@ -103,7 +111,8 @@ def _security(base: str, token_url: str) -> Json:
 
 def _resource(type_: str, operations: Sequence[Json]) -> Json:
     read_only = type_ in _READ_ONLY
-    interactions = [code for code in _INTERACTIONS if not (read_only and code in ("update", "delete"))]
+    without = _CHANGING if read_only else {"patch"} if type_ in UNPATCHED else frozenset()
+    interactions = [code for code in _INTERACTIONS if code not in without]
     out: dict[str, Any] = {
         "type": type_,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type_}",

@@ -1,4 +1,4 @@
-"""Conditional create, update and delete (R4 `http.html#ccreate`, `#cond-update`, `#3.1.0.7.1`).
+"""Conditional create, update, patch and delete (R4 `http.html#ccreate`, `#cond-update`, `#3.1.0.7.1`).
 
 The match runs under what the caller may see; a claim under a unique key decides between racing creates. The claim's key holds
 the caller's visibility too, also of the types that chains go through: who sees less searches less, and must not learn from a claim
@@ -16,8 +16,9 @@ from fhir_server.errors import BadRequest, PreconditionFailed
 from fhir_server.interactions import results
 from fhir_server.interactions.address import Params, parse_criteria
 from fhir_server.interactions.call import Call, Json, Result
-from fhir_server.interactions.conditions import check_conditions, stale
+from fhir_server.interactions.conditions import check_conditions, refuse_stray_condition, stale
 from fhir_server.interactions.delete import remove
+from fhir_server.interactions.patch import patch_current, read_patch, refuse_unpatched
 from fhir_server.interactions.plan import normalised
 from fhir_server.interactions.races import Claims
 from fhir_server.interactions.retry import overtaken, tries
@@ -110,6 +111,7 @@ async def update(ctx: RequestContext, call: Call) -> Result:
     """Answer `PUT Type?criteria`: the one match is updated, without a match one is created, several are 412."""
     type_ = call.address.type
     assert type_
+    refuse_stray_condition(call.conditions, call.method)
     visibility = await permitted(ctx, type_, "update", "create")
     resource = parse_resource(call.body, expect=type_)
     key = await claim_key(ctx, type_, call.params, visibility)
@@ -153,10 +155,29 @@ async def _update_new(ctx: RequestContext, call: Call, resource: Json, key: byte
     return await replace(ctx, call, resource, id_ or new_id(), current, (key,), right)
 
 
+async def patch(ctx: RequestContext, call: Call) -> Result:
+    """Answer `PATCH Type?criteria`: the one match is patched, no match is 404, several are 412."""
+    type_ = call.address.type
+    assert type_
+    refuse_stray_condition(call.conditions, call.method)
+    refuse_unpatched(type_)
+    visibility = await policy.visibility(ctx, type_, "patch")
+    change = read_patch(call)
+    async for _ in tries():
+        found = await find(ctx, type_, call.params, visibility)
+        try:
+            return await patch_current(ctx, call, change, found)
+        except VersionConflict as error:
+            if call.conditions.if_match is not None:
+                raise stale() from error
+    raise overtaken()
+
+
 async def delete(ctx: RequestContext, call: Call) -> Result:
     """Answer `DELETE Type?criteria`: deletes the one match; no match is 204 too, several are 412."""
     type_ = call.address.type
     assert type_
+    refuse_stray_condition(call.conditions, call.method)
     visibility = await policy.visibility(ctx, type_, "delete")
     async for _ in tries():
         found = await find(ctx, type_, call.params, visibility)

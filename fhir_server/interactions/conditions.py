@@ -61,6 +61,22 @@ def stale() -> PreconditionFailed:
     return PreconditionFailed("The resource is not at the version that If-Match names; read it again.", "if-match")
 
 
+def stray_condition(conditions: Conditions, method: str) -> BadRequest | None:
+    """Return the refusal of a condition that does not go with a write: passed over, it would seem to hold."""
+    if method == "POST" and conditions.if_match is not None:
+        return BadRequest("If-Match goes with update, patch and delete: a create meets no version.", "condition-stray")
+    if method != "POST" and conditions.if_none_exist is not None:
+        return BadRequest("If-None-Exist goes with create: criteria of an update stand in its url.", "condition-stray")
+    return None
+
+
+def refuse_stray_condition(conditions: Conditions, method: str) -> None:
+    """Raise BadRequest for a condition that does not go with a write."""
+    error = None if conditions is NO_CONDITIONS else stray_condition(conditions, method)
+    if error is not None:
+        raise error
+
+
 def check_conditions(conditions: Conditions, current: Stored | None) -> None:
     """Raise PreconditionFailed unless If-Match and If-None-Match hold for what is there now."""
     if conditions is NO_CONDITIONS:

@@ -8,9 +8,10 @@ from fhir_server.context import RequestContext
 from fhir_server.interactions import commands, conditional, results
 from fhir_server.interactions.address import refuse_stray
 from fhir_server.interactions.call import Call, Json, Result
+from fhir_server.interactions.conditions import refuse_stray_condition
+from fhir_server.interactions.provenance import commit_explained
 from fhir_server.kit.ids import new_id
 from fhir_server.storage.commands import AuditRow, Command, Written
-from fhir_server.storage.commit import commit
 from fhir_server.validation.validate import parse_resource
 
 
@@ -18,7 +19,7 @@ async def create(ctx: RequestContext, call: Call) -> Result:
     """Answer `POST Type`."""
     if call.conditions.if_none_exist is None:
         command, row = await prepare(ctx, call)
-        [done] = await commit(ctx.tenant, [command], [row])
+        [done] = await commit_explained(ctx, call, [command], [row])
         return finish(ctx, call, done)
     return await conditional.create(ctx, call, await _resource(ctx, call), make)
 
@@ -37,6 +38,7 @@ async def _resource(ctx: RequestContext, call: Call) -> Json:
     type_ = call.address.type
     assert type_
     refuse_stray(call.params)
+    refuse_stray_condition(call.conditions, call.method)
     await policy.visibility(ctx, type_, "create")
     return parse_resource(call.body, expect=type_)
 
@@ -52,5 +54,5 @@ async def _command(
 async def make(ctx: RequestContext, call: Call, resource: Json, claims: tuple[bytes, ...]) -> Result:
     """Write `resource` as something new; raises ClaimTaken when somebody else has a claim."""
     command, row = await _command(ctx, call, resource, claims)
-    [done] = await commit(ctx.tenant, [command], [row])
+    [done] = await commit_explained(ctx, call, [command], [row])
     return finish(ctx, call, done)

@@ -8,11 +8,11 @@ from fhir_server.context import RequestContext
 from fhir_server.interactions import commands, results
 from fhir_server.interactions.address import refuse_stray
 from fhir_server.interactions.call import Call, Result
-from fhir_server.interactions.conditions import check_conditions, stale
+from fhir_server.interactions.conditions import check_conditions, refuse_stray_condition, stale
+from fhir_server.interactions.provenance import commit_explained
 from fhir_server.interactions.results import absent
 from fhir_server.interactions.retry import overtaken, tries
 from fhir_server.storage import reads
-from fhir_server.storage.commit import commit
 from fhir_server.storage.errors import VersionConflict
 from fhir_server.storage.reads import Stored
 
@@ -23,6 +23,7 @@ async def delete(ctx: RequestContext, call: Call) -> Result:
     assert type_
     assert id_
     refuse_stray(call.params)
+    refuse_stray_condition(call.conditions, call.method)
     visibility = await policy.visibility(ctx, type_, "delete")
     async for _ in tries():
         current = await reads.read(ctx.tenant, type_, id_, visibility)
@@ -45,5 +46,5 @@ async def remove(ctx: RequestContext, call: Call, current: Stored) -> Result:
         result.audit.append(row)
         return result
     command = commands.build_delete(ctx.tenant, current)
-    [done] = await commit(ctx.tenant, [command], [audit_row(ctx, "delete", 204, type=current.type)])
+    [done] = await commit_explained(ctx, call, [command], [audit_row(ctx, "delete", 204, type=current.type)])
     return results.deleted(call, done.version)

@@ -76,6 +76,8 @@ def _read_params(call: Call) -> _Wanted:
         if name not in _KNOWN:
             text = f"A history takes {', '.join(sorted(_KNOWN - {'_cursor'}))}; {name[:40]} is not one of these."
             raise BadSearch(text, "history-parameter", name[:40])
+        if name in given:
+            raise BadSearch(f"{name} may be given once (R4 http.html#history).", "history-parameter", name)
         given[name] = value
     since = given.get("_since")
     return _Wanted(call.limits.count(given.get("_count")), _instant(since), since, given.get("_cursor"))

@@ -17,8 +17,9 @@ from fhir_server.interactions.address import (
     stray,
 )
 from fhir_server.interactions.call import Json
-from fhir_server.interactions.conditions import NO_CONDITIONS, Conditions, entry_conditions
+from fhir_server.interactions.conditions import NO_CONDITIONS, Conditions, entry_conditions, stray_condition
 from fhir_server.kit.ids import new_id
+from fhir_server.model.patch.document import Patch
 from fhir_server.model.references import Conditional, Found, parse_reference
 
 ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
@@ -28,6 +29,7 @@ _ALLOWED = {
     "DELETE": ("instance", "type"),
     "POST": ("type",),
     "PUT": ("instance", "type"),
+    "PATCH": ("instance", "type"),
     "GET": ("instance", "type", "version", "history-instance", "history-type", "compartment", "operation", "metadata"),
 }
 
@@ -44,6 +46,8 @@ class Entry:
     full_url: str | None = None
     resource: Json | None = None
     raw: bytes = b""
+    patch: Patch | None = None
+    """What PATCH does; `resource` is then what it makes of what is stored."""
     references: Sequence[Found] = ()
     """What `find_references` finds in the resource."""
     id: str = ""
@@ -57,13 +61,13 @@ class Entry:
     @property
     def conditional(self) -> bool:
         """Tell whether its target is found by search."""
-        return self.conditions.if_none_exist is not None or (
-            self.method in ("PUT", "DELETE", "PATCH") and self.address.kind == "type"
-        )
+        if self.method == "POST":
+            return self.conditions.if_none_exist is not None
+        return self.method in ("PUT", "DELETE", "PATCH") and self.address.kind == "type"
 
     def criteria(self) -> Params:
         """Return the search that finds its target."""
-        if self.conditions.if_none_exist is not None:
+        if self.method == "POST" and self.conditions.if_none_exist is not None:
             return parse_criteria(self.conditions.if_none_exist, self.address.type or "")
         return self.params
 
@@ -104,7 +108,10 @@ def check_entry(entry: Entry) -> list[Issue]:
     error = stray(entry.params) if method == "POST" or (entry.address.kind == "instance" and method != "GET") else None
     if error is not None:
         return [issue.within(f"{entry.where}.request.url") for issue in error.issues]
-    if method in ("POST", "PUT"):
+    error = stray_condition(entry.conditions, method) if method != "GET" else None
+    if error is not None:
+        return [issue.within(f"{entry.where}.request") for issue in error.issues]
+    if method in ("POST", "PUT", "PATCH"):
         return _check_written(entry)
     if entry.raw:
         return [Issue("invalid", "entry-resource", f"{entry.method} takes no resource.", f"{entry.where}.resource")]
@@ -114,6 +121,8 @@ def check_entry(entry: Entry) -> list[Issue]:
 def _check_written(entry: Entry) -> list[Issue]:
     if not entry.raw:
         return [Issue("required", "entry-resource", f"{entry.method} needs a resource.", f"{entry.where}.resource")]
+    if entry.method == "PATCH":
+        return _check_criteria(entry)
     if entry.resource is None:
         return []  # its own issues are listed already
     if entry.resource["resourceType"] != entry.address.type:
@@ -172,7 +181,7 @@ def _repeated_urls(entries: Iterable[Entry]) -> list[Issue]:
     seen: set[str] = set()
     issues = []
     for entry in entries:
-        if entry.full_url and entry.method in ("POST", "PUT"):
+        if entry.full_url and entry.method in ("POST", "PUT", "PATCH"):
             if entry.full_url in seen:
                 text = "Two entries have the same fullUrl; references to it would be ambiguous."
                 issues.append(Issue("duplicate", "entry-full-url", text, f"{entry.where}.fullUrl"))

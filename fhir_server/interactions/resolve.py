@@ -12,11 +12,13 @@ from fhir_server.interactions.address import parse_query
 from fhir_server.interactions.conditional import claim_key, find, permitted
 from fhir_server.interactions.conditions import check_conditions
 from fhir_server.interactions.pace import Pace, several
+from fhir_server.interactions.patch import patchable, patched
 from fhir_server.interactions.plan import Entry, Plan, conditional_references, normalised, overlap
 from fhir_server.interactions.races import Claims
 from fhir_server.interactions.results import absent
 from fhir_server.interactions.update import check_visible
-from fhir_server.model.references import Conditional, parse_reference
+from fhir_server.kit import json
+from fhir_server.model.references import Conditional, find_references, parse_reference
 from fhir_server.storage import reads
 from fhir_server.storage.reads import Stored
 from fhir_server.storage.visibility import Visibility
@@ -28,6 +30,8 @@ _INTERACTIONS: dict[tuple[str, bool], tuple[str, ...]] = {
     ("POST", True): ("create",),
     ("PUT", False): ("update",),
     ("PUT", True): ("update", "create"),
+    ("PATCH", False): ("patch",),
+    ("PATCH", True): ("patch",),
     ("DELETE", False): ("delete",),
     ("DELETE", True): ("delete",),
 }
@@ -44,6 +48,14 @@ class Step:
     current: Stored | None = None
     claim: bytes | None = None
     fresh: bool = False
+    pinned: bool = False
+    """A reference inside of the transaction names the version that this makes: it makes one, whatever it changes."""
+
+    @property
+    def version(self) -> int:
+        """Return the version that stands there afterwards."""
+        before = self.current.version if self.current else 0
+        return before + 1 if self.action == "write" else max(before, 1)
 
 
 @dataclass(slots=True)
@@ -72,7 +84,7 @@ class Resolver:
 
     async def resolve(self) -> Resolution:
         """Return the steps; raises for preconditions that fail, with the entry as expression."""
-        writing = [entry for entry in self._plan.ordered if entry.method in ("POST", "PUT", "DELETE")]
+        writing = [entry for entry in self._plan.ordered if entry.method in ("POST", "PUT", "PATCH", "DELETE")]
         await self._permissions(writing)
         await self._read_current(writing)
         deletes = [entry for entry in writing if entry.method == "DELETE"]
@@ -99,7 +111,7 @@ class Resolver:
         return self._seen[(_type(entry), entry.method, entry.conditional)]
 
     async def _read_current(self, entries: Sequence[Entry]) -> None:
-        for method in ("PUT", "DELETE"):
+        for method in ("PUT", "PATCH", "DELETE"):
             named = [entry for entry in entries if entry.method == method and entry.address.id]
             if named:
                 names = [(_type(entry), entry.address.id or "") for entry in named]
@@ -127,6 +139,8 @@ class Resolver:
     async def _write(self, entry: Entry, match: Stored | None) -> Step:
         if entry.method == "PUT":
             return await self._put(entry, match)
+        if entry.method == "PATCH":
+            return self._patch(entry, match)
         name = (_type(entry), entry.id)
         if not entry.conditional:
             return Step(entry, "write", name, fresh=True)
@@ -137,6 +151,23 @@ class Resolver:
             return Step(entry, "keep", self._pending[criteria])
         self._pending[criteria] = name
         return Step(entry, "write", name, claim=await self._claim(entry), fresh=True)
+
+    def _patch(self, entry: Entry, match: Stored | None) -> Step:
+        """Apply a patch to what is stored now; only the references that it brings along are the transaction's to rewrite."""
+        assert entry.patch is not None
+        current = match if entry.conditional else self._current.get((_type(entry), entry.address.id or ""))
+        try:
+            there = patchable(current)
+        except FhirError as error:
+            raise error.within(entry.where) from error
+        _check(entry, there)
+        try:
+            entry.resource = patched(entry.patch, there)
+        except FhirError as error:
+            raise error.within(f"{entry.where}.resource") from error
+        known = {holder["reference"] for holder, _ in find_references(json.decode_trusted(there.body))}
+        entry.references = [each for each in find_references(entry.resource) if each[0]["reference"] not in known]
+        return Step(entry, "write", (there.type, there.id), there)
 
     async def _put(self, entry: Entry, match: Stored | None) -> Step:
         assert entry.resource is not None

@@ -13,13 +13,15 @@ from fhir_server.auth import policy
 from fhir_server.context import RequestContext
 from fhir_server.errors import FhirError, Issue
 from fhir_server.interactions import commands
-from fhir_server.interactions.answers import answer_written, bundle_result, perform_entry
+from fhir_server.interactions.answers import answer_written, bundle_result, inner_call, perform_entry
 from fhir_server.interactions.call import Call, Result
 from fhir_server.interactions.conditions import stale
 from fhir_server.interactions.envelope import Envelope, read_entries
 from fhir_server.interactions.lookups import check_reads
 from fhir_server.interactions.pace import Pace
+from fhir_server.interactions.patch import read_patch, refuse_unpatched
 from fhir_server.interactions.plan import Entry, Plan, choose_id, make_plan, reference_map
+from fhir_server.interactions.provenance import commit_explained
 from fhir_server.interactions.races import Claims
 from fhir_server.interactions.resolve import Resolution, Resolver, Step
 from fhir_server.interactions.retry import overtaken, tries
@@ -32,17 +34,20 @@ from fhir_server.model.references import (
     rewrite,
     rewrite_links,
     settle_references,
+    versioned,
     walk_references,
 )
-from fhir_server.storage.commands import POST, PUT, AuditRow, Command, Written
-from fhir_server.storage.commit import commit
+from fhir_server.storage.commands import DELETE, PATCH, POST, PUT, AuditRow, Command, Written
 from fhir_server.storage.errors import ClaimTaken, VersionConflict
 from fhir_server.validation.validate import parse_resource, refusal
+
+_WRITES = {"POST": ("create", POST), "PUT": ("update", PUT), "PATCH": ("patch", PATCH), "DELETE": ("delete", DELETE)}
+_INTERACTIONS = {number: interaction for interaction, number in _WRITES.values()}
 
 
 async def transaction(ctx: RequestContext, call: Call, envelope: Envelope) -> Result:
     """Answer a Bundle of type transaction."""
-    plan = await read_plan(envelope, ctx.base)
+    plan = await read_plan(envelope, ctx, call)
     await _permit_reads(ctx, plan)
     taken = Claims(ctx)
     async for attempt in tries():
@@ -52,7 +57,8 @@ async def transaction(ctx: RequestContext, call: Call, envelope: Envelope) -> Re
         steps, prepared = await _prepare(ctx, plan, resolution)
         await check_reads(ctx, call, plan.entries, resolution.steps)
         try:
-            written = await commit(ctx.tenant, prepared, await _audit_rows(ctx, prepared))
+            names = reference_map(plan, resolution.targets()) | resolution.references if call.provenance else None
+            written = await commit_explained(ctx, call, prepared, await _audit_rows(ctx, prepared), names)
         except VersionConflict as error:
             _refuse_stale(steps[error.position], error)
         except ClaimTaken:
@@ -73,27 +79,36 @@ def _position(step: Step) -> int:
     return step.entry.position
 
 
-async def read_plan(envelope: Envelope, base: str) -> Plan:
+async def read_plan(envelope: Envelope, ctx: RequestContext, call: Call) -> Plan:
     """Decode and check every resource and make the plan; what is wrong in any entry is listed together."""
     pace = Pace()
     entries: list[Entry] = []
     errors: list[FhirError] = []
-    for entry in read_entries(envelope, base):
+    for entry in read_entries(envelope, ctx.base):
         if isinstance(entry, FhirError):
             errors.append(entry)
             continue
         entries.append(entry)
-        if entry.raw and entry.method in ("POST", "PUT"):
+        if entry.raw and entry.method in ("POST", "PUT", "PATCH"):
             try:
-                entry.resource = parse_resource(entry.raw, expect=None)
-                entry.references = find_references(entry.resource, entry.raw)
-                entry.id = choose_id(entry)
+                _read_resource(entry, call)
             except FhirError as error:
                 errors.append(error.within(f"{entry.where}.resource"))
             await pace.step()
     if errors:
         raise refusal([issue for error in errors for issue in error.issues])
     return make_plan(entries)
+
+
+def _read_resource(entry: Entry, call: Call) -> None:
+    """Decode and check what an entry writes; a patch has its resource when it is applied."""
+    if entry.method == "PATCH":
+        refuse_unpatched(entry.address.type or "")
+        entry.patch = read_patch(inner_call(call, entry))
+        return
+    entry.resource = parse_resource(entry.raw, expect=None)
+    entry.references = find_references(entry.resource, entry.raw)
+    entry.id = choose_id(entry)
 
 
 async def _permit_reads(ctx: RequestContext, plan: Plan) -> None:
@@ -106,7 +121,7 @@ async def _permit_reads(ctx: RequestContext, plan: Plan) -> None:
 async def _decode_again(plan: Plan) -> None:
     pace = Pace()
     for entry in plan.entries:
-        if entry.resource is not None:
+        if entry.resource is not None and entry.patch is None:
             entry.resource = json.decode_trusted(entry.raw)
             entry.references = find_references(entry.resource, entry.raw)
             await pace.step()
@@ -116,12 +131,13 @@ async def _prepare(ctx: RequestContext, plan: Plan, resolution: Resolution) -> t
     """Return the steps that write, and their commands; lists every reference that is wrong in any entry."""
     names = reference_map(plan, resolution.targets())
     all_names = names | resolution.references
+    versions = _pin_versions(plan, resolution, names)
     pace = Pace()
     issues: list[Issue] = []
     steps, prepared = [], []
     for step in resolution.steps:
         if step.action == "write":
-            issues += _settle(step.entry, names, all_names, ctx.base)
+            issues += _settle(step.entry, names, all_names, versions, ctx.base)
         if not issues and (command := await _command(ctx, step)) is not None:
             steps.append(step)
             prepared.append(command)
@@ -131,12 +147,27 @@ async def _prepare(ctx: RequestContext, plan: Plan, resolution: Resolution) -> t
     return steps, prepared
 
 
-def _settle(entry: Entry, names: Mapping[str, str], all_names: Mapping[str, str], base: str) -> list[Issue]:
+def _pin_versions(plan: Plan, resolution: Resolution, names: Mapping[str, str]) -> dict[str, int]:
+    """Return the versions of what references to versions name, and keep those steps from finding that nothing changes."""
+    wanted = {name for entry in plan.entries for name in versioned(entry.references, names)}
+    versions = {}
+    for step in resolution.steps if wanted else ():
+        name = "/".join(step.name)
+        if name in wanted and step.action != "delete":
+            step.pinned, versions[name] = True, step.version
+    return versions
+
+
+def _settle(
+    entry: Entry, names: Mapping[str, str], all_names: Mapping[str, str], versions: Mapping[str, int], base: str
+) -> list[Issue]:
     """Rewrite and check the references of one entry: to entries by `names`, `all_names` has conditional ones too."""
     assert entry.resource is not None
-    if names and names_elsewhere(entry.raw, names, entry.references):
+    if entry.patch is not None:  # what was stored before may only be hit by names that nothing else can have
+        rewrite_links(entry.resource, {name: to for name, to in names.items() if name.startswith("urn:uuid:")})
+    elif names and names_elsewhere(entry.raw, names, entry.references):
         rewrite_links(entry.resource, names)
-    missing = rewrite(entry.resource, all_names, entry.references)
+    missing = rewrite(entry.resource, all_names, entry.references, versions)
     issues = _unresolved(entry.resource, set(missing)) if missing else []
     issues += settle_references(entry.resource, base, found=entry.references)
     return [issue.within(f"{entry.where}.resource") for issue in issues]
@@ -167,8 +198,8 @@ async def _command(ctx: RequestContext, step: Step) -> Command | None:
 async def _write_command(ctx: RequestContext, step: Step) -> Command | None:
     resource = step.entry.resource
     assert resource is not None
-    creates = step.entry.method == "POST"
-    if step.current is not None and is_unchanged(resource, step.current):
+    interaction = "create" if step.entry.method == "POST" or step.fresh else _WRITES[step.entry.method][0]
+    if step.current is not None and not step.pinned and is_unchanged(resource, step.current):
         step.action = "keep"
         return None
     command = commands.build(
@@ -177,13 +208,13 @@ async def _write_command(ctx: RequestContext, step: Step) -> Command | None:
         step.name[1],
         current=step.current,
         claims=(step.claim,) if step.claim else (),
-        http_method=POST if creates else PUT,
+        http_method=_WRITES[step.entry.method][1],
         fresh=step.fresh,
         settled=True,
     )
     if step.current is not None and step.entry.conditional:
         await policy.visibility(ctx, step.name[0], "update")
-    await commands.authorise(ctx, command, "create" if creates or step.fresh else "update")
+    await commands.authorise(ctx, command, interaction)
     return command
 
 
@@ -193,7 +224,7 @@ async def _audit_rows(ctx: RequestContext, prepared: Sequence[Command]) -> list[
     models: dict[tuple[str, int, str], AuditRow] = {}
     rows = []
     for command in prepared:
-        interaction = {POST: "create", PUT: "update"}.get(command.http_method, "delete")
+        interaction = _INTERACTIONS[command.http_method]
         status = {"create": 201, "update": 200, "delete": 204}[command.method]
         at = (interaction, status, command.type)
         if at not in models:
@@ -228,7 +259,7 @@ async def _respond(
 
 
 def _kept_row(ctx: RequestContext, entry: Entry, step: Step | None, done: Written | None) -> AuditRow:
-    interaction = {"POST": "create", "PUT": "update", "DELETE": "delete"}[entry.method]
+    interaction = _WRITES[entry.method][0]
     status = 204 if entry.method == "DELETE" else 200
     known = (step.current if step else None) or done
     if known is None:

@@ -13,14 +13,14 @@ from fhir_server.errors import BadRequest
 from fhir_server.interactions import commands, results
 from fhir_server.interactions.address import refuse_stray
 from fhir_server.interactions.call import Call, Json, Result
-from fhir_server.interactions.conditions import check_conditions, stale
+from fhir_server.interactions.conditions import check_conditions, refuse_stray_condition, stale
 from fhir_server.interactions.content import same_content
+from fhir_server.interactions.provenance import commit_explained
 from fhir_server.interactions.results import absent
 from fhir_server.interactions.retry import overtaken, tries
 from fhir_server.kit import json
 from fhir_server.storage import reads
-from fhir_server.storage.commands import PUT
-from fhir_server.storage.commit import commit
+from fhir_server.storage.commands import PATCH, PUT
 from fhir_server.storage.errors import VersionConflict
 from fhir_server.storage.reads import Stored
 from fhir_server.storage.visibility import EVERYTHING, Visibility
@@ -33,6 +33,7 @@ async def update(ctx: RequestContext, call: Call) -> Result:
     assert type_
     assert id_
     refuse_stray(call.params)
+    refuse_stray_condition(call.conditions, call.method)
     visibility = await policy.visibility(ctx, type_, "update")
     resource = parse_resource(call.body, expect=type_)
     if resource.get("id") != id_:
@@ -67,20 +68,32 @@ async def replace(
 ) -> Result:
     """Write `resource` over `current` (None: as new), once; content that is the same already makes no version.
 
-    `right` is the interaction by which the caller may do it.
+    `right` is the interaction by which the caller may do it; with `patch` the body of the call is not the resource.
     """
-    commands.check_references(resource, ctx.base, call.body)
+    patching = right == "patch"
+    interaction = "patch" if patching else "update"
+    commands.check_references(resource, ctx.base, None if patching else call.body)
     if current is not None and is_unchanged(resource, current):
         result = results.unchanged(ctx, call, current)
         row = audit_row(
-            ctx, "update", 200, type=current.type, rid=current.rid, version=current.version, patients=current.patients
+            ctx,
+            interaction,
+            200,
+            type=current.type,
+            rid=current.rid,
+            version=current.version,
+            patients=current.patients,
         )
         result.audit.append(row)
         return result
-    command = commands.build(ctx.tenant, resource, id_, current=current, claims=claims, http_method=PUT, settled=True)
+    method = PATCH if patching else PUT
+    command = commands.build(
+        ctx.tenant, resource, id_, current=current, claims=claims, http_method=method, settled=True
+    )
     await commands.authorise(ctx, command, right)
     status = 201 if command.method == "create" else 200
-    [done] = await commit(ctx.tenant, [command], [audit_row(ctx, "update", status, type=command.type)])
+    row = audit_row(ctx, interaction, status, type=command.type)
+    [done] = await commit_explained(ctx, call, [command], [row])
     return results.written(ctx, call, done)
 
 

@@ -219,14 +219,20 @@ _LINKS = re.compile(r"""(<(?:a|img)\b[^>]*?\b(?:href|src)\s*=\s*)(["'])([^"']*)\
 _REWRITTEN_TYPES = frozenset({"uri", "url", "oid", "uuid"})
 
 
-def rewrite(resource: dict[str, Any], mapping: Mapping[str, str], found: Sequence[Found] | None = None) -> list[str]:
-    """Replace what `mapping` names in references, url-like elements and narrative links; return urn:uuid left over.
+def rewrite(
+    resource: dict[str, Any],
+    mapping: Mapping[str, str],
+    found: Sequence[Found] | None = None,
+    versions: Mapping[str, int] | None = None,
+) -> list[str]:
+    """Replace what `mapping` names in references; return urn:uuid left over. A reference to a version stays one (`#trules`).
 
-    `found` is what `find_references` has returned; `rewrite_links` need only be asked where a name stands elsewhere.
+    `found` is what `find_references` has returned; `rewrite_links` need only be asked where a name stands elsewhere. `versions` are
+    those that the new names get.
     """
     missing: list[str] = []
     for holder, _ in find_references(resource) if found is None else found:
-        holder["reference"] = _replace_reference(holder["reference"], mapping, missing)
+        holder["reference"] = _replace_reference(holder["reference"], mapping, missing, versions or {})
     return missing
 
 
@@ -278,14 +284,21 @@ def _is_link(path: str, name: str) -> bool:
     return child is not None and child.type_code in _REWRITTEN_TYPES
 
 
-def _replace_reference(text: str, mapping: Mapping[str, str], missing: list[str]) -> str:
+def versioned(found: Sequence[Found], mapping: Mapping[str, str]) -> set[str]:
+    """Return what of the new names references name a version of."""
+    texts = (holder["reference"] for holder, _ in found if "/_history/" in holder["reference"])
+    return {mapping[name] for text in texts if (name := text.split("/_history/")[0]) in mapping}
+
+
+def _replace_reference(text: str, mapping: Mapping[str, str], missing: list[str], versions: Mapping[str, int]) -> str:
     if text in mapping:
         return mapping[text]
     stem, _, fragment = text.partition("#")
     if fragment and stem in mapping:
         return f"{mapping[stem]}#{fragment}"
     if "/_history/" in text and (unversioned := text.split("/_history/")[0]) in mapping:
-        return mapping[unversioned]
+        name = mapping[unversioned]
+        return f"{name}/_history/{versions[name]}" if name in versions else name
     if text.startswith("urn:uuid:"):
         missing.append(text)
     return text

@@ -16,7 +16,7 @@ async def invoke(ctx: RequestContext, call: Call) -> Result:
         text = "This operation changes something: call it by POST."
         raise MethodNotAllowed(text, "operation-method", headers={"Allow": "POST"})
     result = await operation.handle(ctx, call)
-    if not result.audit:
+    if not result.audit and not result.audited:
         result.audit.append(audit_row(ctx, "operation", result.status, type=call.address.type))
     return result
 

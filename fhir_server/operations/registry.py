@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fhir_server.context import RequestContext
 from fhir_server.interactions.address import Address
 from fhir_server.interactions.call import Call, Json, Result
-from fhir_server.operations import everything, explain, lastn, stats, twin, validate
+from fhir_server.operations import everything, explain, lastn, meta, meta_add, meta_delete, stats, twin, validate
 
 Handle = Callable[[RequestContext, Call], Awaitable[Result]]
 
@@ -19,10 +19,14 @@ class Operation:
 
     definition: Json
     handle: Handle
+    versions: bool = False
+    """Whether it may be called on a version in the history too."""
 
     def serves(self, address: Address) -> bool:
         """Tell whether the operation may be called at an address."""
         if address.operation != self.definition["code"]:
+            return False
+        if address.version is not None and not self.versions:
             return False
         if address.type is None:
             return bool(self.definition["system"])
@@ -44,4 +48,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(lastn.DEFINITION, lastn.handle),
     Operation(stats.DEFINITION, stats.handle),
     Operation(explain.DEFINITION, explain.handle),
+    Operation(meta.DEFINITION, meta.handle, versions=True),
+    Operation(meta_add.DEFINITION, meta_add.handle, versions=True),
+    Operation(meta_delete.DEFINITION, meta_delete.handle, versions=True),
 )

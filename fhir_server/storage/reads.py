@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -115,6 +115,19 @@ async def read_many(
     )
     rows = [stored(tenant, row) for row in await tenant.pool.fetch(tenant.sql(text), *args)]
     return {(row.type, row.id): row for row in rows}
+
+
+async def each(tenant: Tenant, visibility: Mapping[str, Visibility], count: int) -> AsyncIterator[list[Stored]]:
+    """Yield all that is visible of some types, `count` looked at at a time; what was deleted or erased is left out."""
+    args: list[Any] = [0, count]
+    seen = visible_types_sql("r", visibility, args)
+    text = tenant.sql(
+        f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r"
+        f" WHERE r.rid > $1 AND r.version > 0 AND NOT r.deleted AND {seen} ORDER BY r.rid LIMIT $2"
+    )
+    while records := await tenant.pool.fetch(text, *args):
+        args[0] = records[-1]["rid"]
+        yield readable(tenant, records)
 
 
 async def vread(tenant: Tenant, type_: str, id_: str, version: int, visibility: Visibility) -> Stored | None:

@@ -7,6 +7,7 @@ must be the same but for the id that the attacker sent himself, and no canary (a
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import statistics
@@ -299,10 +300,55 @@ async def test_43_45_put_and_delete_on_hidden_and_absent(ward, person):
     assert (await ward.system.get(f"Observation/{hidden}")).json["valueString"] == CANARY
 
 
+JSON_PATCH = "application/json-patch+json"
+TEST_RIGHT = {"op": "test", "path": "/valueString", "value": CANARY}
+TEST_WRONG = {"op": "test", "path": "/valueString", "value": "nothing like it"}
+
+
+def fhirpath_patch(kind, path, **parts):
+    given = [{"name": "type", "valueCode": kind}, {"name": "path", "valueString": path}]
+    given += [{"name": name, "valueString": value} for name, value in parts.items()]
+    return {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": given}]}
+
+
+PATCHES = [
+    (404, JSON_PATCH, [TEST_RIGHT]),
+    (404, JSON_PATCH, [TEST_WRONG]),
+    (404, JSON_PATCH, [{"op": "copy", "from": "/valueString", "path": "/issued"}]),
+    (404, JSON_PATCH, [{"op": "move", "from": "/valueString", "path": "/note"}]),
+    (404, JSON_PATCH, [{"op": "remove", "path": "/nothing"}]),
+    (404, JSON_PATCH, []),
+    (413, JSON_PATCH, [TEST_RIGHT] * 100_000),
+    (400, JSON_PATCH, [{"op": "test", "path": "/~2", "value": 1}]),
+    (404, "application/fhir+json", fhirpath_patch("replace", "Observation.value", value="mine")),
+    (404, "application/fhir+json", fhirpath_patch("delete", f"Observation.where(value = '{CANARY}').value")),
+    (400, "application/fhir+json", fhirpath_patch("nonsense", "Observation.value")),
+    (415, "application/xml-patch+xml", []),
+]
+
+
 async def test_46_patch_on_hidden_and_absent(ward, person):
-    for kind in ("application/json-patch+json", "application/fhir+json"):
-        body = [{"op": "test", "path": "/valueString", "value": CANARY}]
-        await same(person, "PATCH", "Observation/ID", body, ward.hidden["Observation"], content_type=kind)
+    hidden = ward.hidden["Observation"]
+    for status, kind, body in PATCHES:
+        told = await same(person, "PATCH", "Observation/ID", body, hidden, content_type=kind)
+        assert told.status == status
+        assert (await same(person, "PATCH", "Observation?_id=ID", body, hidden, content_type=kind)).status == status
+    # A resource that is seen is changed; what it held as another's version is not within reach.
+    mine = await person.send("PATCH", f"Observation/{ward.version_of_b}", [TEST_RIGHT], content_type=JSON_PATCH)
+    assert mine.status == 422
+    no_canary(mine)
+    assert (await ward.system.get(f"Observation/{hidden}")).headers["etag"] == 'W/"1"'
+
+
+async def test_46_patch_in_bundles(ward, person):
+    data = base64.b64encode(json.dumps([TEST_RIGHT]).encode()).decode()
+    binary = {"resourceType": "Binary", "contentType": JSON_PATCH, "data": data}
+    for patch in (binary, fhirpath_patch("replace", "Observation.value", value="mine")):
+        for kind in ("batch", "transaction"):
+            for url in ("Observation/ID", "Observation?_id=ID"):
+                body = {"resourceType": "Bundle", "type": kind, "entry": [entry("PATCH", url, patch)]}
+                await same(person, "POST", "", body, ward.hidden["Observation"])
+    assert (await ward.system.get(f"Observation/{ward.hidden['Observation']}")).headers["etag"] == 'W/"1"'
 
 
 async def test_44_move_out_and_steal(ward, person):
@@ -320,6 +366,7 @@ CONDITIONAL = [
     ("47 create", "POST", "Observation", {"if_none_exist": "code=718-7&subject=Patient/ID"}),
     ("47 create by id", "POST", "Observation", {"if_none_exist": "_id=OID"}),
     ("47 update", "PUT", "Observation?subject=Patient/ID", {}),
+    ("47 patch", "PATCH", "Observation?subject=Patient/ID", {"content_type": JSON_PATCH}),
     ("47 delete", "DELETE", "Observation?subject=Patient/ID", {}),
     ("47 empty", "DELETE", "Observation?", {}),
     ("47 blank", "PUT", "Observation?subject=", {}),
@@ -333,7 +380,7 @@ async def test_47_conditions_see_what_the_caller_sees(ward, person, _number, met
     answers = []
     for id_ in (ward.b, ids.new_id()):
         given = {name: value.replace("ID", id_) for name, value in headers.items()}
-        body = None if method == "DELETE" else lab(ward.a)
+        body = None if method == "DELETE" else [TEST_RIGHT] if method == "PATCH" else lab(ward.a)
         answer = await person.send(method, path.replace("ID", id_), body, **given)
         no_canary(answer)
         answers.append((answer.status, answer.issue if answer.status >= 400 else None))

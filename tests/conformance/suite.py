@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from fhir_server.cli.embedded import embedded_postgres
-from fhir_server.errors import BadSearch
+from fhir_server.errors import BadSearch, FhirError
 from fhir_server.kit import json
+from fhir_server.model.patch import json_patch
 from fhir_server.storage import migrate
 from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.tenants import Tenant, connect, open_tenants
@@ -98,6 +99,21 @@ def validator() -> Json:
     return {"passed": passed, "total": len(cases), "exceptions": excepted}
 
 
+def patch() -> Json:
+    """Run the JSON Patch cases."""
+    cases = json.decode((DATA / "patch" / "json-patch-tests.json").read_bytes())
+    return {"passed": sum(map(_patches, cases)), "total": len(cases), "exceptions": {}}
+
+
+def _patches(case: Json) -> bool:
+    """Tell whether a case ends as it should: with the expected document, or refused."""
+    try:
+        done = json_patch.apply(case["doc"], json_patch.read_operations(case["patch"])).document
+    except FhirError:
+        return "error" in case
+    return "error" not in case and bool(done == case["expected"])
+
+
 class _Counter:
     """Counts what pytest runs."""
 
@@ -121,6 +137,7 @@ def actigraphy() -> Json:
 _RUN = {
     "fhirpath-r4": fhirpath,
     "search-smoke": search_smoke,
+    "patch": patch,
     "validator": validator,
     "actigraphy-reference": actigraphy,
 }

@@ -146,7 +146,7 @@ async def test_health(http: httpx.AsyncClient) -> None:
 async def test_openapi(http: httpx.AsyncClient) -> None:
     document = (await http.get("http://clarity.test/openapi.json")).json()
     assert document["openapi"].startswith("3.")
-    assert {"get", "put", "delete", "parameters"} == set(document["paths"]["/{type}/{id}"])
+    assert {"get", "put", "patch", "delete", "parameters"} == set(document["paths"]["/{type}/{id}"])
     assert "/{type}/$validate" in document["paths"]
     assert {"code", "date", "subject"} <= {
         each["name"] for each in document["paths"]["/Observation"]["get"]["parameters"]

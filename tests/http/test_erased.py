@@ -120,3 +120,16 @@ async def test_a_body_that_was_moved_or_changed_is_damaged_not_erased(system: Ca
             await reads.read(tenant, "Observation", one, EVERYTHING)
     assert await reads.exact(tenant, [(rid, 1)]) == {}
     await pool.execute(tenant.sql("DELETE FROM {s}.resource WHERE rid = $1"), rid)  # other tests search here
+
+
+async def test_patch_and_meta_find_it_gone(system: Caller, gone: Erased) -> None:
+    path = f"Observation/{gone.observation}"
+    tag = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "t"}]}}]}
+    for answer in (
+        await system.send("PATCH", path, [], content_type="application/json-patch+json"),
+        await system.post(f"{path}/$meta-add", tag),
+        await system.post(f"{path}/_history/1/$meta-delete", tag),
+        await system.get(f"{path}/$meta"),
+    ):
+        assert (answer.status, answer.issue) == (410, "erased")
+    assert (await system.get("Observation/$meta")).status == 200

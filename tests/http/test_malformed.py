@@ -6,6 +6,7 @@ import gzip
 import json
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -119,8 +120,10 @@ async def _bundled(system: Caller, resource: dict[str, Any]) -> Any:
         ("DELETE", "Patient", 400),
         ("DELETE", "", 405),
         ("PUT", "metadata", 405),
-        ("PATCH", "Patient/1", 405),
-        ("PATCH", "Patient?name=x", 405),
+        ("PATCH", "Patient/1", 400),
+        ("PATCH", "Patient?name=x", 400),
+        ("PATCH", "Binary/1", 405),
+        ("PATCH", "Patient/1/_history/1", 405),
         ("POST", "Patient/1", 405),
         ("POST", "Patient/1/_history", 405),
         ("PUT", "_history", 405),
@@ -208,3 +211,17 @@ async def test_any_json_anywhere_is_never_500(system: Caller, data: st.DataObjec
         answer = await system.post(path, body)
         assert answer.status < 500, answer.text
         assert "resourceType" in answer.json
+
+
+@pytest.mark.parametrize("name", ["If-None-Exist", "Content-Type", "X-Provenance"])
+async def test_headers_that_have_one_value(http: httpx.AsyncClient, system: Caller, name: str) -> None:
+    """Joined by a comma, two criteria of a conditional create would mean one or the other."""
+    sent = [
+        *system._headers.items(),
+        ("Content-Type", "application/fhir+json"),
+        (name, "identifier=urn:x|1"),
+        (name, "identifier=urn:x|2"),
+    ]
+    answer = await http.post(f"{system.tenant.base}/Patient", headers=sent, content=b'{"resourceType":"Patient"}')
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["details"]["coding"][0]["code"] == "header-repeated"

@@ -27,6 +27,7 @@ from fhir_server.interactions.address import Address, parse_address, parse_crite
         ("Patient/1/Observation/_search", Address("search-compartment", "Patient", "1", member="Observation")),
         ("$x", Address("operation", operation="x")),
         ("Patient/$match", Address("operation", "Patient", operation="match")),
+        ("Patient/1/_history/2/$meta", Address("operation", "Patient", "1", "2", operation="meta")),
         ("Patient/1/$everything", Address("operation", "Patient", "1", operation="everything")),
     ],
 )
@@ -36,7 +37,8 @@ def test_meaning(path: str, address: Address) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["patient", "Nonsense/1", "metadata/1", "Patient//1", "Patient/1/", "Patient/1/_history/2/3", "$", "Patient/1/$x/y",
+    ["patient", "Nonsense/1", "metadata/1", "Patient//1", "Patient/1/", "Patient/1/_history/2/3",
+     "Patient/1/_history/2/$x/y", "Patient/1/_history/$x", "$", "Patient/1/$x/y",
      "Patient/1/Nonsense", "Resource", "DomainResource/1", "HumanName"],
 )  # fmt: skip
 def test_nothing_there(path: str) -> None:

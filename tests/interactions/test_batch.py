@@ -26,7 +26,7 @@ async def test_good_and_bad_side_by_side(system: Caller, unique: str) -> None:
     assert answer.json["type"] == "batch-response"
     entries = answer.json["entry"]
     statuses = [each["response"]["status"][:3] for each in entries]
-    assert statuses == ["201", "400", "201", "201", "200", "404", "204", "400", "405", "400", "400"]
+    assert statuses == ["201", "400", "201", "201", "200", "404", "204", "400", "400", "400", "400"]
     assert entries[1]["response"]["outcome"]["resourceType"] == "OperationOutcome"
     assert entries[4]["resource"]["id"] == unique
     for each in (entries[0], entries[2]):
@@ -84,3 +84,10 @@ async def test_the_capability_statement_can_be_asked_for(system: Caller) -> None
         assert answer.json["entry"][0]["resource"]["resourceType"] == "CapabilityStatement"
     answer = await system.transaction(entry("POST", "metadata", PATIENT), kind="batch")
     assert answer.json["entry"][0]["response"]["status"][:3] == "405"
+
+
+async def test_what_a_posted_search_finds_is_answered(system: Caller, unique: str) -> None:
+    made = await system.put(f"Patient/{unique}", PATIENT | {"id": unique})
+    answer = await system.transaction(entry("POST", f"Patient/_search?_id={unique}"), kind="batch")
+    found = answer.json["entry"][0]["resource"]
+    assert [each["resource"] for each in found["entry"]] == [made.json]

@@ -7,7 +7,7 @@ import asyncio
 import httpx
 import pytest
 
-from tests.http.client import Caller, caller, observation
+from tests.http.client import Caller, caller, entry, observation
 
 
 def measured(value: str, **more: object) -> dict[str, object]:
@@ -112,3 +112,25 @@ async def test_the_match_sees_what_the_caller_sees(system: Caller, http: httpx.A
         if_none_exist=f"identifier=urn:hub|{unique}",
     )
     assert made.status == 201
+
+
+async def test_conditions_that_do_not_go_with_a_write_are_not_passed_over(system: Caller, unique: str) -> None:
+    made = await system.post("Observation", observation())
+    name, again = f"Observation/{made.id}", made.json | {"status": "amended"}
+    criteria = f"identifier=urn:c|{unique}"
+    patch = {"content_type": "application/json-patch+json", "if_none_exist": criteria}
+    for refused in (
+        await system.post("Observation", observation(), if_match='W/"1"'),
+        await system.put(name, again, if_none_exist=criteria),
+        await system.put(f"Observation?{criteria}", observation(), if_none_exist=criteria),
+        await system.send("PATCH", name, [{"op": "replace", "path": "/status", "value": "amended"}], **patch),
+        await system.delete(name, if_none_exist=criteria),
+        await system.delete(f"Observation?{criteria}", if_none_exist=criteria),
+        await system.transaction(entry("POST", "Observation", observation(), ifMatch='W/"1"')),
+        await system.transaction(entry("PUT", name, again, ifNoneExist=criteria)),
+        await system.transaction(entry("DELETE", name, ifNoneExist=criteria)),
+    ):
+        assert (refused.status, refused.issue) == (400, "condition-stray"), refused.text
+    batch = await system.transaction(entry("PUT", name, again, ifNoneExist=criteria), kind="batch")
+    assert batch.json["entry"][0]["response"]["status"][:3] == "400"
+    assert (await system.get(name)).headers["etag"] == 'W/"1"'

@@ -144,6 +144,7 @@ async def test_history_pages_and_since(system: Caller) -> None:
     assert len(since["entry"]) == 3
     assert (await system.get(f"{path}/_history?_since=nonsense")).status == 400
     assert (await system.get(f"{path}/_history?_count=-1")).status == 400
+    assert (await system.get(f"{path}/_history?_count=1&_count=2")).status == 400
     assert (await system.get(f"{path}/_history?_cursor=AAAA")).issue == "cursor-invalid"
 
 

@@ -74,7 +74,7 @@ async def test_return_representation(system: Caller) -> None:
         (entry("PUT", "Patient/1", {"resourceType": "Patient", "id": "2"}), 400, "Bundle.entry[1].resource.id"),
         (entry("PUT", "Patient/none", {"resourceType": "Patient", "id": "none"}, ifMatch='W/"4"'), 412, "Bundle.entry[1].request"),
         (entry("DELETE", "Patient/none-such"), 404, "Bundle.entry[1]"),
-        (entry("PATCH", "Patient/1"), 400, "Bundle.entry[1].request"),
+        (entry("PATCH", "Patient/1"), 400, "Bundle.entry[1].resource"),
         (entry("GET", "Nonsense/1"), 400, "Bundle.entry[1].request"),
         (entry("GET", "Patient/none-such"), 404, "Bundle.entry[1].request"),
         (entry("GET", "Patient/none-such/_history/1"), 404, "Bundle.entry[1].request"),
@@ -316,3 +316,24 @@ async def test_two_updates_that_would_create_the_same_are_refused(system: Caller
         answer = await system.transaction(first, second)
         assert (answer.status, answer.expressions) == (400, ["Bundle.entry[1].request.url"])
     assert (await system.get(f"Practitioner?{criteria}")).json["total"] == 0
+
+
+async def test_references_to_versions_stay_references_to_versions(system: Caller, unique: str) -> None:
+    """R4 `http.html#trules`: whatever version a client wrote, it becomes the one that the transaction makes or finds."""
+    there = await system.post("Patient", PATIENT | {"identifier": [{"system": "urn:v", "value": unique}]})
+    same = await system.put(f"Patient/{unique}", PATIENT | {"id": unique})
+    urns = [urn() for _ in range(4)]
+    focus = [{"reference": f"{each}/_history/{number}"} for number, each in enumerate(urns)]
+    done = await system.transaction(
+        entry("POST", "Patient", PATIENT, full_url=urns[0]),
+        entry("PUT", f"Patient/{unique}", same.json, full_url=urns[1]),
+        entry("POST", "Patient", PATIENT, full_url=urns[2], ifNoneExist=f"identifier=urn:v|{unique}"),
+        entry("POST", "Observation", observation(focus=focus[:3]), full_url=urns[3]),
+    )
+    assert done.status == 200, done.text
+    made, put, found, last = [each["response"]["location"] for each in done.json["entry"]]
+    assert put == f"Patient/{unique}/_history/2"
+    assert found == f"Patient/{there.id}/_history/1"
+    assert [each["reference"] for each in (await system.get(last)).json["focus"]] == [made, put, found]
+    for name in (made, put, found):
+        assert (await system.get(name)).status == 200

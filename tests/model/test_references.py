@@ -19,6 +19,7 @@ from fhir_server.model.references import (
     rewrite,
     rewrite_links,
     settle_references,
+    versioned,
     walk_references,
 )
 from profiles.registry import R4
@@ -131,9 +132,10 @@ def test_rewrite() -> None:
     )
     mapping = {UUID: "Patient/1", "Patient/old": "Patient/new"}
     rewrite_links(resource, mapping)
-    assert rewrite(resource, mapping) == []
+    assert versioned(find_references(resource), mapping) == {"Patient/new"}
+    assert rewrite(resource, mapping, versions={"Patient/new": 7}) == []
     assert resource["subject"] == {"reference": "Patient/1"}
-    assert resource["focus"] == [{"reference": "Patient/1#part"}, {"reference": "Patient/new"}]
+    assert resource["focus"] == [{"reference": "Patient/1#part"}, {"reference": "Patient/new/_history/7"}]
     assert resource["identifier"] == [{"system": "Patient/1", "value": UUID}]
     values = [list(each.values())[1] for each in resource["extension"]]  # type: ignore[union-attr]
     assert values == ["Patient/1", UUID, UUID]

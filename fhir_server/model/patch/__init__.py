@@ -1,0 +1,1 @@
+"""Patch: JSON Patch and FHIRPath Patch over resources as dicts."""
