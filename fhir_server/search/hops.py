@@ -10,6 +10,7 @@ A chain that names no type means every target type whose parameters take what fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fhir_server.errors import BadSearch
@@ -22,6 +23,7 @@ from fhir_server.search.query import (
     Chain,
     Clause,
     Condition,
+    Narrowed,
     Not,
     Or,
     Query,
@@ -32,6 +34,7 @@ from fhir_server.search.query import (
 from profiles.registry import R4, SearchParam
 
 HAS = "_has:"
+LIST = "_list"
 MAX_DEPTH = 8
 """Resources that one parameter goes through."""
 MAX_TRIES = 500
@@ -45,7 +48,7 @@ class _Unbounded(BadSearch):
 
 
 @dataclass(slots=True)
-class _Reader:
+class Reader:
     """Reads one parameter; `name` is the whole of its name, for what is said about it."""
 
     name: str
@@ -56,10 +59,11 @@ class _Reader:
     def read(self, type_: str, name: str, depth: int = 0) -> Condition:
         """Return what `name` asks of a resource of the type."""
         if name.startswith(HAS):
-            return self._reverse(type_, name, depth + 1)
+            source, by, rest = self.reverse(type_, name, depth + 1)
+            return Reverse(source, by, self.read(source, rest, depth + 1))
         head, dot, rest = name.partition(".")
         if dot:
-            return self._chain(type_, head, rest, depth + 1)
+            return self.chain(type_, head, rest, lambda target: self.read(target, rest, depth + 1), depth + 1)
         param, modifier = find(type_, name)
         return clause(self.name, param, modifier, self.text, self.base)
 
@@ -72,7 +76,8 @@ class _Reader:
             text = f"{shown(self.name)} can mean too many ways: name the types, as in subject:Patient.name."
             raise _Unbounded(text, "search-too-wide", shown(self.name))
 
-    def _reverse(self, type_: str, name: str, depth: int) -> Condition:
+    def reverse(self, type_: str, name: str, depth: int) -> tuple[str, SearchParam, str]:
+        """Return where a `_has` looks, by which reference, and what it asks there."""
         parts = name.split(":", 3)
         if len(parts) < 4 or not all(parts):
             text = "_has is written _has:Type:reference:parameter, as in _has:Observation:patient:code."
@@ -87,9 +92,10 @@ class _Reader:
             text = f"{source}.{by} refers to {_listed(targets(source, param))}, not to {type_}."
             raise Unsupported("search-target", text, "invalid")
         self._count(depth)
-        return Reverse(source, param, self.read(source, rest, depth))
+        return source, param, rest
 
-    def _chain(self, type_: str, head: str, rest: str, depth: int) -> Condition:
+    def chain(self, type_: str, head: str, rest: str, read: Callable[[str], Condition], depth: int) -> Condition:
+        """Return a chain by the reference `head`; `read` says what is asked of a target type, beginning with the name `rest`."""
         param, modifier = find(type_, head)
         _check_reference(type_, param)
         if modifier is not None and not R4.is_type(modifier):
@@ -102,7 +108,7 @@ class _Reader:
             if _has_parameter(target, rest):
                 self._count(depth)
             try:
-                inner.append((target, self.read(target, rest, depth)))
+                inner.append((target, read(target)))
             except _Unbounded:
                 raise
             except (Unsupported, BadSearch) as error:
@@ -169,13 +175,25 @@ def count(asked: Condition) -> int:
             return 1 + count(part)
         case Not(part):
             return count(part)
-        case Clause():
+        case Clause() | Narrowed():
             return 0
+
+
+def _member(text: str, base: str) -> Condition:
+    """Return the condition of `_list`: that one of these Lists has it as an item (R4 search.html#list)."""
+    if text.startswith("$"):
+        said = "There are no functional lists such as $current-problems here; _list takes the id of a List."
+        raise Unsupported("search-functional-list", said)
+    param, _ = find("List", "item")
+    ids, _ = find("List", "_id")
+    return Reverse("List", param, clause(LIST, ids, None, text.replace("List/", ""), base))
 
 
 def condition(query: Query, name: str, text: str, base: str) -> Condition:
     """Return what a parameter of a search asks for; with several types, of each of them what it means there."""
-    reader = _Reader(name, text, base)
+    if name == LIST:
+        return _member(text, base)
+    reader = Reader(name, text, base)
     if query.type is not None or not query.types:
         return reader.read(query.base, name)
     try:

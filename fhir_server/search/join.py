@@ -37,7 +37,7 @@ from fhir_server.search.predicates import (
     keys,
     resolved,
 )
-from fhir_server.search.query import And, ByType, Chain, Clause, Condition, Not, Or, Query, Reverse
+from fhir_server.search.query import And, ByType, Chain, Clause, Condition, Narrowed, Not, Or, Query, Reverse
 from fhir_server.search.rewrite import Scene, meaning
 from fhir_server.search.seeing import Sees
 from fhir_server.search.statement import fetch
@@ -79,7 +79,7 @@ def types_beyond(asked: Condition) -> set[str]:
             return {name for _, part in inner for name in types_beyond(part)}
         case Not(part):
             return types_beyond(part)
-        case Clause():
+        case Clause() | Narrowed():
             return set()
 
 
@@ -99,7 +99,7 @@ def permitted(asked: Condition, seen: Seen) -> Condition:
             return ByType(tuple((type_, permitted(part, seen)) for type_, part in inner))
         case Not(part):
             return Not(permitted(part, seen))
-        case Clause():
+        case Clause() | Narrowed():
             return asked
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from fhir_server.errors import BadSearch, Issue
+from fhir_server.search import filter as filter_
 from fhir_server.search import hops, include
 from fhir_server.search.controls import CONTROLS, ONCE
 from fhir_server.search.query import IGNORED, Params, Query, Unsupported, invalid, shown, weight
@@ -27,7 +28,10 @@ def _check_text(name: str, text: str) -> None:
 def _take(query: Query, name: str, text: str, base: str, most: int) -> None:
     control = CONTROLS.get(name) or include.control(name)
     if control is None:
-        query.where.append(hops.condition(query, name, text, base))
+        filtered = name == filter_.NAME
+        query.where.append(
+            filter_.condition(query, text, base) if filtered else hops.condition(query, name, text, base)
+        )
         query.applied.append((name, text))
         return
     if name in ONCE and any(taken == name for taken, _ in query.applied):

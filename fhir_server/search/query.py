@@ -29,6 +29,7 @@ Value: TypeAlias = (
     | uri.Uri
     | composite.Composite
 )
+How = Literal["eq", "ne", "ew"]
 Total = Literal["none", "estimate", "accurate"]
 
 _SHOWN = re.compile(r"[^\w.:\-$]+")
@@ -66,6 +67,14 @@ class Reverse:
 
 
 @dataclass(frozen=True, slots=True)
+class Narrowed:
+    """What a clause finds, if a value is also that whole (`eq`) or ends so (`ew`); with `ne`, that some value is another one."""
+
+    clause: Clause
+    how: How
+
+
+@dataclass(frozen=True, slots=True)
 class And:
     """All of the conditions."""
 
@@ -93,7 +102,7 @@ class ByType:
     inner: tuple[tuple[str, Condition], ...]
 
 
-Condition: TypeAlias = Clause | Chain | Reverse | And | Or | Not | ByType
+Condition: TypeAlias = Clause | Narrowed | Chain | Reverse | And | Or | Not | ByType
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +164,8 @@ def leaves(condition: Condition) -> Iterator[Clause]:
     match condition:
         case Clause():
             yield condition
+        case Narrowed(clause=clause):
+            yield clause
         case And(parts) | Or(parts):
             for part in parts:
                 yield from leaves(part)
@@ -170,6 +181,8 @@ def weight(condition: Condition) -> int:
     match condition:
         case Clause():
             return len(condition.values) + len(condition.texts)
+        case Narrowed(clause=clause):
+            return weight(clause)
         case And(parts) | Or(parts):
             return sum(weight(part) for part in parts)
         case Chain(inner=inner) | ByType(inner=inner):
@@ -190,7 +203,7 @@ def title(condition: Condition) -> str:
             return f"_has:{type_}:{param.name}:{title(part)}"
         case ByType(inner):
             return title(inner[0][1])
-        case And() | Or() | Not():
+        case _:
             return "_filter"
 
 

@@ -28,7 +28,7 @@ from fhir_server.search.predicates import (
     all_of,
     any_of,
 )
-from fhir_server.search.query import And, ByType, Clause, Condition, Not, Or, Query, Value, leaves
+from fhir_server.search.query import And, ByType, Clause, Condition, Narrowed, Not, Or, Query, Value, leaves
 from profiles.registry import R4
 
 NARROW = {"date": "ix_date", "number": "ix_number", "quantity": "ix_number", "string": "ix_string"}
@@ -151,6 +151,8 @@ def meaning(asked: Condition, scene: Scene) -> Match:
     match asked:
         case Clause():
             return _clause(asked, scene)
+        case Narrowed():
+            return _narrowed(asked, scene)
         case And(parts):
             return _both(meaning(part, scene) for part in parts)
         case Or(parts):
@@ -161,6 +163,16 @@ def meaning(asked: Condition, scene: Scene) -> Match:
             return _either(_of_type(type_, part, scene) for type_, part in inner)
         case _:
             raise TypeError("a hop that nobody has followed")
+
+
+def _narrowed(asked: Narrowed, scene: Scene) -> Match:
+    """Return the candidates; where a parameter has one value at most, an index that does not find it says that it is another."""
+    found = _clause(asked.clause, scene)
+    if asked.how != "ne":
+        return Match(found.predicate, EVERYTHING)
+    sources = table(scene.type).sources[asked.clause.param.name]
+    single = len(sources) == 1 and not sources[0].many and sources[0].only is None and found.doubt == NOTHING
+    return Match(Without(found.predicate) if single else EVERYTHING, EVERYTHING)
 
 
 def _of_type(type_: str, asked: Condition, scene: Scene) -> Match:

@@ -9,11 +9,11 @@ from typing import Any
 from fhir_server.kit import json
 from fhir_server.model.fhirpath.extract import extractor
 from fhir_server.model.fhirpath.references import refers_to
-from fhir_server.search.kinds import composite, number, quantity, string, token
+from fhir_server.search.kinds import composite, number, quantity, reference, string, token, uri
 from fhir_server.search.kinds.entries import Pairs
 from fhir_server.search.parameters import Source, table
 from fhir_server.search.predicates import NOTHING
-from fhir_server.search.query import And, ByType, Clause, Condition, Query, Value
+from fhir_server.search.query import And, ByType, Clause, Condition, Narrowed, Query, Value
 from fhir_server.search.rewrite import Scene, meaning
 
 Resource = dict[str, Any]
@@ -74,11 +74,51 @@ def _check(clause: Clause, type_: str) -> Check:
     return check
 
 
+def _narrowed(asked: Narrowed, type_: str) -> Check:
+    sources = table(type_).sources[asked.clause.param.name]
+    meets = _HOW[asked.how]
+
+    def check(resource: Resource) -> bool:
+        found = [pair for source in sources for pair in pairs_of(source, resource)]
+        return any(meets(value, pair) for value in asked.clause.values for pair in found)
+
+    return check
+
+
+def _text_of(value: Value) -> str:
+    assert isinstance(value, string.Text)
+    return string.normalise(value.text)
+
+
+def _is_other(value: Value, pair: tuple[str, Any]) -> bool:
+    """Tell whether a value in a resource is not the one of a query."""
+    match value:
+        case string.Text():
+            return string.normalise(pair[1]) != string.normalise(value.text)
+        case reference.Reference():
+            return not reference.accepts(value, [pair])
+        case uri.Uri():
+            return bool(pair[1] != value.uri)
+        case token.Token():
+            return any(True for _ in token.held([pair])) and not token.accepts(value, [pair])
+        case _:
+            return not _accepts(value, [pair])
+
+
+_HOW: dict[str, Callable[[Value, tuple[str, Any]], bool]] = {
+    "eq": lambda value, pair: string.normalise(pair[1]) == _text_of(value),
+    "ew": lambda value, pair: string.normalise(pair[1]).endswith(_text_of(value)),
+    "ne": _is_other,
+}
+
+
 def _doubtful(asked: Condition, scene: Scene) -> Iterator[Check]:
     """Yield the checks of what the index cannot decide; all else it has decided."""
     match asked:
         case Clause() if meaning(asked, scene).doubt != NOTHING:
             yield _check(asked, scene.type)
+        case Narrowed():
+            yield _narrowed(asked, scene.type)
         case And(parts):
             for part in parts:
                 yield from _doubtful(part, scene)

@@ -162,7 +162,51 @@ async def test_20_nothing_is_sorted_by_what_a_chain_leads_to(person: Caller, sor
     assert answer.issue in ("search-chain", "search-has", "search-unknown-parameter")
 
 
-# ---- 28: groups that both are in ----
+# ---- 27: by filters and words ----
+
+FILTERS = [
+    "Patient?_filter=family sw canary", "Patient?_filter=family ne nothing", "Patient?_filter=not (family sw plain)",
+    "Observation?_filter=encounter.subject:Patient[family sw canary].birthdate ge 1900",
+    "Observation?_filter=value-string eq canary7d1f",
+    "Patient?_filter=_has:Observation:focus:code eq 718-7", "Observation?_filter=not (patient.family sw plain)",
+    "Group?_filter=member:Patient.birthdate eq 1961-02-03", "Patient?_filter=birthdate eq 1961-02-03 or family eq canary7d1f",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("query", FILTERS)
+async def test_27_a_filter_does_not_reach_what_is_hidden(ward: Ward, person: Caller, query: str) -> None:
+    await made(ward.system, lab(ward.a, encounter={"reference": f"Encounter/{ward.hidden['Encounter']}"}))
+    answer = await person.get(f"{query}&_summary=count")
+    assert (answer.status, answer.json["total"]) == (200, 1 if query == FILTERS[1] else 0), answer.text
+    seen = await ward.system.get(f"{query}&_summary=count")
+    assert seen.json["total"] > 0 or "value-string" in query
+
+
+async def test_27_named_queries_and_filters_on_other_types_are_refused(ward: Ward, http: httpx.AsyncClient) -> None:
+    limited = await caller(http, ward.system.tenant, "patient/Observation.rs", ward.a)
+    for query in (
+        "patient.birthdate eq 1961-02-03",
+        "code eq x or subject:Patient.name sw canary",
+        "not (patient.gender pr true)",
+    ):
+        answer = await limited.get(f"Observation?_filter={query}")
+        assert (answer.status, answer.issue) == (403, "insufficient-scope")
+    assert (await limited.get("Observation?_query=x")).status == 400
+    assert (await limited.get("Observation?_list=x")).status == 403
+
+
+# ---- 28: lists and groups that both are in ----
+
+
+async def test_28_a_list_shows_of_its_members_what_is_seen(ward: Ward, person: Caller) -> None:
+    entries = [{"item": {"reference": f"Patient/{each}"}} for each in (ward.a, ward.b)]
+    both = {"resourceType": "List", "status": "current", "mode": "working", "entry": entries}
+    shared = await made(ward.system, both | {"subject": {"reference": f"Patient/{ward.a}"}})
+    hidden = await made(ward.system, both | {"subject": {"reference": f"Patient/{ward.b}"}})
+    assert found(await person.get(f"Patient?_list={shared}")) == {ward.a}
+    assert found(await person.get(f"Patient?_list={hidden}")) == set()
+    assert found(await person.get(f"Patient?_list={ids.new_id()}")) == set()
+    assert (await ward.system.get(f"Patient?_list={hidden}&_summary=count")).json["total"] == 2
 
 
 async def test_28_membership_shows_what_is_seen_only(ward: Ward, person: Caller) -> None:

@@ -34,7 +34,9 @@ STRICT = [
     ("_has:Observatio:has-member:code=x", "search-has", "Did you mean Observation"),
     ("_has:Observation:has-membe:code=x", "search-unknown-parameter", "Did you mean has-member"),
     ("_has:Observation:code:code=x", "search-chain", "only references lead"),
-    ("_filter=x", "search-not-supported", "_filter"),
+    ("_filter=code co x", "search-filter-operator", "is not compared by co"),
+    ("_list=$current-problems", "search-functional-list", "no functional lists"),
+    ("_query=x", "search-not-supported", "_query"),
     ("_contained=true", "search-not-supported", "contained"),
 ]
 ALWAYS = [
