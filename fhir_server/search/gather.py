@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_server.errors import Issue
-from fhir_server.search import canonical
+from fhir_server.search import canonical, versioned
 from fhir_server.search.compile import LIVE
 from fhir_server.search.include import Step, backward_steps, forward_steps, sources_of, targets_of
 from fhir_server.search.query import Include
@@ -180,4 +180,5 @@ async def gather(
         start = await work.round(asked, start)
         asked = [each for each in asked if each.iterate]
     work.cut |= bool(start and asked)
-    return Gathered(work.rows, [_cut_off()] if work.cut else [])
+    rows = await versioned.settle(tenant, includes, matches, work.rows, sees)
+    return Gathered(rows, [_cut_off()] if work.cut else [])
