@@ -13,7 +13,8 @@ from typing import TypeAlias
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadSearch, Issue, Unprocessable
 from fhir_server.kit import json
-from fhir_server.search import join, memory, select
+from fhir_server.search import hint, join, memory, select
+from fhir_server.search.compartment import Compartment, inside
 from fhir_server.search.gather import MOST, Gathered, gather
 from fhir_server.search.order import keys_of
 from fhir_server.search.page import Place, restore, seal
@@ -98,22 +99,30 @@ def _seen(query: Query, visibility: Seeing) -> Seen:
 
 
 async def prepare(
-    tenant: Tenant, query: Query, visibility: Seeing, sees: Sees = nothing, within: Sequence[int] = ()
+    tenant: Tenant,
+    query: Query,
+    visibility: Seeing,
+    sees: Sees = nothing,
+    within: Sequence[int] = (),
+    compartment: Compartment | None = None,
 ) -> Ready:
-    """Return the query ready to run; `within` are index keys that every match must hold, as of a compartment."""
+    """Return the query ready to run; `within` are index keys that every match must hold."""
     own = visibility if isinstance(visibility, Mapping) else {query.base: visibility}
     scene, whole_view = await join.follow(tenant, query, await _rids(tenant, query), own, sees)
-    inside: list[Predicate] = [Keys((key,)) for key in within]
-    match, keys = _inside(whole(query, scene), inside), keys_of(query)
+    also: list[Predicate] = [Keys((key,)) for key in within]
+    if compartment is not None:
+        types = (query.type,) if query.type else query.types or R4.types
+        also.append(await inside(tenant, compartment, types))
+    match, keys = _also(whole(query, scene), also), keys_of(query)
     series = recognise(query, scene, keys)
     if series is not None:
-        series = replace(series, match=_inside(series.match, inside))
+        series = replace(series, match=_also(series.match, also))
     selection = Selection(_seen(query, visibility), match, tuple(keys or ()), series)
     return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, in_memory=keys is None)
 
 
-def _inside(match: Match, inside: list[Predicate]) -> Match:
-    return Match(all_of([*inside, match.predicate]), match.doubt) if inside else match
+def _also(match: Match, also: list[Predicate]) -> Match:
+    return Match(all_of([*also, match.predicate]), match.doubt) if also else match
 
 
 # ---- statements ----
@@ -209,6 +218,7 @@ async def search(
     *,
     visibility: Seeing,
     within: Sequence[int] = (),
+    compartment: Compartment | None = None,
     default: int = 50,
     most: int = 1000,
     sees: Sees = nothing,
@@ -222,7 +232,9 @@ async def search(
     """
     place = restore(ctx, type_, list(params))
     query = parse_query(type_, place.params, lenient=ctx.lenient, base=ctx.tenant.base, most=most)
-    ready = await prepare(ctx.tenant, query, visibility, sees, within)
+    outside = compartment.outside(type_) if compartment else None
+    query.issues += [outside] if outside else []
+    ready = await prepare(ctx.tenant, query, visibility, sees, within, compartment)
     if query.counts_only:
         return Page([], await _count(ready), None, query.issues, query.applied)
     count = query.count or min(default, most)
@@ -239,6 +251,8 @@ async def search(
     total = place.total
     if place.position == START:
         total = await _total(ready, visibility, len(rows), all_shown=goes_on is None)
+    if not rows and place.position == START:
+        query.issues += await _hint(ctx.tenant, query, visibility, sees, within, compartment)
     beside = Gathered()
     if query.includes:
         beside = await gather(ctx.tenant, query.includes, rows, sees, most_included)
@@ -249,6 +263,22 @@ async def search(
 
     page.next, page.previous, page.first = map(link, _neighbours(place.position, [at for _, at in shown], goes_on))
     return page
+
+
+async def _hint(
+    tenant: Tenant,
+    query: Query,
+    visibility: Seeing,
+    sees: Sees,
+    within: Sequence[int],
+    compartment: Compartment | None,
+) -> list[Issue]:
+    """Look whether a neighbouring parameter would find something: one match is enough."""
+    other = hint.widened(query)
+    if other is None:
+        return []
+    found, _ = await _collect(await prepare(tenant, other, visibility, sees, within, compartment), START, 1)
+    return [hint.advice(query, other)] if found else []
 
 
 def _neighbours(
