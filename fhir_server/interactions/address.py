@@ -19,6 +19,9 @@ Kind = Literal[
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _OPERATION = re.compile(r"\$[A-Za-z][A-Za-z0-9\-]{0,63}")
 
+ALL = "*"
+"""Where a type stands inside a compartment: every type."""
+
 Params = list[tuple[str, str]]
 
 
@@ -32,7 +35,7 @@ class Address:
     version: str | None = None
     operation: str | None = None
     member: str | None = None
-    """The type searched inside a compartment, as in Patient/1/Observation."""
+    """The type searched inside a compartment, as in Patient/1/Observation; `*` for all of them."""
 
 
 _FIXED = {
@@ -98,7 +101,7 @@ def _instance_level(type_: str, id_: str, rest: list[str]) -> Address:
             return Address("version", type_, id_, more[0])
         if len(more) == 2 and is_id(more[0]) and _OPERATION.fullmatch(more[1]):
             return Address("operation", type_, id_, more[0], operation=more[1][1:])
-    if R4.is_type(first) and more in ([], ["_search"]):
+    if (R4.is_type(first) or first == ALL) and more in ([], ["_search"]):
         return Address("search-compartment" if more else "compartment", type_, id_, member=first)
     raise _nothing()
 

@@ -79,7 +79,7 @@ def _rest(base: str, token_url: str, operations: Sequence[Json]) -> Json:
         "security": _security(base, token_url),
         "resource": [_resource(type_, operations) for type_ in R4.types],
         "interaction": [{"code": code} for code in _SYSTEM_INTERACTIONS],
-        "compartment": ["http://hl7.org/fhir/CompartmentDefinition/patient"],
+        "compartment": [f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in R4.compartments],
     }
     named = [_operation(each) for each in operations if each["system"]]
     return out | ({"operation": named} if named else {})

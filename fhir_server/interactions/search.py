@@ -11,29 +11,29 @@ from fhir_server.auth import policy
 from fhir_server.context import RequestContext
 from fhir_server.errors import NotFound
 from fhir_server.interactions import audit_events
-from fhir_server.interactions.address import Params
+from fhir_server.interactions.address import ALL, Params
 from fhir_server.interactions.call import Call, Result
 from fhir_server.interactions.codes import interaction_of
 from fhir_server.kit import clock, ids
 from fhir_server.model import bundles, views
 from fhir_server.search import run
+from fhir_server.search.compartment import Compartment
 from fhir_server.search.run import Page
-from fhir_server.storage.ident import known_rid
-from fhir_server.storage.index_keys import COMPARTMENT, pack
+from profiles.registry import R4
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What is searched: the type (None for all) and the keys that everything found must hold."""
+    """What is searched: the type (None for all), and whose compartment everything found must be in."""
 
     type: str | None
-    within: tuple[int, ...] = ()
+    compartment: Compartment | None = None
 
 
 async def search(ctx: RequestContext, call: Call) -> Result:
-    """Answer `GET [Type]?…`, `POST [Type/]_search` and the same below `Patient/id/`."""
+    """Answer `GET [Type]?…`, `POST [Type/]_search` and the same below `Patient/id/`, where `*` is all types."""
     interaction = interaction_of(call.method, call.address.kind)
-    place = await _place(ctx, call)
+    place = _place(call)
     page = await _page(ctx, call, place, interaction)
     path = _path(call)
     row = audit_row(
@@ -47,16 +47,15 @@ async def search(ctx: RequestContext, call: Call) -> Result:
     return Result(200, _bundle(ctx, path, page, place.type), audit=[row])
 
 
-async def _place(ctx: RequestContext, call: Call) -> _Place:
+def _place(call: Call) -> _Place:
     address = call.address
     if address.member is None:
         return _Place(address.type)
-    if address.type != "Patient" or address.id is None:
-        text = "Only the Patient compartment can be searched, as in Patient/123/Observation."
+    if address.type not in R4.compartments or address.id is None:
+        text = f"There are compartments of {', '.join(R4.compartments)}, as in Patient/123/Observation."
         raise NotFound(text, "compartment-unknown", code="not-supported")
-    rid = await known_rid(ctx.tenant, "Patient", address.id)
-    # A patient that nobody ever mentioned has an empty compartment, as has a hidden one: rid 0 is nobody's.
-    return _Place(address.member, (pack(COMPARTMENT, rid or 0),))
+    member = None if address.member == ALL else address.member
+    return _Place(member, Compartment(address.type, address.id))
 
 
 async def _page(ctx: RequestContext, call: Call, place: _Place, interaction: str) -> Page:
@@ -65,7 +64,7 @@ async def _page(ctx: RequestContext, call: Call, place: _Place, interaction: str
         visibility = await policy.visibilities(ctx, interaction)
     else:
         visibility = await policy.visibility(ctx, place.type, interaction)
-        if place.type == audit_events.TYPE and not place.within:
+        if place.type == audit_events.TYPE and place.compartment is None:
             return await audit_events.search(ctx, call, visibility)
     limits = call.limits
     return await run.search(
@@ -73,7 +72,7 @@ async def _page(ctx: RequestContext, call: Call, place: _Place, interaction: str
         place.type,
         call.params,
         visibility=visibility,
-        within=place.within,
+        compartment=place.compartment,
         default=limits.page_default,
         most=limits.page_max,
         sees=policy.sees(ctx),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 
-from fhir_server.search.modifiers import find
-from fhir_server.search.query import Query, SortKey, Total, Unsupported, invalid
+from fhir_server.search.modifiers import find, suggestions
+from fhir_server.search.query import Query, SortKey, Total, Unsupported, invalid, shown
 from profiles.registry import R4
 
 MAX_SORT_KEYS = 4
@@ -36,8 +37,41 @@ def _summary(query: Query, text: str, _: int) -> str:
 
 
 def _elements(query: Query, text: str, _: int) -> str:
-    query.elements += tuple(part.strip() for part in text.split(",") if part.strip())
+    names = [part.strip() for part in text.split(",")]
+    if not all(names):
+        raise invalid("_elements", "is a list of elements at the root of the resource, such as status,code")
+    for name in names:
+        _check_element(query.type, name)
+    query.elements += tuple(names)
     return text
+
+
+@cache
+def _roots(type_: str | None) -> frozenset[str]:
+    """Return the elements at the root of a type, of any type for None; choices with and without their type."""
+    types = R4.types if type_ is None else (type_,)
+    children = [child for each in types for child in R4.json_children(each).values()]
+    return frozenset({c.name for c in children} | {c.element.name for c in children}).union(
+        c.element.name.removesuffix("[x]") for c in children
+    )
+
+
+def _check_element(type_: str | None, text: str) -> None:
+    stem, dot, name = text.partition(".")
+    if not dot:
+        of, name = type_, text
+    elif R4.is_type(stem) and type_ in (None, stem):
+        of = stem
+    else:
+        where = f"{type_}.element" if type_ else "Type.element"
+        raise Unsupported(
+            "search-element",
+            f"_elements takes elements at the root, as element or {where}; not {shown(text)}.",
+            "invalid",
+        )
+    if name not in _roots(of):
+        hint = suggestions(name, sorted(_roots(of)))
+        raise Unsupported("search-element", f"{of or 'No resource'} has no element {shown(name)}.{hint}", "not-found")
 
 
 def _types(query: Query, text: str, _: int) -> str:
@@ -64,8 +98,19 @@ def _sort(query: Query, text: str, _: int) -> str:
 
 
 def _contained(_: Query, text: str, __: int) -> str:
+    if text not in ("true", "false", "both"):
+        raise invalid("_contained", "is true, false or both")
     if text != "false":
-        raise Unsupported("search-not-supported", "Searching contained resources is not supported.")
+        raise Unsupported(
+            "search-contained",
+            "Contained resources are not searched by themselves: search their containers, with _contained=false or without.",
+        )
+    return text
+
+
+def _contained_type(_: Query, text: str, __: int) -> str:
+    if text not in ("container", "contained"):
+        raise invalid("_containedType", "is container or contained")
     return text
 
 
@@ -77,5 +122,6 @@ CONTROLS: dict[str, Callable[[Query, str, int], str]] = {
     "_type": _types,
     "_sort": _sort,
     "_contained": _contained,
+    "_containedType": _contained_type,
 }
 ONCE = frozenset({"_count", "_total", "_summary"})

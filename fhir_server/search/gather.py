@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_server.errors import Issue
-from fhir_server.search import canonical
+from fhir_server.search import canonical, versioned
 from fhir_server.search.compile import LIVE
 from fhir_server.search.include import Step, backward_steps, forward_steps, sources_of, targets_of
 from fhir_server.search.query import Include
@@ -31,23 +31,31 @@ ROUNDS = 10
 """How often `:iterate` is followed."""
 MOST = 1000
 """Resources included in a page, when the caller says nothing else."""
-PROBES = 50_000
+PROBES = 20_000
 """Index keys that the reverse includes of one page look for."""
-_CHUNK = 10_000
+_CHUNK = 1000
 
+# What each statement goes along: `at` is (rid or key). The subquery beside it is fenced by OFFSET 0, so that it is a probe of one
+# index for each, whatever the planner thinks of the whole: one that walks through all rows instead takes minutes.
 _FORWARD = f"""
 WITH m AS (SELECT * FROM unnest($1::bigint[], $2::int[]) AS m(rid, version)),
 held AS (
   SELECT f.keys FROM {{s}}.resource f JOIN m USING (rid, version)
   UNION ALL SELECT h.keys FROM {{s}}.history h JOIN m USING (rid, version)),
-w AS MATERIALIZED (
+at AS MATERIALIZED (
   SELECT DISTINCT k & {MOST_RID} AS rid, p.target FROM held CROSS JOIN LATERAL unnest(held.keys) AS k
   JOIN unnest($3::bigint[], $4::smallint[]) AS p(param, target) ON p.param = k >> {PARAM_SHIFT} WHERE k >= 0)
-SELECT DISTINCT ON (r.rid) {COLUMNS}, r.fhir_id FROM w JOIN {{s}}.resource r ON r.rid = w.rid
-WHERE (w.target IS NULL OR w.target = r.type)"""
+"""
+_TO_RID = "r.rid = at.rid AND (at.target IS NULL OR r.type = at.target)"
+_BY_KEYS = "WITH at AS MATERIALIZED (SELECT unnest($1::bigint[]) AS key)"
+_WITH_KEY = "r.keys @> ARRAY[at.key]"
 
-# The index of keys must lead: `r.rid + 0` keeps the planner from walking through all rows in the order that is asked for.
-_BY_KEYS = f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE r.keys && $1::bigint[]"
+# The types of which there is anything, from one look at the index for each.
+_PRESENT = """
+WITH RECURSIVE t AS (
+  SELECT min(type) AS type FROM {s}.resource
+  UNION ALL SELECT (SELECT min(type) FROM {s}.resource r WHERE r.type > t.type) FROM t WHERE t.type IS NOT NULL)
+SELECT type FROM t WHERE type IS NOT NULL"""
 
 
 @dataclass(slots=True)
@@ -90,18 +98,24 @@ class _Gathering:
         pairs = {(source.id, R4.type_id(target) if target else None) for source, target in found}
         args: list[Any] = [[row.rid for row in rows], [row.version for row in rows]]
         args += [[param for param, _ in pairs], [target for _, target in pairs]]
-        await self._take(_FORWARD, args, seen, "r.rid")
+        await self._take(_FORWARD, _TO_RID, args, seen)
         for type_, each in by_type.items():
             for keys, accepts in canonical.ahead(steps[type_], each, seen, self.tenant.key):
-                await self._take(_BY_KEYS, [keys], seen, "r.rid + 0", accepts)
+                await self._take(_BY_KEYS, _WITH_KEY, [keys], seen, accepts)
 
     async def _backward(self, includes: Sequence[Include], by_type: Mapping[str, list[Stored]]) -> None:
         for include in includes:
-            seen = {type_: v for type_, v in (await self.sees(sources_of(include))).items() if v}
+            sources = sources_of(include) if include.type else await self._present(sources_of(include))
+            seen = {type_: v for type_, v in (await self.sees(sources)).items() if v}
             steps = {type_: backward_steps(include, type_) for type_ in seen}
             await self._probe(_reference_keys(steps, by_type), seen)
             for keys, accepts in canonical.behind(steps, by_type, self.tenant.key):
-                await self._take(_BY_KEYS, [keys], seen, "r.rid + 0", accepts)
+                await self._take(_BY_KEYS, _WITH_KEY, [keys], seen, accepts)
+
+    async def _present(self, types: Sequence[str]) -> list[str]:
+        """Return those of the types of which there is anything, so that a wildcard does not look for all others."""
+        present = {record["type"] for record in await fetch(self.tenant, _PRESENT, [])}
+        return [type_ for type_ in types if R4.type_id(type_) in present]
 
     async def _probe(self, keys: list[int], seen: Mapping[str, Visibility]) -> None:
         """Add who holds one of many keys, as far as looking goes."""
@@ -111,18 +125,26 @@ class _Gathering:
                 return
             chunk = keys[start : start + _CHUNK]
             self.probes += len(chunk)
-            await self._take(_BY_KEYS, [chunk], seen, "r.rid + 0")
+            await self._take(_BY_KEYS, _WITH_KEY, [chunk], seen)
 
     async def _take(
-        self, text: str, args: list[Any], seen: Mapping[str, Visibility], order: str, accepts: canonical.Accepts = bool
+        self,
+        along: str,
+        where: str,
+        args: list[Any],
+        seen: Mapping[str, Visibility],
+        accepts: canonical.Accepts = bool,
     ) -> None:
-        """Add what a statement finds, as far as it may be seen and there is room."""
+        """Add what stands where a statement goes along, as far as it may be seen and there is room."""
         room = self.most - len(self.rows)
-        where = f" AND {LIVE.replace('{r}', 'r')} AND {visible_types_sql('r', seen, args)}"
-        args.append(sorted(self.known))
-        where += f" AND r.rid <> ALL(${len(args)}::bigint[])"
-        args.append(room + 1)
-        records = await fetch(self.tenant, f"{text}{where} ORDER BY {order} LIMIT ${len(args)}", args)
+        found = f"{where} AND {LIVE.replace('{r}', 'r')} AND {visible_types_sql('r', seen, args)}"
+        args += [sorted(self.known), room + 1]
+        text = (
+            f"{along} SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE r.rid = ANY(ARRAY("
+            f" SELECT DISTINCT f.rid FROM at CROSS JOIN LATERAL (SELECT r.rid FROM {{s}}.resource r WHERE {found}"
+            f" AND r.rid <> ALL(${len(args) - 1}::bigint[]) OFFSET 0) f ORDER BY f.rid LIMIT ${len(args)})) ORDER BY r.rid"
+        )
+        records = await fetch(self.tenant, text, args)
         self.cut |= len(records) > room
         rows = [row for row in readable(self.tenant, records[:room]) if accepts(row.body)]
         self.known.update(row.rid for row in rows)
@@ -131,14 +153,10 @@ class _Gathering:
 
 def _reference_keys(steps: Mapping[str, Sequence[Step]], by_type: Mapping[str, list[Stored]]) -> list[int]:
     """Return the keys by which resources refer to the rows."""
-    return [
-        pack(source.id, row.rid)
-        for each in steps.values()
-        for source, target in each
-        for type_, rows in by_type.items()
-        if target in (None, type_)
-        for row in rows
-    ]
+    ids = {
+        type_: {source.id for each in steps.values() for source, to in each if to in (None, type_)} for type_ in by_type
+    }
+    return [pack(param, row.rid) for type_, rows in by_type.items() for row in rows for param in sorted(ids[type_])]
 
 
 def _cut_off() -> Issue:
@@ -162,4 +180,5 @@ async def gather(
         start = await work.round(asked, start)
         asked = [each for each in asked if each.iterate]
     work.cut |= bool(start and asked)
-    return Gathered(work.rows, [_cut_off()] if work.cut else [])
+    rows = await versioned.settle(tenant, includes, matches, work.rows, sees)
+    return Gathered(rows, [_cut_off()] if work.cut else [])

@@ -13,7 +13,8 @@ from typing import TypeAlias
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadSearch, Issue, Unprocessable
 from fhir_server.kit import json
-from fhir_server.search import join, memory, select
+from fhir_server.search import hint, join, memory, select
+from fhir_server.search.compartment import Compartment, inside
 from fhir_server.search.gather import MOST, Gathered, gather
 from fhir_server.search.order import keys_of
 from fhir_server.search.page import Place, restore, seal
@@ -98,25 +99,33 @@ def _seen(query: Query, visibility: Seeing) -> Seen:
 
 
 async def prepare(
-    tenant: Tenant, query: Query, visibility: Seeing, sees: Sees = nothing, within: Sequence[int] = ()
+    tenant: Tenant,
+    query: Query,
+    visibility: Seeing,
+    sees: Sees = nothing,
+    within: Sequence[int] = (),
+    compartment: Compartment | None = None,
 ) -> Ready:
-    """Return the query ready to run; `within` are index keys that every match must hold, as of a compartment."""
+    """Return the query ready to run; `within` are index keys that every match must hold."""
     own = visibility if isinstance(visibility, Mapping) else {query.base: visibility}
     scene, whole_view = await join.follow(tenant, query, await _rids(tenant, query), own, sees)
-    inside: list[Predicate] = [Keys((key,)) for key in within]
+    also: list[Predicate] = [Keys((key,)) for key in within]
+    if compartment is not None:
+        types = (query.type,) if query.type else query.types or R4.types
+        also.append(await inside(tenant, compartment, types))
     match, keys = whole(query, scene), keys_of(query)
     known = await codings.look_up(tenant, coded(match.predicate))
-    match = _inside(match, known, inside)
+    match = _also(match, known, also)
     series = recognise(query, scene, keys, known)
     if series is not None:
-        series = replace(series, match=_inside(series.match, known, inside))
+        series = replace(series, match=_also(series.match, known, also))
     selection = Selection(_seen(query, visibility), match, tuple(keys or ()), series)
     return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, in_memory=keys is None)
 
 
-def _inside(match: Match, known: Mapping[int, tuple[int, ...]], inside: list[Predicate]) -> Match:
+def _also(match: Match, known: Mapping[int, tuple[int, ...]], also: list[Predicate]) -> Match:
     predicate = resolved(match.predicate, known)
-    return Match(all_of([*inside, predicate]) if inside else predicate, match.doubt)
+    return Match(all_of([*also, predicate]) if also else predicate, match.doubt)
 
 
 # ---- statements ----
@@ -212,6 +221,7 @@ async def search(
     *,
     visibility: Seeing,
     within: Sequence[int] = (),
+    compartment: Compartment | None = None,
     default: int = 50,
     most: int = 1000,
     sees: Sees = nothing,
@@ -225,7 +235,9 @@ async def search(
     """
     place = restore(ctx, type_, list(params))
     query = parse_query(type_, place.params, lenient=ctx.lenient, base=ctx.tenant.base, most=most)
-    ready = await prepare(ctx.tenant, query, visibility, sees, within)
+    outside = compartment.outside(type_) if compartment else None
+    query.issues += [outside] if outside else []
+    ready = await prepare(ctx.tenant, query, visibility, sees, within, compartment)
     if query.counts_only:
         return Page([], await _count(ready), None, query.issues, query.applied)
     count = query.count or min(default, most)
@@ -242,6 +254,8 @@ async def search(
     total = place.total
     if place.position == START:
         total = await _total(ready, visibility, len(rows), all_shown=goes_on is None)
+    if not rows and place.position == START:
+        query.issues += await _hint(ctx.tenant, query, visibility, sees, within, compartment)
     beside = Gathered()
     if query.includes:
         beside = await gather(ctx.tenant, query.includes, rows, sees, most_included)
@@ -252,6 +266,22 @@ async def search(
 
     page.next, page.previous, page.first = map(link, _neighbours(place.position, [at for _, at in shown], goes_on))
     return page
+
+
+async def _hint(
+    tenant: Tenant,
+    query: Query,
+    visibility: Seeing,
+    sees: Sees,
+    within: Sequence[int],
+    compartment: Compartment | None,
+) -> list[Issue]:
+    """Look whether a neighbouring parameter would find something: one match is enough."""
+    other = hint.widened(query)
+    if other is None:
+        return []
+    found, _ = await _collect(await prepare(tenant, other, visibility, sees, within, compartment), START, 1)
+    return [hint.advice(query, other)] if found else []
 
 
 def _neighbours(

@@ -11,6 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from tests.conformance.naive_includes import Graph
+
 Json = dict[str, Any]
 Test = Callable[[Json], bool]
 
@@ -110,6 +112,7 @@ class Reading:
     def __init__(self) -> None:
         self.types: Counter[str] = Counter()
         self.searches: Counter[str] = Counter(dict.fromkeys(SEARCHES, 0))
+        self.graph = Graph()
         self._criteria: set[tuple[str, str]] = set()
 
     def add(self, resource: Json, criteria: str | None) -> None:
@@ -119,6 +122,7 @@ class Reading:
                 return
             self._criteria.add((type_, criteria))
         self.types[type_] += 1
+        self.graph.add(resource)
         for query, (searched, test) in SEARCHES.items():
             if searched == type_ and test(resource):
                 self.searches[query] += 1

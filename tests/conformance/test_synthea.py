@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from tests.conformance.naive import SEARCHES, Reading, bundles, resources
+from tests.conformance.naive_includes import INCLUDES
 from tests.http.client import Caller
 from tests.shared_data import shared
 
@@ -38,6 +41,25 @@ async def test_counts_by_search(fresh: Caller, loaded: Reading, query: str) -> N
     assert answer.status == 200, answer.text
     assert answer.json["total"] == loaded.searches[query]
     assert answer.json["total"] > 0
+
+
+@pytest.mark.parametrize("query", INCLUDES)
+async def test_what_is_included(fresh: Caller, loaded: Reading, query: str) -> None:
+    answer = await fresh.get(f"{query}&_count=1000&_elements=id")
+    assert answer.status == 200, answer.text
+    assert "next" not in [link["relation"] for link in answer.json["link"]]
+    found = [(each["search"]["mode"], each["resource"]["resourceType"]) for each in answer.json["entry"]]
+    assert sum(mode == "match" for mode, _ in found) == len(loaded.graph.matches[query]) > 0
+    assert Counter(type_ for mode, type_ in found if mode == "include") == loaded.graph.included(query)
+    assert any(mode == "include" for mode, _ in found)
+
+
+async def test_a_flood_of_includes_is_cut_and_said(fresh: Caller, loaded: Reading) -> None:
+    most = max(Counter(source for source, _ in loaded.graph.pairs("Provenance:target")).values())
+    assert most == 3418
+    answer = await fresh.get("Provenance?_count=1000&_include=Provenance:target&_elements=id")
+    modes = Counter(each["search"]["mode"] for each in answer.json["entry"])
+    assert modes == {"match": loaded.types["Provenance"], "include": 1000, "outcome": 1}
 
 
 async def test_references_lead_where_they_should(fresh: Caller, loaded: Reading) -> None:

@@ -25,6 +25,8 @@ from fhir_server.interactions.address import Address, parse_address, parse_crite
         ("Patient/1/_history/2", Address("version", "Patient", "1", "2")),
         ("Patient/1/Observation", Address("compartment", "Patient", "1", member="Observation")),
         ("Patient/1/Observation/_search", Address("search-compartment", "Patient", "1", member="Observation")),
+        ("Encounter/1/*", Address("compartment", "Encounter", "1", member="*")),
+        ("Patient/1/*/_search", Address("search-compartment", "Patient", "1", member="*")),
         ("$x", Address("operation", operation="x")),
         ("Patient/$match", Address("operation", "Patient", operation="match")),
         ("Patient/1/_history/2/$meta", Address("operation", "Patient", "1", "2", operation="meta")),

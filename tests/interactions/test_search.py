@@ -110,6 +110,41 @@ async def test_the_patient_compartment(system: Caller, http: httpx.AsyncClient) 
     assert ids(await person.get(f"Patient/{patients[1]}/Observation")) == [other]
 
 
+async def test_other_compartments_and_all_of_one(system: Caller, http: httpx.AsyncClient) -> None:
+    patient = (await system.post("Patient", {"resourceType": "Patient"})).id
+    subject = {"reference": f"Patient/{patient}"}
+    visit = {"resourceType": "Encounter", "status": "finished", "class": {"code": "AMB"}, "subject": subject}
+    encounter = (await system.post("Encounter", visit)).id
+    seen = (await system.post("Observation", observation(encounter={"reference": f"Encounter/{encounter}"}))).id
+    assert ids(await system.get(f"Encounter/{encounter}/Observation")) == [seen]
+    assert sorted(ids(await system.get(f"Encounter/{encounter}/*"))) == sorted([seen, encounter])
+    path = f"Patient/{patient}/*"
+    answer = await system.get(path)
+    assert sorted(ids(answer)) == sorted([patient, encounter])
+    assert link(answer, "self") == f"{system.tenant.base}/{path}"
+    assert ids(await system.get(f"{path}?_type=Encounter&_include=Encounter:subject")) == [encounter]
+    form = "application/x-www-form-urlencoded"
+    assert ids(await system.post(f"{path}/_search", b"_type=Patient", content_type=form)) == [patient]
+    person = await caller(http, system.tenant, "patient/Patient.rs", patient)
+    assert ids(await person.get(path)) == [patient]
+    assert ids(await person.get(f"Patient/{seen}/*")) == []
+    empty = await system.get(f"Encounter/{encounter}/Organization")
+    assert [each["search"]["mode"] for each in empty.json["entry"]] == ["outcome"]
+    unknown = await system.get("Organization/1/Observation")
+    assert (unknown.status, unknown.issue) == (404, "compartment-unknown")
+
+
+async def test_who_finds_nothing_by_code_is_told_of_combo_code(system: Caller, unique: str) -> None:
+    part = {"code": {"coding": [{"system": "urn:x", "code": unique}]}, "valueInteger": 1}
+    await system.post("Observation", observation(component=[part]))
+    answer = await system.get(f"Observation?code={unique}")
+    assert answer.json["total"] == 0
+    (entry,) = answer.json["entry"]
+    assert entry["search"] == {"mode": "outcome"}
+    assert entry["resource"]["issue"][0]["severity"] == "information"
+    assert "combo-code" in entry["resource"]["issue"][0]["diagnostics"]
+
+
 async def test_search_over_all_types(system: Caller, http: httpx.AsyncClient) -> None:
     patient = (await system.post("Patient", {"resourceType": "Patient"})).id
     seen = (await system.post("Observation", observation(subject={"reference": f"Patient/{patient}"}))).id

@@ -34,6 +34,14 @@ async def net(open_tenant: Any) -> Any:
     return tenant
 
 
+@pytest.fixture(scope="session")
+async def shed(open_tenant: Any) -> Any:
+    """Where tests put what they need, so that the web stays as it is."""
+    tenant = await open_tenant("search_include_shed")
+    await load(tenant, [{"resourceType": "Patient", "id": "1"}, {"resourceType": "Patient", "id": "2"}])
+    return tenant
+
+
 def seeing(**visible: Visibility) -> Sees:
     """Who sees these types so; without any, everything of every type."""
 
@@ -195,19 +203,62 @@ async def test_included_is_what_may_be_seen_of_its_own_type(net: Any, asked: str
 # ---- what is there ----
 
 
-async def test_what_was_deleted_or_only_mentioned_is_not_included(net: Any, unique: str) -> None:
+async def test_what_was_deleted_or_only_mentioned_is_not_included(shed: Any, unique: str) -> None:
     there = {"resourceType": "Practitioner", "id": f"{unique}-p"}
     looks = {"resourceType": "Observation", "id": unique, "status": "final", "code": {"text": "x"},
              "performer": [{"reference": f"Practitioner/{unique}-{end}"} for end in ("p", "never")]}  # fmt: skip
-    await load(net, [there, looks])
+    await load(shed, [there, looks])
     query = f"_id={unique}&_include=*"
-    assert names((await found(net, "Observation", query)).included) == {("Practitioner", f"{unique}-p")}
-    await commit(net, [Command("delete", "Practitioner", there["id"], expected=1, previous=extract(net, there))])
-    assert (await found(net, "Observation", query)).included == []
-    await commit(net, [Command("delete", "Observation", unique, expected=1, previous=extract(net, looks))])
-    assert (await found(net, "Practitioner", "_revinclude=*&_count=1000")).rows
-    gone = await found(net, "Practitioner", "_revinclude=Observation:performer&_count=1000")
-    assert ("Observation", unique) not in names(gone.included)
+    assert names((await found(shed, "Observation", query)).included) == {("Practitioner", f"{unique}-p")}
+    await commit(shed, [Command("delete", "Practitioner", there["id"], expected=1, previous=extract(shed, there))])
+    assert (await found(shed, "Observation", query)).included == []
+    await commit(shed, [Command("delete", "Observation", unique, expected=1, previous=extract(shed, looks))])
+    kept = {"resourceType": "Practitioner", "id": f"{unique}-never"}
+    await load(shed, [kept])
+    assert (await found(shed, "Practitioner", f"_id={unique}-never&_revinclude=Observation:performer")).included == []
+
+
+async def update(tenant: Any, resource: Resource, version: int, **more: Any) -> None:
+    new = resource | more
+    command = Command("update", resource["resourceType"], resource["id"], new, extract(tenant, new), expected=version,
+                      previous=extract(tenant, resource))  # fmt: skip
+    await commit(tenant, [command])
+
+
+async def test_a_versioned_reference_includes_the_version_it_names(shed: Any, unique: str) -> None:
+    encounter = {
+        "resourceType": "Encounter",
+        "id": unique,
+        "status": "first",
+        "class": {},
+        "subject": {"reference": "Patient/1"},
+    }
+    look = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}}
+
+    def of(text: str, id_: str) -> Resource:
+        return look | {"id": f"{unique}-{id_}", "encounter": {"reference": f"Encounter/{unique}{text}"}}
+
+    texts = ("", "/_history/1", "/_history/2", "/_history/9", "/_history/x")
+    await load(shed, [encounter, *(of(text, str(number)) for number, text in enumerate(texts))])
+    await update(shed, encounter, 1, status="second", subject={"reference": "Patient/2"})
+
+    async def statuses(*ids: int, sees: Sees | None = None) -> list[str]:
+        query = f"_id={','.join(f'{unique}-{n}' for n in ids)}&_include=Observation:encounter"
+        return sorted(
+            body(row)["status"] for row in (await page(shed, "Observation", query, sees=sees or seeing())).included
+        )
+
+    assert await statuses(0) == ["second"]
+    assert await statuses(1) == ["first"]
+    assert await statuses(2) == ["second"]
+    assert await statuses(3) == ["second"]
+    assert await statuses(4) == ["second"]
+    assert await statuses(0, 1) == ["first", "second"]
+    assert await statuses(1, 2) == ["first", "second"]
+    mine, other = (seeing(Encounter=(Grant((pack(COMPARTMENT, shed.rids[("Patient", n)]),)),)) for n in "12")
+    assert await statuses(1, sees=mine) == ["first"]
+    assert await statuses(0, 2, sees=mine) == []
+    assert await statuses(1, sees=other) == ["second"]
 
 
 # ---- bounds ----
@@ -224,15 +275,15 @@ async def test_a_page_includes_so_many_and_says_when_it_is_cut(net: Any) -> None
     assert (len(just.included), just.issues) == (len(whole.included), [])
 
 
-async def test_iterating_ends(net: Any, unique: str) -> None:
+async def test_iterating_ends(shed: Any, unique: str) -> None:
     chain = [{"resourceType": "Organization", "id": f"{unique}-{n}", "name": "x",
               "partOf": {"reference": f"Organization/{unique}-{n + 1}"}} for n in range(gather.ROUNDS + 5)]  # fmt: skip
-    await load(net, chain)
+    await load(shed, chain)
     query = f"_id={unique}-0&_include:iterate=Organization:partof"
-    result = await found(net, "Organization", query)
+    result = await found(shed, "Organization", query)
     assert len(result.included) == gather.ROUNDS
     assert [issue.id for issue in result.issues] == ["search-include-cut"]
-    near_the_end = await found(net, "Organization", query.replace("-0", "-6"))
+    near_the_end = await found(shed, "Organization", query.replace("-0", "-6"))
     assert (len(near_the_end.included), near_the_end.issues) == (gather.ROUNDS - 2, [])
 
 
