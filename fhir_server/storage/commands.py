@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Which form of extraction wrote a row's index entries; a change of what is extracted raises it."""
 
 POST, PUT, DELETE, PATCH = 1, 2, 3, 4

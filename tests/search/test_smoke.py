@@ -76,7 +76,7 @@ async def test_searches(smoke: Any) -> None:
         elif query not in LIBERAL:
             wrong.append((who, query, found.total, matches))
     assert wrong == []
-    assert (passed, later) == (129, 19)
+    assert (passed, later) == (143, 5)
 
 
 async def test_compartments(smoke: Any) -> None:
