@@ -15,7 +15,7 @@ import asyncpg
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadSearch, Issue, Unavailable, Unprocessable
 from fhir_server.kit import json
-from fhir_server.search import join, memory, seeing, select
+from fhir_server.search import join, lookup, memory, seeing, select
 from fhir_server.search.order import keys_of
 from fhir_server.search.page import Place, restore, seal
 from fhir_server.search.parse import parse_query
@@ -97,6 +97,7 @@ async def _followed(
     tenant: Tenant, query: Query, visibility: Seeing, sees: Sees
 ) -> tuple[Scene, Mapping[str, Visibility]]:
     """Return the scene in which the query has a meaning, its hops followed, and what is seen of the types they go through."""
+    query.where = await lookup.resolved(tenant, query.base, query.where, sees)
     rids = await _rids(tenant, query)
     if all(isinstance(each, Clause) for each in query.where):
         return Scene(query.base, tenant.key, rids), {}
