@@ -13,7 +13,17 @@ from functools import cache
 from typing import Any, Protocol
 
 from fhir_server.model.fhirpath.extract import Extractor, extractor
-from fhir_server.search.kinds import composite, date, number, quantity, reference, string, token, uri
+from fhir_server.search.kinds import (
+    composite,
+    date,
+    near,
+    number,
+    quantity,
+    reference,
+    string,
+    token,
+    uri,
+)
 from fhir_server.search.kinds.entries import Entries, KeyFunction, Known, Pairs
 from fhir_server.search.parameters import Instances, Source, table
 from fhir_server.storage.commands import IndexRows
@@ -29,6 +39,7 @@ ROWS: dict[str, Rows] = {
     "quantity": quantity.rows,
     "reference": reference.rows,
     "uri": uri.rows,
+    "special": near.rows,
 }
 
 SERIES_TYPE = "Observation"
@@ -85,7 +96,10 @@ def blind(type_: str) -> bool:
 
 
 def _steps(source: Source, type_: str) -> list[tuple[str, Step]]:
-    return [(t.first, Step(source.id, extractor(t.expression, type_), ROWS[source.param.kind])) for t in source.terms]
+    rows = ROWS[source.param.kind]
+    if rows is string.rows and type_ in string.IN_PIECES:
+        rows = string.rows_in_pieces
+    return [(t.first, Step(source.id, extractor(t.expression, type_), rows)) for t in source.terms]
 
 
 @cache

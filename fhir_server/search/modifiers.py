@@ -9,26 +9,50 @@ import difflib
 from collections.abc import Callable
 
 from fhir_server.search import escape
-from fhir_server.search.kinds import composite, date, number, quantity, reference, string, token, uri
-from fhir_server.search.parameters import served_params
+from fhir_server.search.kinds import (
+    coded,
+    composite,
+    date,
+    identifier,
+    near,
+    number,
+    quantity,
+    reference,
+    related,
+    string,
+    token,
+    uri,
+    words,
+)
+from fhir_server.search.modifier_table import parent_param, refusal
+from fhir_server.search.parameters import WORDS, served_params
 from fhir_server.search.query import Clause, Unsupported, Value, invalid, shown
 from profiles.registry import R4, SearchParam
 
-_MODIFIERS = {
-    "token": {"not"},
-    "string": {"exact"},
-    "reference": {"identifier"},
-}
-_LATER_MODIFIERS = frozenset({"contains", "text", "in", "not-in", "below", "above", "of-type", "ofType", "type"})
-_LATER = frozenset({"_filter", "_text", "_content", "_list", "_query", "_score", "near"})
+_SPELT = {"ofType": "of-type"}
+"""R4's code list spells one modifier otherwise than its text."""
+_LATER = frozenset({"_query", "_score"})
+
+MAX_LOOKED_FOR = 100
+"""Alternatives of `:contains`, `_text` and `_content`."""
 
 # ---- values ----
+
+
+def _token_parser(modifier: str | None) -> Callable[[str], Value]:
+    if modifier == "of-type":
+        return identifier.parse
+    if modifier in ("in", "not-in", "above", "below"):
+        return lambda text: coded.parse(text, modifier)
+    return token.parse
 
 
 def _parsers(param: SearchParam, modifier: str | None, base: str) -> Callable[[str], Value]:
     match param.kind:
         case "token":
-            return token.parse
+            return _token_parser(modifier)
+        case "string" if param.name in WORDS:
+            return lambda text: words.parse(text, anywhere=param.name == "_content")
         case "string":
             return lambda text: string.parse(text, modifier)
         case "date":
@@ -37,10 +61,15 @@ def _parsers(param: SearchParam, modifier: str | None, base: str) -> Callable[[s
             return number.parse
         case "quantity":
             return quantity.parse
+        case "reference" if modifier in ("above", "below"):
+            parts = tuple(target for target in param.targets if parent_param(target))
+            return lambda text: related.parse(text, parts, modifier, base)
         case "reference":
             return lambda text: reference.parse(text, param.targets, modifier, base)
+        case "special":
+            return near.parse
         case "uri":
-            return uri.parse
+            return lambda text: uri.parse(text, modifier)
         case _:
             return lambda text: composite.parse(text, param)
 
@@ -58,6 +87,8 @@ def clause(name: str, param: SearchParam, modifier: str | None, text: str, base:
     parts = escape.split(text, ",")
     if not all(parts):
         raise invalid(name, "is empty; leave the parameter out to search by others only")
+    if len(parts) > MAX_LOOKED_FOR and (modifier == "contains" or param.name in WORDS):
+        raise invalid(name, f"has {MAX_LOOKED_FOR} alternatives at most, for each is looked for by itself")
     if param.name == "_id":
         return Clause(param, modifier, (), texts=tuple(escape.unescape(part) for part in parts))
     read = _parsers(param, modifier, base)
@@ -76,23 +107,15 @@ def suggestions(name: str, known: list[str]) -> str:
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
-def _check_modifier(param: SearchParam, modifier: str | None) -> None:
-    """Raise unless the modifier is one that we do on this kind of parameter."""
-    if modifier is None or modifier in _MODIFIERS.get(param.kind, ()):
-        return
-    if modifier == "missing":
-        return
-    if param.kind == "reference" and R4.is_type(modifier):
-        if param.targets and modifier not in param.targets:
-            raise Unsupported(
-                "search-target", f"{param.name} refers to {', '.join(param.targets)}, not to {modifier}.", "invalid"
-            )
+def _check_modifier(type_: str, param: SearchParam, modifier: str | None) -> None:
+    """Raise unless the modifier is one that we do on this parameter."""
+    if modifier is None:
         return
     said = shown(modifier)
-    if modifier in _LATER_MODIFIERS:
-        raise Unsupported("search-modifier-not-supported", f"The modifier :{said} of {param.name} is not supported.")
-    text = f"The modifier :{said} does not go with {param.name}, a parameter of kind {param.kind}."
-    raise Unsupported("search-modifier", text, "invalid")
+    why = refusal(type_, param, modifier if modifier == said else "?")
+    if why is not None:
+        of_type = param.kind == "reference" and R4.is_type(modifier)
+        raise Unsupported("search-target" if of_type else "search-modifier", f"{why}.", "invalid")
 
 
 def find(type_: str, name: str) -> tuple[SearchParam, str | None]:
@@ -108,5 +131,6 @@ def find(type_: str, name: str) -> tuple[SearchParam, str | None]:
         raise Unsupported(
             "search-unknown-parameter", f"{type_} has no search parameter {shown(stem)}.{hint}", "not-found"
         )
-    _check_modifier(known[stem], modifier if colon else None)
-    return known[stem], modifier if colon else None
+    said = _SPELT.get(modifier, modifier) if colon else None
+    _check_modifier(type_, known[stem], said)
+    return known[stem], said

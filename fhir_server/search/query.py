@@ -15,7 +15,21 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from fhir_server.errors import BadSearch, Issue
-from fhir_server.search.kinds import composite, date, number, quantity, reference, string, token, uri
+from fhir_server.search.kinds import (
+    coded,
+    composite,
+    date,
+    identifier,
+    near,
+    number,
+    quantity,
+    reference,
+    related,
+    string,
+    token,
+    uri,
+    words,
+)
 from profiles.registry import SearchParam
 
 Params: TypeAlias = Sequence[tuple[str, str]]
@@ -27,6 +41,13 @@ Value: TypeAlias = (
     | quantity.Quantity
     | reference.Reference
     | uri.Uri
+    | identifier.OfType
+    | coded.InSet
+    | coded.Subsumed
+    | coded.Codes
+    | related.Related
+    | near.Near
+    | words.Words
     | composite.Composite
 )
 How = Literal["eq", "ne", "ew"]

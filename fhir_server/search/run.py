@@ -13,7 +13,7 @@ from typing import TypeAlias
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadSearch, Issue, Unprocessable
 from fhir_server.kit import json
-from fhir_server.search import hint, join, memory, select
+from fhir_server.search import hint, join, lookup, memory, select
 from fhir_server.search.compartment import Compartment, inside
 from fhir_server.search.gather import MOST, Gathered, gather
 from fhir_server.search.order import keys_of
@@ -107,6 +107,7 @@ async def prepare(
     compartment: Compartment | None = None,
 ) -> Ready:
     """Return the query ready to run; `within` are index keys that every match must hold."""
+    query.where = await lookup.resolved(tenant, query.base, query.where, sees)
     own = visibility if isinstance(visibility, Mapping) else {query.base: visibility}
     scene, whole_view = await join.follow(tenant, query, await _rids(tenant, query), own, sees)
     also: list[Predicate] = [Keys((key,)) for key in within]
