@@ -282,7 +282,7 @@ async def test_a_retired_key_ends_when_no_token_of_it_can_be_out(tenant):
 MINTS = [
     ("", {}, "name a scope"),
     ("system/Patient.sr", {}, "order"),
-    ("user/*.rs", {}, "care relationships"),
+    ("user/*.rs", {}, "--user"),
     ("patient/*.rs", {}, "--patient"),
     ("patient/*.rs", {"patient": "nobody"}, "no Patient/nobody"),
     ("system/*.rs", {"user": "somebody"}, "Practitioner/123"),

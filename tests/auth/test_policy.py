@@ -76,7 +76,7 @@ DENIED = [
     ("patient/*.cruds", "KNOWN", "Binary", "read"),
     ("patient/*.cruds", "KNOWN", "Subscription", "create"),
     ("patient/*.cruds", "never-mentioned-anywhere", "Observation", "read"),
-    # user/ waits for care relationships
+    # user/ without a person
     ("user/*.cruds", None, "Observation", "read"),
     ("user/*.cruds", "KNOWN", "Observation", "read"),
 ]

@@ -9,6 +9,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 
+from fhir_server.auth.launch_scopes import is_special
 from fhir_server.auth.routes import routes
 from fhir_server.auth.scopes import parse_scope
 from fhir_server.errors import NotFound, Unavailable
@@ -39,9 +40,14 @@ async def served(tenants: dict[str, Tenant]):
             raise NotFound("There is no such tenant.")
         return tenants[name]
 
-    app = Starlette(routes=routes(tenant_of, lambda request: "request-1", recorder, loopback=True))
+    app = Starlette(routes=routes(tenant_of, lambda request: "request-1", recorder, nobody, loopback=True))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://clarity.test") as client:
         yield client, recorder
+
+
+async def nobody(ctx, path, query):
+    """There is no FHIR endpoint beside these routes."""
+    return
 
 
 def form(service: Service, **more: str) -> dict[str, str]:
@@ -116,13 +122,20 @@ async def test_discovery_is_true(served, service, tenant):
     assert answer.headers["access-control-allow-origin"] == "*"
     said = answer.json()
     assert said["code_challenge_methods_supported"] == ["S256"]
-    assert not {"issuer", "authorization_endpoint", "registration_endpoint"} & said.keys()
+    assert "registration_endpoint" not in said
     for scope in said["scopes_supported"]:
-        parse_scope(scope)
-        answered = await client.post(said["token_endpoint"], data=form(service, scope=scope))
-        assert answered.json()["scope"] == scope
+        if scope.startswith("system/"):
+            answered = await client.post(said["token_endpoint"], data=form(service, scope=scope))
+            assert answered.json()["scope"] == scope
+        elif not is_special(scope):
+            parse_scope(scope)
     jwks = (await client.get(said["jwks_uri"])).json()
-    assert all(key["kty"] == "EC" and "d" not in key for key in jwks["keys"])
+    assert {key["kty"] for key in jwks["keys"]} == {"EC", "RSA"}
+    assert not any({"d", "p", "q"} & key.keys() for key in jwks["keys"])
+    assert all(said[name].startswith("http") for name in said if name.endswith(("endpoint", "_uri", "issuer")))
+    openid = (await client.get(f"{said['issuer']}/.well-known/openid-configuration")).json()
+    assert openid["issuer"] == said["issuer"]
+    assert openid["id_token_signing_alg_values_supported"] == ["RS256"]
 
 
 async def test_both_algorithms_that_discovery_names_work(served, service, tenant, ec):
