@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
@@ -55,16 +56,19 @@ class Care:
     patients: frozenset[int] = frozenset()
     everybody: bool = False
     names: frozenset[tuple[str, str]] = frozenset()
-    """What a record names them by: their own resource, and the roles of a Practitioner."""
+    """What a record names them by: their own resource."""
+    compartments: tuple[int, ...] = ()
+    """The keys of their compartments; a resource holds one of them or is not seen."""
 
     def sees(self, patient: int) -> bool:
         """Tell whether the patient is among them."""
         return self.everybody or patient in self.patients
 
-    @property
-    def compartments(self) -> tuple[int, ...]:
-        """The keys of their compartments; a resource holds one of them or is not seen."""
-        return tuple(sorted(pack(COMPARTMENT, rid) for rid in self.patients))
+
+def _care(names: frozenset[tuple[str, str]], patients: Iterable[int] = (), *, everybody: bool = False) -> Care:
+    found = frozenset(patients)
+    keys = tuple(sorted(pack(COMPARTMENT, rid) for rid in found))
+    return Care(next(_serials), found, everybody, names, keys)
 
 
 NOBODY: Final = Care(0)
@@ -94,33 +98,32 @@ def forget(tenant: Tenant, user: str | None) -> None:
 
 async def _look(tenant: Tenant, user: str) -> Care:
     type_, _, id_ = user.partition("/")
-    ended = _ended(tenant)
+    ended, names = _ended(tenant), frozenset({(type_, id_)})
     if type_ in CAREGIVERS:
-        return await _caregiver(tenant, type_, id_, ended)
+        if tenant.every_patient:
+            return _care(names, everybody=True)
+        return _care(names, await _cared_for(tenant, type_, id_, ended))
     if type_ not in ABOUT_SOMEBODY:
-        return Care(next(_serials))
+        return _care(names)
     rid, patients = await storage.own_patients(tenant, type_, id_, ended)
-    found = {rid} if type_ == "Patient" and rid is not None else set(patients)
-    return Care(next(_serials), frozenset(found), names=frozenset({(type_, id_)}))
+    own = [rid] if rid is not None else []
+    return _care(names, own if type_ == "Patient" else patients)
 
 
-async def _caregiver(tenant: Tenant, type_: str, id_: str, ended: list[int]) -> Care:
+async def _cared_for(tenant: Tenant, type_: str, id_: str, ended: list[int]) -> list[int]:
     own = await known_rid(tenant, type_, id_)
     if own is None:
-        return Care(next(_serials), everybody=tenant.every_patient, names=frozenset({(type_, id_)}))
+        return []
     rids = [own]
     if type_ == "Practitioner":
         rids += await storage.referring(tenant, _keys("PractitionerRole", "practitioner", rids), ended)
-    names = frozenset({(type_, id_)})
-    if tenant.every_patient:
-        return Care(next(_serials), everybody=True, names=names)
     on_patient = [key for each in _NAMES_ON_PATIENT for key in _keys(*each, rids)]
     others = [key for each in _NAMES for key in _keys(*each, rids)]
     found = await storage.related(tenant, on_patient, others, ended, MOST + 1)
     if len(found) > MOST:
         _log.warning("a user cares for too many patients and sees none", tenant=tenant.name, count=len(found))
-        found = []
-    return Care(next(_serials), frozenset(found), names=names)
+        return []
+    return found
 
 
 def _keys(type_: str, name: str, rids: list[int]) -> list[int]:
