@@ -21,6 +21,7 @@ _INTERACTIONS = (
 )  # fmt: skip
 _SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system", "search-system")
 _READ_ONLY = frozenset({"AuditEvent"})
+_OAUTH_ENDPOINTS = ("authorize", "token", "introspect", "revoke")
 _REFERENCES = ["literal", "logical"]
 
 
@@ -78,7 +79,7 @@ def _rest(base: str, token_url: str, operations: Sequence[Json]) -> Json:
 
 def _security(base: str, token_url: str) -> Json:
     return {
-        "cors": False,
+        "cors": True,
         "service": [
             {
                 "coding": [
@@ -94,7 +95,9 @@ def _security(base: str, token_url: str) -> Json:
         "extension": [
             {
                 "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
-                "extension": [{"url": "token", "valueUri": token_url}],
+                "extension": [
+                    {"url": name, "valueUri": token_url.removesuffix("token") + name} for name in _OAUTH_ENDPOINTS
+                ],
             }
         ],
     }

@@ -61,6 +61,7 @@ def visit(patient: str, member: str, status: str = "finished") -> dict[str, Any]
     }  # fmt: skip
 
 
+@pytest.mark.smart(140, 368)
 async def test_three_ways_to_care_and_no_other(system, acting):
     who = f"Practitioner/{await made(system, 'Practitioner')}"
     by_name = await made(system, "Patient", generalPractitioner=[reference(who)])
@@ -164,6 +165,7 @@ async def test_what_is_about_nobody_and_what_names_a_patient_elsewhere(system, a
         assert (await user.get(f"{type_}/x")).status == 403
 
 
+@pytest.mark.smart(119, 140)
 async def test_writing_stays_in_care(system, acting):
     who = f"Practitioner/{await made(system, 'Practitioner')}"
     mine = await made(system, "Patient", generalPractitioner=[reference(who)])

@@ -52,6 +52,7 @@ async def test_a_letter_opens_its_interactions_and_no_others(acting, letter):
 V1 = [("read", "rs"), ("write", "cud"), ("*", "cruds")]
 
 
+@pytest.mark.smart(128)
 @pytest.mark.parametrize(("v1", "v2"), V1)
 async def test_v1_means_its_letters(acting, v1, v2):
     old, new = await acting(f"system/*.{v1}"), await acting(f"system/*.{v2}")
@@ -82,6 +83,7 @@ DENIED = [
 ]
 
 
+@pytest.mark.smart(95, 243, 266)
 @pytest.mark.parametrize(("scope", "patient_id", "type_", "interaction"), DENIED)
 async def test_denied(acting, patient, scope, patient_id, type_, interaction):
     ctx = await acting(scope, patient if patient_id == "KNOWN" else patient_id)
@@ -115,10 +117,12 @@ async def test_the_refusal_says_which_scope_it_would_take(acting):
 # ---- what is granted ----
 
 
+@pytest.mark.smart(142, 144)
 async def test_system_sees_everything(acting):
     assert await visibility(await acting("system/*.rs"), "Binary", "read") == EVERYTHING
 
 
+@pytest.mark.smart(136)
 async def test_patient_is_the_compartment_and_nothing_else(acting, tenant, patient):
     rid = await known_rid(tenant, "Patient", patient)
     ctx = await acting("patient/*.rs", patient)
@@ -147,6 +151,7 @@ async def test_asking_for_types_leaves_out_what_is_not_granted(acting):
     assert await visibilities(ctx, "search-type", ["Patient"]) == {}
 
 
+@pytest.mark.smart(123)
 async def test_only_the_unrestricted_may_create_by_put(acting, patient):
     assert await unrestricted(await acting("system/Observation.u"), "Observation", "update")
     assert not await unrestricted(await acting("system/Observation.c"), "Observation", "update")
@@ -248,6 +253,7 @@ async def test_a_patient_scope_writes_into_its_own_record_only(acting, patient, 
             await check_write(ctx, "Observation", interaction, index, "new")
 
 
+@pytest.mark.smart(139)
 async def test_a_patient_changes_its_own_patient_resource_and_no_other(acting, patient):
     ctx = await acting("patient/Patient.cu", patient)
     await check_write(ctx, "Patient", "update", IndexRows(patients=[patient]), patient)

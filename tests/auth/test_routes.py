@@ -61,6 +61,7 @@ def path(tenant: Tenant, tail: str) -> str:
     return tenant.base.removesuffix("/fhir") + tail
 
 
+@pytest.mark.smart(248, 253, 254, 255, 256, 258)
 async def test_token(served, service, tenant):
     client, recorder = served
     answer = await client.post(path(tenant, "/oauth2/token"), data=form(service))
@@ -69,7 +70,9 @@ async def test_token(served, service, tenant):
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["pragma"] == "no-cache"
     assert "access-control-allow-origin" not in answer.headers
-    assert answer.json().keys() == {"access_token", "token_type", "expires_in", "scope"}
+    said = answer.json()
+    assert said.keys() == {"access_token", "token_type", "expires_in", "scope"}
+    assert (said["token_type"], said["expires_in"], said["scope"]) == ("Bearer", 300, "system/Observation.rs")
     [event] = recorder.events
     assert (event["tenant"], event["status"], event["request"]) == (tenant.name, 200, "request-1")
 
@@ -114,6 +117,7 @@ async def test_what_is_not_a_token_request(served, service, tenant):
     assert (await client.get(url)).status_code == 405
 
 
+@pytest.mark.smart(30, 126, 127, 228, 285, 286, 287, 288, 289, 369, 372, 373, 374, 377, 380, 389)
 async def test_discovery_is_true(served, service, tenant):
     client, _ = served
     answer = await client.get(tenant.base + "/.well-known/smart-configuration", headers={"accept": "text/html"})
@@ -138,6 +142,7 @@ async def test_discovery_is_true(served, service, tenant):
     assert openid["id_token_signing_alg_values_supported"] == ["RS256"]
 
 
+@pytest.mark.smart(289, 310)
 async def test_both_algorithms_that_discovery_names_work(served, service, tenant, ec):
     client, _ = served
     said = (await client.get(tenant.base + "/.well-known/smart-configuration")).json()

@@ -148,6 +148,7 @@ GRANTS = [("authorization_code", "invalid_request"), ("password", "unsupported_g
           ("CLIENT_CREDENTIALS", "unsupported_grant_type"), ("", "invalid_request")]  # fmt: skip
 
 
+@pytest.mark.smart(251)
 @pytest.mark.parametrize(("grant", "error"), GRANTS)
 async def test_grant_type(service, grant, error):
     answer = await service.ask(service.assertion(), grant_type=grant)
@@ -169,6 +170,7 @@ SCOPES = [
 ]
 
 
+@pytest.mark.smart(241, 250, 259, 260)
 @pytest.mark.parametrize(("asked", "granted", "dropped"), SCOPES, ids=[case[0] for case in SCOPES])
 async def test_scope(tenant, symmetric, asked, granted, dropped):
     client, secret = symmetric
@@ -186,6 +188,7 @@ NOTHING_LEFT = ["system/Practitioner.rs", "patient/*.rs", "user/*.cruds", "syste
                 "system/Observation.sr", "launch openid", "system/Observation.rs\\", 'system/Observation.rs"']  # fmt: skip
 
 
+@pytest.mark.smart(240, 250)
 @pytest.mark.parametrize("asked", NOTHING_LEFT)
 async def test_scope_refused(tenant, symmetric, asked):
     client, secret = symmetric
@@ -196,6 +199,7 @@ async def test_scope_refused(tenant, symmetric, asked):
     assert re.fullmatch(r"[\x20-\x21\x23-\x5B\x5D-\x7E]+", answer.body["error_description"])
 
 
+@pytest.mark.smart(252)
 async def test_the_refusal_says_what_the_client_has(tenant, symmetric):
     client, secret = symmetric
     answer = await token.answer(
@@ -270,6 +274,7 @@ async def test_key_sets_that_are_refused(tenant, text, why):
         await clients.add(tenant, name="x", scope="system/*.rs", jwks=text)
 
 
+@pytest.mark.smart(297, 305)
 async def test_weak_private_and_doubled_keys_are_refused(tenant, rsa, ec):
     private = json.encode({"keys": [dict(rsa.as_dict(private=True))]})
     same = make_key("EC", "ec-1")

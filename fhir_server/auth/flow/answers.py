@@ -56,7 +56,7 @@ async def granted(tenant: Tenant, client: Client, grant: Authorization, asked: s
         raise OAuthError("invalid_grant", "The account of the person is disabled.", client_id=client.client_id)
     resources, special, _ = launch_scopes.split(grant.scope)
     resources = narrow(narrow(resources, client.scopes)[0], roles.rights(account.roles))[0]
-    special = tuple(word for word in special if word in client.special)
+    special = tuple(word for word in special if word.partition("?")[0] in client.special or word in client.special)
     if asked:
         resources, special = _part(client, asked, resources, special)
     if not resources and not special:

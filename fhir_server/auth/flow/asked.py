@@ -11,6 +11,7 @@ from fhir_server.auth.clients import Client
 from fhir_server.auth.launch_scopes import IDENTITY, LAUNCH, OFFLINE, ONLINE, OURS
 from fhir_server.auth.people import roles
 from fhir_server.auth.people.accounts import Account
+from fhir_server.auth.reach import shared
 from fhir_server.auth.scopes import narrow
 from fhir_server.context import Scope
 
@@ -72,7 +73,7 @@ def by_client(client: Client, text: str) -> Asked:
 def _special_refused(client: Client, word: str, all_of_them: tuple[str, ...]) -> str | None:
     if word in OURS:
         return _OURS
-    if word not in client.special:
+    if word not in client.special and word.partition("?")[0] not in client.special:  # a role is the app's to ask for
         return _UNREGISTERED
     if word == ONLINE and OFFLINE in all_of_them:
         return "left out: offline_access says more"
@@ -92,16 +93,19 @@ def by_person(asked: Asked, account: Account) -> Asked:
     }
     special = asked.special
     if account.fhir_user is None:
-        homeless = [
-            scope.text
-            for scope in resources
-            if scope.level == "user" and scope.type not in roles.unlimited(account.roles)
-        ]
+        homeless = [scope.text for scope in resources if not _is_for_anybody(scope, account)]
         homeless += [word for word in special if word == "fhirUser"]
         dropped |= dict.fromkeys(homeless, _NOT_A_RESOURCE)
         resources = tuple(scope for scope in resources if scope.text not in homeless)
         special = tuple(word for word in special if word not in homeless)
     return Asked(resources, special, dropped)
+
+
+def _is_for_anybody(scope: Scope, account: Account) -> bool:
+    """Tell whether a scope reaches something without a FHIR resource that stands for the person."""
+    return scope.level == "user" and (
+        scope.type in roles.unlimited(account.roles) or (scope.type != "*" and shared(scope.type))
+    )
 
 
 def by_context(asked: Asked, context: Mapping[str, Any]) -> Asked:

@@ -33,6 +33,7 @@ async def asker(tenant, http: httpx.AsyncClient, unique: str):
     return ask
 
 
+@pytest.mark.smart(99, 269, 271, 272, 273, 274, 275, 276, 277, 278, 279, 280, 282, 283)
 async def test_what_an_active_token_means(browser, app, ward, asker):
     token = await granted(browser(), app, ward.doctor.login, ward.mine, scope=OFFLINE)
     said = await asker(token["access_token"])
@@ -48,6 +49,7 @@ async def test_what_an_active_token_means(browser, app, ward, asker):
     assert (refresh["active"], refresh["client_id"]) == (True, app.client_id)
 
 
+@pytest.mark.smart(271, 272)
 async def test_what_is_not_active_is_only_that(browser, app, ward, asker, tenants, http):
     token = await granted(browser(), app, ward.own.login, scope=OFFLINE)
     used = token["refresh_token"]
@@ -70,6 +72,7 @@ async def test_a_confidential_client_asks_about_its_own_only(browser, app, ward,
     assert (await app.post("introspect", {"token": own["access_token"]})).status_code == 400
 
 
+@pytest.mark.smart(282)
 async def test_a_bearer_without_the_right_does_not_introspect(app, system, http):
     answer = await http.post(f"{app.root}/oauth2/introspect", data={"token": "x"}, headers=system._headers)
     assert answer.status_code == 403
@@ -120,6 +123,7 @@ async def test_revoking_needs_a_client_and_a_token(app):
 ORIGIN, STRANGER = "https://app.example", "https://evil.example"
 
 
+@pytest.mark.smart(16)
 async def test_any_origin_reads_discovery_and_metadata(app, http):
     for path in ("/.well-known/smart-configuration", "/metadata"):
         answer = await http.get(app.tenant.base + path, headers={"Origin": STRANGER})
@@ -127,6 +131,7 @@ async def test_any_origin_reads_discovery_and_metadata(app, http):
         assert "access-control-allow-credentials" not in answer.headers
 
 
+@pytest.mark.smart(17)
 async def test_registered_origins_use_tokens_and_fhir_and_others_do_not(app, http, system, ward):
     cors._origins.clear()
     url = f"{app.tenant.base}/Patient/{ward.mine}"

@@ -32,6 +32,7 @@ async def ehr(tenant, http: httpx.AsyncClient, unique: str):
     return ask
 
 
+@pytest.mark.smart(168, 170, 171, 172, 173, 174, 175, 177, 178, 352, 359, 360, 361, 362)
 async def test_the_context_comes_with_the_token(browser, app, ward, ehr):
     made = await ehr(
         client_id=app.client_id, patient=ward.mine, encounter=ward.encounter, intent="review", need_patient_banner=False,
@@ -112,6 +113,7 @@ async def test_a_launch_without_patient_asks_for_one(browser, app, ward, ehr):
     assert (await app.redeem((await b.allow(page))["code"])).json()["patient"] == ward.mine
 
 
+@pytest.mark.smart(159, 160, 177)
 async def test_other_launch_scopes_are_granted_when_there_is_context(browser, app, ward, ehr, tenant, unique, http):
     await clients.add(
         tenant, name="i", scope=f"{SCOPE} launch/imagingstudy launch/location", client_id=f"i-{unique}", public=True,
@@ -124,11 +126,12 @@ async def test_other_launch_scopes_are_granted_when_there_is_context(browser, ap
         b,
         imaging,
         ward.doctor.login,
-        scope=f"{ASKED} launch/imagingstudy launch/location",
+        scope=f"{ASKED} launch/imagingstudy?role=https://roles.example/unknown launch/location",
         launch=made.json()["launch"],
     )
     token = (await imaging.redeem((await b.allow(page))["code"])).json()
-    assert "launch/imagingstudy" in token["scope"].split()
+    assert "launch/imagingstudy?role=https://roles.example/unknown" in token["scope"].split()
+    assert token["fhirContext"] == [{"reference": "ImagingStudy/1"}]
     assert token["dropped_scopes"] == {"launch/location": "left out: nothing of this kind is in context"}
 
 
@@ -152,6 +155,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.smart(172, 178, 188, 190)
 @pytest.mark.parametrize("change", WRONG, ids=str)
 async def test_what_cannot_be_launched(app, ehr, change):
     made = await ehr(**({"client_id": app.client_id} | change))
@@ -159,6 +163,7 @@ async def test_what_cannot_be_launched(app, ehr, change):
     assert made.json()["error"] == "invalid_request"
 
 
+@pytest.mark.smart(217)
 async def test_only_a_client_with_the_right_launches(app, system: Caller, http):
     url, body = f"{app.root}/oauth2/launch", {"client_id": app.client_id}
     assert (await http.post(url, json=body)).status_code == 401

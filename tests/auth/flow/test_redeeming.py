@@ -57,6 +57,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.smart(31, 73)
 @pytest.mark.parametrize(("change", "error"), WRONG, ids=str)
 async def test_what_is_refused(browser, app, ward, change, error):
     code = await code_for(browser, app, ward)
@@ -66,6 +67,7 @@ async def test_what_is_refused(browser, app, ward, change, error):
     assert "access_token" not in answer.text
 
 
+@pytest.mark.smart(31)
 async def test_the_challenge_itself_is_no_verifier(browser, app, ward):
     code = await code_for(browser, app, ward)
     answer = await app.redeem(code, code_verifier=app.pkce.challenge)
@@ -92,6 +94,7 @@ async def test_a_tenants_code_is_nothing_to_another(browser, app, ward, tenants,
 # ---- confidential clients ----
 
 
+@pytest.mark.smart(356)
 async def test_a_client_with_a_secret(browser, ward, http, tenant, unique):
     _, secret = await clients.add(
         tenant, name="Server app", scope=SCOPE, client_id=f"secret-{unique}", redirect_uris=[CALLBACK]
@@ -107,6 +110,7 @@ async def test_a_client_with_a_secret(browser, ward, http, tenant, unique):
     assert (await app.redeem(code)).json()["error"] == "invalid_client"
 
 
+@pytest.mark.smart(357)
 async def test_a_client_with_keys(browser, ward, http, tenant, unique):
     key = make_key("EC", "ec-1")
     await clients.add(
@@ -126,6 +130,7 @@ async def test_a_client_with_keys(browser, ward, http, tenant, unique):
 # ---- refresh ----
 
 
+@pytest.mark.smart(89, 109, 110, 111, 112, 113, 114, 365)
 async def test_refresh_tokens_rotate(browser, app, ward):
     said = await granted(browser(), app, ward.own.login, scope=OFFLINE)
     once = (await app.refresh(said["refresh_token"])).json()
@@ -153,6 +158,7 @@ async def test_of_many_at_once_one_gets_a_token(browser, app, ward):
     assert sum(answer.status_code == 200 for answer in answers) == 1
 
 
+@pytest.mark.smart(104, 109, 115)
 async def test_refreshing_gives_less_but_never_more(browser, app, ward):
     said = await granted(browser(), app, ward.own.login, scope="launch/patient patient/Observation.rs offline_access")
     more = await app.refresh(said["refresh_token"], scope="patient/*.rs")
@@ -164,6 +170,7 @@ async def test_refreshing_gives_less_but_never_more(browser, app, ward):
     assert "patient/Observation.rs" in same["scope"].split()
 
 
+@pytest.mark.smart(103)
 async def test_another_client_cannot_refresh(browser, app, ward, http, tenant, unique):
     await clients.add(tenant, name="o", scope=SCOPE, client_id=f"o-{unique}", public=True, redirect_uris=[CALLBACK])
     said = await granted(browser(), app, ward.own.login, scope=OFFLINE)
@@ -171,6 +178,7 @@ async def test_another_client_cannot_refresh(browser, app, ward, http, tenant, u
     assert (await app.refresh(said["refresh_token"])).status_code == 200
 
 
+@pytest.mark.smart(100, 366)
 async def test_online_access_ends_with_the_session(browser, app, ward, tenant):
     b = browser()
     said = await granted(b, app, ward.own.login, scope="launch/patient patient/*.rs online_access")
@@ -183,6 +191,7 @@ async def test_online_access_ends_with_the_session(browser, app, ward, tenant):
     assert "signed out" in ended.json()["error_description"]
 
 
+@pytest.mark.smart(101, 365)
 async def test_offline_access_survives_the_session_but_not_the_account(browser, app, ward, tenant):
     b = browser()
     said = await granted(b, app, ward.own.login, scope=OFFLINE)
@@ -196,6 +205,7 @@ async def test_offline_access_survives_the_session_but_not_the_account(browser, 
     assert (await app.caller(once["access_token"]).get(f"Patient/{ward.mine}")).status == 401
 
 
+@pytest.mark.smart(119)
 async def test_roles_that_were_taken_away_are_gone_from_tokens_that_are_out(browser, app, ward, tenant):
     said = await granted(browser(), app, ward.doctor.login, ward.mine, scope="launch/patient patient/*.cruds")
     fhir = app.caller(said["access_token"])

@@ -36,6 +36,7 @@ STRANGERS = [
 ]
 
 
+@pytest.mark.smart(18)
 @pytest.mark.parametrize("uri", STRANGERS, ids=str)
 async def test_a_redirect_uri_that_is_not_registered_goes_nowhere(browser, app, uri):
     page = await browser().open(app.url(redirect_uri=uri))
@@ -110,6 +111,7 @@ SENT_BACK = [
 ]
 
 
+@pytest.mark.smart(15, 96)
 @pytest.mark.parametrize(("change", "error", "says"), SENT_BACK, ids=str)
 async def test_what_is_sent_back_to_the_app(browser, app, change, error, says):
     if change.get("aud") == "SLASH":
@@ -193,6 +195,7 @@ REDIRECTS = [
 ]
 
 
+@pytest.mark.smart(18, 24, 316)
 @pytest.mark.parametrize(("uri", "taken"), REDIRECTS, ids=str)
 async def test_what_may_be_registered(tenant, uri, taken):
     if taken:

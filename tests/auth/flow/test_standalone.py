@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from urllib.parse import parse_qsl, urlsplit
 
+import pytest
 from joserfc import jwk, jws
 
 from fhir_server.auth.flow import codes
@@ -12,6 +14,36 @@ from tests.auth.flow.browser import answer
 from tests.auth.flow.conftest import CALLBACK, granted, to_consent
 
 
+@pytest.mark.smart(
+    14,
+    53,
+    56,
+    57,
+    59,
+    73,
+    74,
+    75,
+    76,
+    78,
+    84,
+    85,
+    86,
+    87,
+    88,
+    91,
+    136,
+    149,
+    167,
+    168,
+    169,
+    170,
+    173,
+    176,
+    353,
+    355,
+    363,
+    367,
+)
 async def test_a_doctor_opens_an_app_for_one_patient(browser, app, ward):
     page = await to_consent(browser(), app, ward.doctor.login, ward.mine)
     assert "Sleep <Diary>" in page.text
@@ -30,6 +62,7 @@ async def test_a_doctor_opens_an_app_for_one_patient(browser, app, ward):
     said = response.json()
     assert said["token_type"] == "Bearer"
     assert said["expires_in"] == 3600
+    assert re.fullmatch(r"[A-Za-z0-9\-._~+/]+=*", said["access_token"])
     assert said["patient"] == ward.mine
     assert said["need_patient_banner"] is True
     assert said["tenant"] == app.tenant.name
@@ -42,12 +75,14 @@ async def test_a_doctor_opens_an_app_for_one_patient(browser, app, ward):
     assert (await fhir.post("Observation", {"resourceType": "Observation"})).status == 403
 
 
+@pytest.mark.smart(164)
 async def test_a_patient_is_not_asked_which_patient(browser, app, ward):
-    said = await granted(browser(), app, ward.own.login, scope="launch/patient patient/Observation.rs")
+    said = await granted(browser(), app, ward.own.login, scope="patient/Observation.rs")
     assert said["patient"] == ward.mine
     assert "id_token" not in said
 
 
+@pytest.mark.smart(200, 205, 207, 209, 210, 358)
 async def test_the_id_token_says_who(browser, app, ward):
     said = await granted(browser(), app, ward.doctor.login, ward.mine)
     keys = (await app.http.get(f"{app.root}/oauth2/jwks")).json()
@@ -68,6 +103,7 @@ async def test_the_id_token_says_who(browser, app, ward):
     assert (await app.caller(user["access_token"]).get(who)).status == 200
 
 
+@pytest.mark.smart(48, 49, 354)
 async def test_get_and_post_are_alike(browser, app, ward):
     b = browser()
     response = await b.http.post(f"{app.root}/oauth2/authorize", data=app.params())
@@ -79,6 +115,7 @@ async def test_get_and_post_are_alike(browser, app, ward):
     assert (await b.allow(page))["state"] == asked["state"]
 
 
+@pytest.mark.smart(78, 89, 370)
 async def test_what_is_deselected_is_not_granted(browser, app, ward):
     b = browser()
     page = await to_consent(
@@ -95,6 +132,7 @@ async def test_what_is_deselected_is_not_granted(browser, app, ward):
     assert (await app.caller(said["access_token"]).get(f"Patient/{ward.mine}")).status == 403
 
 
+@pytest.mark.smart(115, 119)
 async def test_a_scope_never_gives_more_than_the_person_has(browser, app, ward):
     said = await granted(browser(), app, ward.own.login, scope="launch/patient patient/*.cruds")
     assert "patient/*.rs" in said["scope"].split()
@@ -104,6 +142,7 @@ async def test_a_scope_never_gives_more_than_the_person_has(browser, app, ward):
     assert (await fhir.delete(f"Patient/{ward.mine}")).status == 403
 
 
+@pytest.mark.smart(54)
 async def test_refusing_is_told_to_the_app(browser, app, ward):
     b = browser()
     back = await b.refuse(await to_consent(b, app, ward.own.login))
@@ -118,6 +157,7 @@ async def test_nothing_left_ticked_is_a_refusal(browser, app, ward):
     assert (await b.allow(page, "patient/*.rs"))["error"] == "access_denied"
 
 
+@pytest.mark.smart(149, 167, 171, 364)
 async def test_the_encounter_is_chosen(browser, app, ward):
     b = browser()
     page = await to_consent(b, app, ward.doctor.login, ward.mine, scope="launch/encounter patient/*.rs")
@@ -152,6 +192,7 @@ async def test_prompt_none_shows_nothing(browser, app, ward):
     assert answer(await b.open(app.url(prompt="none")))["error"] == "interaction_required"
 
 
+@pytest.mark.smart(58)
 async def test_a_code_holds_a_minute(browser, app, ward, monkeypatch):
     b = browser()
     back = await b.allow(await to_consent(b, app, ward.own.login))

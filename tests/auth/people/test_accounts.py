@@ -54,6 +54,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.smart(198)
 @pytest.mark.parametrize(("change", "why"), WRONG, ids=str)
 async def test_what_cannot_be_made(tenant, unique, change, why):
     given = {"login": unique, "password": PASSWORD, "roles": ["patient"]} | change
