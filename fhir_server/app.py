@@ -22,6 +22,7 @@ from fhir_server.audit.record import token_event
 from fhir_server.auth import routes as oauth
 from fhir_server.errors import FhirError, NotFound
 from fhir_server.http import edge, health, render
+from fhir_server.http.ask import ask
 from fhir_server.http.metadata import openapi_body
 from fhir_server.http.routes import Fhir, is_fhir
 from fhir_server.http.services import Services
@@ -82,7 +83,8 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     waker = Waker(settings.redis_url) if settings.redis_url else None
     try:
         await refuse_unsafe(pool)
-        tenants = open_tenants(settings.tenants, pool, settings.keys_dir, settings.origin)
+        every_patient = settings.user_reach == "tenant"
+        tenants = open_tenants(settings.tenants, pool, settings.keys_dir, settings.origin, every_patient=every_patient)
         for name, tenant in tenants.items():
             await ensure_partitions(tenant)
             if waker is not None:
@@ -124,7 +126,9 @@ def _application(lifespan: Lifespan | None, settings: Settings) -> Clarity:
         return tenant
 
     loopback = settings.environment != "production"
-    app.router.routes.extend(oauth.routes(tenant_of, _request_id, token_event, loopback=loopback))
+    app.router.routes.extend(
+        oauth.routes(tenant_of, _request_id, token_event, ask, loopback=loopback, seconds=settings.token_seconds)
+    )
     return app
 
 

@@ -37,8 +37,14 @@ class Principal:
     token_id: str
     expires: int
     patient_rid: int | None = None
-    granted: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
-    """What `auth/policy.py` has worked out for (type, interaction); nobody else reads or writes it."""
+    account: str | None = None
+    """The person who signed in; what they may do is cut to their roles, and to whom they care for."""
+    unlimited: frozenset[str] = frozenset()
+    """Types that the person's roles open beyond whom they care for: the trail, for an auditor."""
+    special: frozenset[str] = frozenset()
+    """Scopes that name no resources, such as the right to introspect."""
+    granted: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
+    """What `auth/policy.py` has worked out for (type, letter, level); nobody else reads or writes it."""
 
 
 ANONYMOUS = Principal("", 0, (), None, None, "", 0)

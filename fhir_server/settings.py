@@ -77,6 +77,10 @@ class Settings(BaseSettings):
     page_max: int = Field(1000, ge=1, description="Entries of a page at most, whatever _count says.")
     token_seconds: int = Field(3600, ge=60, le=86_400, description="How long an access token holds.")
 
+    user_reach: Literal["care", "tenant"] = Field(
+        "care", description="Patients that caregivers reach by user/ scopes: those in their care, or all of the tenant."
+    )
+
     worker_jobs: int = Field(4, ge=1, le=64, description="Jobs that one worker process runs at a time.")
     worker_deliveries: int = Field(
         32, ge=1, le=1000, description="Notifications that one worker process sends at a time."

@@ -143,7 +143,9 @@ async def opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Worker]:
     pool = await _database(settings)
     try:
         await refuse_unsafe(pool)
-        tenants = open_tenants(settings.tenants, pool, settings.keys_dir, settings.origin)
+        tenants = open_tenants(
+            settings.tenants, pool, settings.keys_dir, settings.origin, every_patient=settings.user_reach == "tenant"
+        )
         async with egress.client(settings) as client:
             yield Worker(settings, tenants, kinds, client)
     finally:

@@ -247,6 +247,9 @@ def _grant(to: Conditions, grant: Grant) -> str:
         parts.append(f"a.patients @> {place}::bigint[] AND p.patient = ANY({place}::bigint[])")
     if hidden := [key for key in grant.none_of if pack(COMPARTMENT, 0) < key < pack(1, 0)]:
         parts.append(f"NOT coalesce(a.patients, '{{}}') && {to.arg(hidden)}::bigint[]")
+    for group in grant.any_of:
+        place = to.arg([key for key in group if pack(COMPARTMENT, 0) < key < pack(1, 0)])
+        parts.append(f"a.patients && {place}::bigint[] AND p.patient = ANY({place}::bigint[])")
     return "(" + " AND ".join(parts) + ")" if parts else "TRUE"
 
 

@@ -1,7 +1,8 @@
 """From an Authorization header to a Principal: the first thing that happens to a request, and the cheapest it can be.
 
 A token is verified once a minute; in between a dictionary by the header's SHA-256 answers, so that memory holds no token. Each look
-at the clients' table afresh within that minute is what ends the tokens of a client that was removed or cut down.
+at the clients' table, the authorization and the account afresh within that minute is what ends the tokens of a client that was
+removed or cut down, of an app whose access was taken back, and of a person who was disabled.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from fhir_server.auth import tokens
+from fhir_server.auth.flow import authorizations
 from fhir_server.auth.jose import TokenError
 from fhir_server.auth.principals import current_principal
 from fhir_server.auth.scopes import ScopeError
@@ -61,9 +63,10 @@ async def authenticate(tenant: Tenant, header: str | None) -> Principal:
 async def _verify(tenant: Tenant, text: str) -> Principal:
     try:
         claims = await tokens.verify(tenant, text)
+        account = await authorizations.account_behind(tenant, claims)
         return await current_principal(
-            tenant, claims.client_id, claims.scope,
-            patient=claims.patient, user=claims.user, token_id=claims.token_id, expires=claims.expires,
+            tenant, claims.client_id, claims.scope, patient=claims.patient, user=claims.user,
+            token_id=claims.token_id, expires=claims.expires, account=account,
         )  # fmt: skip
     except (TokenError, ScopeError) as error:
         raise _refusal(
@@ -71,6 +74,11 @@ async def _verify(tenant: Tenant, text: str) -> Principal:
         ) from error
     except Unauthenticated as error:
         raise _refusal(tenant, error.text, error.id, code="invalid_token") from error
+
+
+def forget(tenant: Tenant) -> None:
+    """Verify every token again: something was just revoked here. (Other processes notice within RECHECK_SECONDS.)"""
+    _verified.pop(tenant, None)
 
 
 def _forget(remembered: dict[bytes, _Verified]) -> None:

@@ -1,6 +1,6 @@
 """The registered clients of a tenant: who they are, how they prove it, and what they may ask for at most.
 
-Symmetric secrets are made here, shown once and kept as argon2id hashes.
+Symmetric secrets are made here, shown once and kept as argon2id hashes. A client that people launch has redirect URIs.
 """
 
 from __future__ import annotations
@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import asyncpg
@@ -19,29 +18,40 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from fhir_server.auth.client_keys import KeySetError, import_keys
-from fhir_server.auth.scopes import ScopeError, join, parse_scopes
+from fhir_server.auth.launch_scopes import known, written
+from fhir_server.auth.redirects import ClientError, checked_redirects, checked_url
+from fhir_server.auth.scopes import ScopeError
 from fhir_server.context import Scope
 from fhir_server.errors import FhirError
 from fhir_server.kit import clock, json
 from fhir_server.storage.tenants import Tenant
 
-Method = Literal["private_key_jwt", "client_secret"]
+__all__ = [
+    "BUILT_IN",
+    "Client",
+    "ClientError",
+    "add",
+    "get",
+    "hash_matches",
+    "hashed",
+    "listed",
+    "remove",
+    "secret_matches",
+]
 
-BUILT_IN: Final = frozenset({"clarity-cli", "clarity-worker"})
+Method = Literal["private_key_jwt", "client_secret", "none"]
+
+BUILT_IN: Final = frozenset({"clarity-cli", "clarity-worker", "clarity-login"})
 """Clients that are this installation itself: they have no row, cannot be registered and never use the token endpoint."""
 
 _REMEMBER_SECONDS = 30.0
 _CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_COLUMNS = "client_id, name, method, scope, secret_hash, jwks, jwks_uri"
-
-
-class ClientError(ValueError):
-    """A client that cannot be registered; the text says why and what to do."""
+_COLUMNS = "client_id, name, method, scope, secret_hash, jwks, jwks_uri, redirect_uris, launch_url"
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A registered client; `scopes` is the most that it may be granted."""
+    """A registered client; `scopes` and `special` are the most that it may be granted. A public one has the method `none`."""
 
     client_id: str
     name: str
@@ -50,11 +60,14 @@ class Client:
     secret_hash: str | None = None
     jwks: str | None = None
     jwks_uri: str | None = None
+    special: tuple[str, ...] = ()
+    redirect_uris: tuple[str, ...] = ()
+    launch_url: str | None = None
 
     @property
     def scope(self) -> str:
         """The registered scopes as one string."""
-        return join(self.scopes)
+        return written(self.scopes, self.special)
 
 
 _hasher = PasswordHasher()
@@ -65,10 +78,11 @@ _known: WeakKeyDictionary[Tenant, dict[str, tuple[float, Client | None]]] = Weak
 
 
 def _client(row: Mapping[str, Any]) -> Client:
-    scopes = parse_scopes(row["scope"])
+    scopes, special = known(row["scope"])
     return Client(
-        row["client_id"], row["name"], row["method"], scopes, row["secret_hash"], row["jwks"], row["jwks_uri"]
-    )
+        row["client_id"], row["name"], row["method"], scopes, row["secret_hash"], row["jwks"], row["jwks_uri"],
+        special, tuple(row["redirect_uris"]), row["launch_url"],
+    )  # fmt: skip
 
 
 async def get(tenant: Tenant, client_id: str, *, fresh: bool = False) -> Client | None:
@@ -96,29 +110,14 @@ async def listed(tenant: Tenant) -> list[Client]:
     return [_client(row) for row in rows]
 
 
-def _checked_scopes(scope: str) -> tuple[Scope, ...]:
+def _checked_scopes(scope: str) -> tuple[tuple[Scope, ...], tuple[str, ...]]:
     try:
-        scopes = parse_scopes(scope)
+        scopes, special = known(scope)
     except ScopeError as error:
         raise ClientError(str(error)) from error
-    if not scopes:
+    if not scopes and not special:
         raise ClientError("a client needs at least one scope, such as system/Observation.c")
-    if any(scope.level == "user" for scope in scopes):
-        raise ClientError(
-            "user/ scopes are not given out: they wait until care relationships limit them. Use patient/ or system/ scopes."
-        )
-    return scopes
-
-
-def _checked_uri(uri: str) -> str:
-    try:
-        parts = urlsplit(uri)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or parts.scheme not in ("https", "http") or parts.username is not None or parts.fragment:
-        raise ClientError("the JWK set's URL is https://host/path, without user name or fragment")
-    return uri
+    return scopes, special
 
 
 async def add(
@@ -129,26 +128,38 @@ async def add(
     client_id: str | None = None,
     jwks: str | bytes | None = None,
     jwks_uri: str | None = None,
+    public: bool = False,
+    redirect_uris: Sequence[str] = (),
+    launch_url: str | None = None,
 ) -> tuple[Client, str | None]:
-    """Register a client by JWK set, by the set's URL, or (neither given) with a secret that is returned this once."""
+    """Register a client by JWK set, by the set's URL, as a public one, or (none given) with a secret that is returned this once."""
     client_id = client_id or f"client-{secrets.token_hex(8)}"
     if not _CLIENT_ID.fullmatch(client_id) or client_id in BUILT_IN:
         raise ClientError("a client id has 1 to 64 letters, digits, '.', '_' or '-', and is not one of Clarity's own")
-    if jwks is not None and jwks_uri is not None:
-        raise ClientError("give the JWK set or its URL, not both")
-    scopes = _checked_scopes(scope)
-    secret = secret_hash = text = None
-    if jwks is not None:
-        text = _checked_set(jwks)
-    elif jwks_uri is not None:
-        jwks_uri = _checked_uri(jwks_uri)
-    else:
-        secret = secrets.token_urlsafe(32)
-        secret_hash = await _hash(secret)
-    method: Method = "client_secret" if secret else "private_key_jwt"
-    client = Client(client_id, name, method, scopes, secret_hash, text, jwks_uri)
+    if sum((jwks is not None, jwks_uri is not None, public)) > 1:
+        raise ClientError("give one of: the JWK set, its URL, public")
+    scopes, special = _checked_scopes(scope)
+    places = _launch_places(redirect_uris, launch_url, public=public)
+    text = _checked_set(jwks) if jwks is not None else None
+    url = checked_url(jwks_uri, "the JWK set's URL") if jwks_uri is not None else None
+    secret = None if public or text or url else secrets.token_urlsafe(32)
+    method: Method = "none" if public else "client_secret" if secret else "private_key_jwt"
+    secret_hash = await hashed(secret) if secret else None
+    client = Client(client_id, name, method, scopes, secret_hash, text, url, special, *places)
     await _insert(tenant, client)
     return client, secret
+
+
+def _launch_places(
+    redirect_uris: Sequence[str], launch_url: str | None, *, public: bool
+) -> tuple[tuple[str, ...], str | None]:
+    """Return redirect URIs and launch URL, checked."""
+    places = checked_redirects(redirect_uris)
+    if public and not places:
+        raise ClientError("a public client needs a redirect URI: it can do nothing but be launched")
+    if launch_url is not None:
+        launch_url = checked_url(launch_url, "the launch URL")
+    return places, launch_url
 
 
 def _checked_set(jwks: str | bytes) -> str:
@@ -163,8 +174,11 @@ def _checked_set(jwks: str | bytes) -> str:
 
 
 async def _insert(tenant: Tenant, client: Client) -> None:
-    text = f"INSERT INTO {{s}}.oauth_client ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)"
-    values = (client.name, client.method, client.scope, client.secret_hash, client.jwks, client.jwks_uri)
+    text = f"INSERT INTO {{s}}.oauth_client ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+    values = (
+        client.name, client.method, client.scope, client.secret_hash, client.jwks, client.jwks_uri,
+        list(client.redirect_uris), client.launch_url,
+    )  # fmt: skip
     try:
         await tenant.pool.execute(tenant.sql(text), client.client_id, *values)
     except asyncpg.UniqueViolationError as error:
@@ -181,16 +195,21 @@ async def remove(tenant: Tenant, client_id: str) -> bool:
     return done is not None
 
 
-async def _hash(secret: str) -> str:
+async def hashed(secret: str) -> str:
+    """Return the argon2id hash of a secret or password."""
     async with _hashing:
         return await asyncio.to_thread(_hasher.hash, secret)
 
 
 async def secret_matches(client: Client | None, secret: str) -> bool:
     """Tell whether the secret is the client's; takes as long for a client that is not there."""
-    expected = client.secret_hash if client is not None and client.secret_hash else None
+    return await hash_matches(client.secret_hash if client is not None else None, secret)
+
+
+async def hash_matches(expected: str | None, secret: str) -> bool:
+    """Tell whether a secret has this hash; takes as long when there is none to compare with."""
     async with _hashing:
-        return await asyncio.to_thread(_verify, expected or _NOBODY, secret) and expected is not None
+        return await asyncio.to_thread(_verify, expected or _NOBODY, secret) and bool(expected)
 
 
 def _verify(expected: str, secret: str) -> bool:

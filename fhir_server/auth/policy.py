@@ -13,15 +13,30 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from fhir_server.auth import filters
+from fhir_server.auth import care, filters
+from fhir_server.auth.care import Care
+from fhir_server.auth.reach import about_patients, held_back, in_patient_compartment, shared
 from fhir_server.auth.scopes import INTERACTIONS
-from fhir_server.context import RequestContext, Scope
+from fhir_server.context import RequestContext, Scope, ScopeLevel
 from fhir_server.errors import Forbidden
+from fhir_server.search.parameters import table
 from fhir_server.search.seeing import Sees
 from fhir_server.storage.commands import CodingRow, IndexRows
+from fhir_server.storage.ident import known_rid
 from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant, Visibility
 from profiles.registry import R4
+
+__all__ = [
+    "LIMITS",
+    "admits",
+    "allowed",
+    "check_write",
+    "in_patient_compartment",
+    "unrestricted",
+    "visibilities",
+    "visibility",
+]
 
 Limit = Callable[[RequestContext, str, str], Awaitable[Visibility]]
 
@@ -31,6 +46,11 @@ LIMITS: tuple[Limit, ...] = ()
 A label the caller may not see is `(Grant(none_of=(key of a _security,)),)`; a Consent that permits only some classes is
 one Grant for each. A limit that cannot be worked out returns NOTHING. Limits are asked every time and never remembered.
 """
+
+LEVELS: Final[tuple[ScopeLevel, ...]] = ("system", "patient", "user")
+
+UNREACHABLE: Final = Grant(any_of=((),))
+"""A scope that is there and reaches nothing: one of no keys is held by no row."""
 
 APPEND_ONLY: Final = frozenset({"AuditEvent"})
 """Types of which a stored version is never changed or removed by anybody (R4 `auditevent.html`, BALP)."""
@@ -95,18 +115,37 @@ async def check_write(
     granted = await _granted(ctx, type_, interaction, index.codings)
     if not granted:
         raise _forbidden(ctx, type_, interaction)
-    inside = await _limited(ctx, type_, interaction, granted)
-    if inside != EVERYTHING and not admits(inside, await _content_keys(ctx, type_, interaction, index, resource_id)):
-        raise Forbidden(
-            f"The {type_} as it would be stored lies outside what the token may write: it must belong to the token's"
-            " patient alone and meet the filters of the scope.",
-            "write-outside-scope",
-        )
+    if type_ in APPEND_ONLY and ctx.principal.account is not None:
+        raise Forbidden(f"A person does not write {type_}: the server does.", "write-outside-scope")
+    if granted == EVERYTHING and await _limited(ctx, type_, interaction, granted) == EVERYTHING:
+        return
+    for level in LEVELS:
+        if await _writes(ctx, level, type_, interaction, index, resource_id):
+            if level == "user" and type_ in care.RELATIONS:
+                care.forget(ctx.tenant, ctx.principal.user)
+            return
+    raise Forbidden(
+        f"The {type_} as it would be stored lies outside what the token may write: it must belong to the token's"
+        " patient alone (or, with user/ scopes, to patients in the user's care alone) and meet the filters of the scope.",
+        "write-outside-scope",
+    )
+
+
+async def _writes(
+    ctx: RequestContext, level: ScopeLevel, type_: str, interaction: str, index: IndexRows, resource_id: str | None
+) -> bool:
+    """Tell whether the scopes of one level allow the new content: whose it is first, then what the filters say."""
+    scopes = _scopes(ctx, level, type_, INTERACTIONS.get(interaction, ""))
+    if not scopes or not await _belongs(ctx, level, type_, index, resource_id):
+        return False
+    grants = [Grant(k) for s in scopes for k in await filters.alternatives(ctx.tenant, s, type_, index.codings)]
+    inside = await _limited(ctx, type_, interaction, EVERYTHING if Grant() in grants else tuple(grants))
+    return inside == EVERYTHING or admits(inside, await _content_keys(ctx, scopes, type_, index))
 
 
 def admits(visibility: Visibility, keys: frozenset[int]) -> bool:
     """Tell whether a resource with these keys is seen, as `storage.visibility.visible_sql` would."""
-    return any(keys.issuperset(grant.all_of) and keys.isdisjoint(grant.none_of) for grant in visibility)
+    return any(grant.admits(keys) for grant in visibility)
 
 
 def both(left: Visibility, right: Visibility) -> Visibility:
@@ -114,7 +153,12 @@ def both(left: Visibility, right: Visibility) -> Visibility:
     if EVERYTHING in (left, right):
         return right if left == EVERYTHING else left
     pairs = ((one, other) for one in left for other in right)
-    return tuple(dict.fromkeys(Grant(_union(a.all_of, b.all_of), _union(a.none_of, b.none_of)) for a, b in pairs))
+    return tuple(dict.fromkeys(_together(a, b) for a, b in pairs))
+
+
+def _together(one: Grant, other: Grant) -> Grant:
+    any_of = tuple(dict.fromkeys((*one.any_of, *other.any_of)))
+    return Grant(_union(one.all_of, other.all_of), _union(one.none_of, other.none_of), any_of)
 
 
 def _union(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
@@ -128,76 +172,130 @@ async def _limited(ctx: RequestContext, type_: str, interaction: str, granted: V
 
 
 async def _granted(ctx: RequestContext, type_: str, interaction: str, new: Sequence[CodingRow] = ()) -> Visibility:
-    """Return what the scopes alone give, worked out once for each principal unless it can grow with the dictionary of codings."""
+    """Return what the scopes alone give: the OR of their levels; `new` are codings that are about to be written."""
     letter = INTERACTIONS.get(interaction)
     if letter is None:
         return NOTHING
-    memo = ctx.principal.granted
-    granted: Visibility | None = memo.get((type_, letter))
-    if granted is None:
-        scopes = [s for s in ctx.principal.scopes if letter in s.letters and s.type in ("*", type_)]
-        granted = await _compile(ctx, scopes, type_, new)
-        if all(filters.lasting(scope, type_) for scope in scopes):
-            memo[(type_, letter)] = granted
-    return granted
-
-
-async def _compile(ctx: RequestContext, scopes: Iterable[Scope], type_: str, new: Sequence[CodingRow]) -> Visibility:
     grants: dict[Grant, None] = {}
-    for scope in scopes:
-        grants.update(dict.fromkeys(await _grants(ctx, scope, type_, new)))
+    for level in LEVELS:
+        grants.update(dict.fromkeys(await _of_level(ctx, level, type_, letter, new)))
     return EVERYTHING if Grant() in grants else tuple(grants)
 
 
-async def _grants(ctx: RequestContext, scope: Scope, type_: str, new: Sequence[CodingRow]) -> list[Grant]:
-    base = _base(ctx, scope, type_)
-    if base is None:
+async def _of_level(
+    ctx: RequestContext, level: ScopeLevel, type_: str, letter: str, new: Sequence[CodingRow]
+) -> Visibility:
+    """Return what the scopes of one level give, worked out once for each principal; anew whenever it can have become more.
+
+    That is for `user/` when whom the person cares for was asked anew, and for filters that grow with the dictionary of codings.
+    """
+    scopes = _scopes(ctx, level, type_, letter)
+    if not scopes:
+        return NOTHING
+    cared = await care.of(ctx.tenant, ctx.principal.user) if level != "system" and _has_care(ctx) else care.NOBODY
+    memo = ctx.principal.granted
+    granted: Visibility
+    serial, granted = memo.get((type_, letter, level), (-1, NOTHING))
+    if serial != cared.serial:
+        base = _base(ctx, level, type_, cared)
+        granted = () if base is None else tuple([
+            _together(base, Grant(keys))
+            for scope in scopes
+            for keys in await filters.alternatives(ctx.tenant, scope, type_, new)
+        ])  # fmt: skip
+        if all(filters.lasting(scope, type_) for scope in scopes):
+            memo[(type_, letter, level)] = (cared.serial, granted)
+    return granted
+
+
+def _has_care(ctx: RequestContext) -> bool:
+    return ctx.principal.account is not None or any(scope.level == "user" for scope in ctx.principal.scopes)
+
+
+def _scopes(ctx: RequestContext, level: ScopeLevel, type_: str, letter: str) -> list[Scope]:
+    if not letter:
         return []
-    return [Grant(_union(base, keys)) for keys in await filters.alternatives(ctx.tenant, scope, type_, new)]
+    scopes = ctx.principal.scopes
+    return [s for s in scopes if s.level == level and letter in s.letters and s.type in ("*", type_)]
 
 
-def _base(ctx: RequestContext, scope: Scope, type_: str) -> tuple[int, ...] | None:
-    """Return the keys that the level of a scope demands, or None when it gives nothing of this type.
+def _base(ctx: RequestContext, level: ScopeLevel, type_: str, cared: Care) -> Grant | None:
+    """Return what the level of a scope demands, or None when it gives nothing of this type.
 
     `patient/` is the compartment of the launch patient and nothing beside it: Practitioner, Organization, Location and
-    other types that CompartmentDefinition leaves out are not in it. `user/` waits for care relationships (see docs).
-    """
-    if scope.level == "system":
-        return ()
-    if scope.level == "patient" and ctx.principal.patient_rid is not None and in_patient_compartment(type_):
-        return (pack(COMPARTMENT, ctx.principal.patient_rid),)
-    return None
-
-
-def in_patient_compartment(type_: str) -> bool:
-    """Tell whether resources of the type can belong to a patient."""
-    return type_ == "Patient" or bool(R4.compartment("Patient", type_))
-
-
-async def _content_keys(
-    ctx: RequestContext, type_: str, interaction: str, index: IndexRows, resource_id: str | None
-) -> frozenset[int]:
-    """Return the keys of new content, as far as grants can ask for them.
-
-    The compartment's key is there only when the launch patient is the only one: a `patient/` token writes into no other
-    patient's record, not even together with its own.
+    other types that CompartmentDefinition leaves out are not in it. Where a person signed in, that person must still have to
+    do with the patient. `user/` is what the person may see: whom they care for, and what is about nobody.
     """
     principal = ctx.principal
-    keys = set(index.keys)
+    if level == "system":
+        return Grant()
+    if level == "patient":
+        if principal.patient_rid is None or not in_patient_compartment(type_):
+            return None
+        mine = principal.account is None or cared.sees(principal.patient_rid)
+        return Grant((pack(COMPARTMENT, principal.patient_rid),)) if mine else UNREACHABLE
+    return _base_of_user(ctx, type_, cared)
+
+
+def _base_of_user(ctx: RequestContext, type_: str, cared: Care) -> Grant | None:
+    principal = ctx.principal
+    if type_ in principal.unlimited:
+        return Grant()
+    if held_back(type_) or (principal.user is None and not shared(type_)):
+        return None
+    if shared(type_) or cared.everybody:
+        return Grant()
+    if in_patient_compartment(type_):
+        return Grant(any_of=(cared.compartments,))
+    return Grant(any_of=(tuple(sorted(pack(p, rid) for p in about_patients(type_) for rid in cared.patients)),))
+
+
+async def _belongs(
+    ctx: RequestContext, level: ScopeLevel, type_: str, index: IndexRows, resource_id: str | None
+) -> bool:
+    """Tell whether new content is the token's to write: `patient/` writes into no record but that of its patient, `user/`
+    into none but those of people in the user's care, not even together with one that is.
+    """
+    principal = ctx.principal
+    if level == "system":
+        return True
+    cared = await care.of(ctx.tenant, principal.user) if _has_care(ctx) else care.NOBODY
+    base = _base(ctx, level, type_, cared)
+    if base is None:
+        return False
     patients = set(index.patients)
     if type_ == "Patient":
         patients.add(resource_id or "")
-    if principal.patient_rid is not None and patients == {principal.patient}:
-        keys.add(pack(COMPARTMENT, principal.patient_rid))
-    letter = INTERACTIONS[interaction]
-    scopes = [s for s in principal.scopes if letter in s.letters and s.type in ("*", type_)]
+    if level == "patient":
+        return base != UNREACHABLE and patients == {principal.patient}
+    if base == Grant():
+        return True
+    if not in_patient_compartment(type_):
+        about = about_patients(type_)
+        patients = {id_ for param, to, id_ in index.references if to == "Patient" and param in about}
+    rids = {id_: await known_rid(ctx.tenant, "Patient", id_) for id_ in patients}
+    strangers = {id_ for id_, rid in rids.items() if rid is None or not cared.sees(rid)}
+    if type_ == "Patient" and strangers == {resource_id or ""}:
+        # A patient who is new, or not in anybody's care, is taken into care by naming the user: nobody else can be meant.
+        return any(name in cared.names for name in _practitioners(index))
+    return bool(patients) and not strangers
+
+
+def _practitioners(index: IndexRows) -> set[tuple[str, str]]:
+    params = {source.id for source in table("Patient").sources["general-practitioner"]}
+    return {(to, id_) for param, to, id_ in index.references if param in params}
+
+
+async def _content_keys(ctx: RequestContext, scopes: Iterable[Scope], type_: str, index: IndexRows) -> frozenset[int]:
+    """Return the keys of new content, as far as the filters of scopes can ask for them."""
+    keys = set(index.keys)
     targets = await filters.targets(ctx.tenant, scopes, type_)
     keys.update(pack(param, targets[(t, i)]) for param, t, i in index.references if (t, i) in targets)
     return frozenset(keys)
 
 
 def _forbidden(ctx: RequestContext, type_: str, interaction: str) -> Forbidden:
-    level = "patient" if ctx.principal.patient else "system"
+    level = "patient" if ctx.principal.patient else "user" if ctx.principal.account else "system"
     needed = f"{level}/{type_}.{INTERACTIONS.get(interaction, 'cruds')}"
     return Forbidden(
         f"The token does not allow {interaction} on {'any type' if type_ == '*' else type_};"

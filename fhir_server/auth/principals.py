@@ -6,7 +6,10 @@ import hashlib
 from weakref import WeakKeyDictionary
 
 from fhir_server.auth import clients
-from fhir_server.auth.scopes import join, narrow, parse_scopes
+from fhir_server.auth.launch_scopes import split
+from fhir_server.auth.people import accounts, roles
+from fhir_server.auth.people.accounts import Account
+from fhir_server.auth.scopes import join, narrow
 from fhir_server.context import Principal, Scope
 from fhir_server.errors import Unauthenticated
 from fhir_server.storage.ident import known_rid
@@ -45,11 +48,14 @@ async def principal(
     user: str | None = None,
     token_id: str = "",
     expires: int = 0,
+    account: Account | None = None,
+    special: frozenset[str] = frozenset(),
 ) -> Principal:
     """Return the Principal of a client with these scopes; a patient that nobody ever mentioned gives no patient context."""
     agent = await agent_id(tenant, client_id, user=user, patient=patient, scope=join(scopes))
     rid = await known_rid(tenant, "Patient", patient) if patient else None
-    return Principal(client_id, agent, scopes, patient, user, token_id, expires, rid)
+    who, unlimited = (account.id, roles.unlimited(account.roles)) if account else (None, frozenset())
+    return Principal(client_id, agent, scopes, patient, user, token_id, expires, rid, who, unlimited, special)
 
 
 async def current_principal(
@@ -61,19 +67,50 @@ async def current_principal(
     user: str | None = None,
     token_id: str = "",
     expires: int = 0,
+    account: Account | None = None,
 ) -> Principal:
-    """Return the Principal of what was granted earlier, cut to what the client is registered for now.
+    """Return the Principal of what was granted earlier, cut to what the client is registered for now, and to what the roles
+    of the person behind it allow now.
 
     For tokens, and for whatever acts later in somebody's name (a Subscription at send time): Unauthenticated when the
-    client was removed or nothing of the scope is left.
+    client was removed, the account disabled, or nothing of the scope is left.
     """
-    scopes = parse_scopes(scope)
+    scopes, special, _ = split(scope)
     if client_id not in clients.BUILT_IN:
         client = await clients.get(tenant, client_id)
-        scopes = narrow(scopes, client.scopes)[0] if client is not None else ()
-        if not scopes:
+        if client is None:
             raise Unauthenticated("The client of this token is not registered any more.", "client-gone")
-    return await principal(tenant, client_id, scopes, patient=patient, user=user, token_id=token_id, expires=expires)
+        asked, special = scopes, tuple(word for word in special if word in client.special)
+        account = account or await _behind(tenant, user)
+        scopes = allowed_to(account, narrow(scopes, client.scopes)[0])
+        if not scopes and (asked or not special):
+            text = "Nothing is left of what this token allowed: the client or the person may do less than before."
+            raise Unauthenticated(text, "client-gone")
+    return await principal(
+        tenant, client_id, scopes, patient=patient, user=user, token_id=token_id, expires=expires, account=account,
+        special=frozenset(special),
+    )  # fmt: skip
+
+
+def allowed_to(account: Account | None, scopes: tuple[Scope, ...]) -> tuple[Scope, ...]:
+    """Return what of the scopes the roles of a person allow; without a person, all."""
+    if account is None:
+        return scopes
+    if account.disabled:
+        raise Unauthenticated("The account of this token is disabled.", "account-disabled")
+    return narrow(scopes, roles.rights(account.roles))[0]
+
+
+async def _behind(tenant: Tenant, user: str | None) -> Account | None:
+    """Return the account of a FHIR user: a disabled one only when there is no other."""
+    found = await accounts.of_reference(tenant, user) if user else []
+    return min(found, key=lambda account: account.disabled, default=None)
+
+
+async def of_person(tenant: Tenant, account: Account) -> Principal:
+    """Return who a person is on our own pages: everything that the roles allow, for whom the person cares for."""
+    scopes = tuple(scope for scope in roles.rights(account.roles) if scope.level == "user")
+    return await principal(tenant, "clarity-login", scopes, user=account.fhir_user, account=account)
 
 
 async def worker_principal(tenant: Tenant) -> Principal:

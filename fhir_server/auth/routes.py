@@ -1,55 +1,169 @@
-"""The endpoints of the authorization server for Starlette: token, JWKS and SMART discovery, for every tenant."""
+"""The endpoints of the authorization server for Starlette: tokens, keys, discovery, and the pages of `flow/`, for every tenant."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fhir_server.auth import token
-from fhir_server.auth.discovery import smart_configuration
+from fhir_server.auth import bearer, cors, discovery, token
+from fhir_server.auth.body import BodyTooLong, read_body
+from fhir_server.auth.clients import Client
+from fhir_server.auth.flow import asking, launches
+from fhir_server.auth.flow.answers import MAX_SECONDS
+from fhir_server.auth.flow.endpoints import Pages, RequestId, TenantOf
+from fhir_server.auth.flow.records import Ask
 from fhir_server.auth.keys import public_jwks
+from fhir_server.auth.launch_scopes import INTROSPECT, START_LAUNCH
 from fhir_server.auth.oauth_errors import OAuthError
+from fhir_server.auth.recording import Record
 from fhir_server.auth.remote_keys import RemoteKeys
-from fhir_server.auth.token import TokenAnswer
-from fhir_server.errors import Unavailable
+from fhir_server.auth.token import Form, TokenAnswer
+from fhir_server.context import Principal
+from fhir_server.errors import BadRequest, FhirError, Forbidden, Unauthenticated, Unavailable
 from fhir_server.kit import json
 from fhir_server.storage.tenants import Tenant
 
-
-class Record(Protocol):
-    """Makes one token event durable; `audit.record.token_event`, handed in because auth and audit do not know each other."""
-
-    async def __call__(
-        self, tenant: Tenant, *, agent: int, status: int, request: str, address: str | None, detail: dict[str, str]
-    ) -> None:
-        """Write the event, or raise Unavailable."""
-
-
 _ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
-"""Discovery is for scripts of any origin; the token endpoint, which takes secrets, is for none."""
+"""Discovery is for scripts of any origin; the token endpoint is for those of registered apps."""
+_PUBLIC = {"Cache-Control": "max-age=60"} | _ANY_ORIGIN
+_PRIVATE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
-TenantOf = Callable[[Request], Tenant]
-RequestId = Callable[[Request], str]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def routes(tenant_of: TenantOf, request_id: RequestId, record: Record, *, loopback: bool = False) -> list[Route]:
-    """Return the routes; `tenant_of` raises NotFound for a tenant that is not there.
+def routes(
+    tenant_of: TenantOf,
+    request_id: RequestId,
+    record: Record,
+    ask: Ask,
+    *,
+    loopback: bool = False,
+    seconds: int = MAX_SECONDS,
+) -> list[Route]:
+    """Return the routes; `tenant_of` raises NotFound for a tenant that is not there, `ask` performs a FHIR interaction.
 
-    `loopback` lets clients in development publish their keys at a loopback address.
+    `loopback` lets clients in development publish their keys at a loopback address; `seconds` is how long apps' tokens hold.
     """
-    remote = RemoteKeys(loopback=loopback)
+    server = Server(tenant_of, request_id, record, RemoteKeys(loopback=loopback), seconds)
+    paths: list[tuple[str, Endpoint, list[str]]] = [
+        ("/oauth2/token", cors.allowing(tenant_of, server.token), ["POST", "OPTIONS"]),
+        ("/oauth2/introspect", cors.allowing(tenant_of, server.introspect), ["POST", "OPTIONS"]),
+        ("/oauth2/revoke", cors.allowing(tenant_of, server.revoke), ["POST", "OPTIONS"]),
+        ("/oauth2/launch", server.launch, ["POST"]),
+        ("/oauth2/jwks", server.jwks, ["GET"]),
+        ("/fhir/.well-known/smart-configuration", server.smart_configuration, ["GET"]),
+        ("/.well-known/openid-configuration", server.openid_configuration, ["GET"]),
+        *Pages(tenant_of, request_id, record, ask).routes(),
+    ]
+    return [
+        Route(prefix + path, endpoint, methods=methods)
+        for prefix in ("", "/t/{tenant}")
+        for path, endpoint, methods in paths
+    ]
 
-    async def token_endpoint(request: Request) -> Response:
-        tenant = tenant_of(request)
-        answer = await _token_answer(tenant, remote, request)
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What programs ask of the authorization server."""
+
+    tenant_of: TenantOf
+    request_id: RequestId
+    record: Record
+    remote: RemoteKeys
+    seconds: int
+
+    async def token(self, request: Request) -> Response:
+        """Answer a token request; nothing leaves before the audit has it."""
+        tenant = self.tenant_of(request)
+        try:
+            form = await _form(request)
+            authorization = request.headers.get("authorization")
+            answer = await token.answer(tenant, self.remote, form, authorization, seconds=self.seconds)
+        except OAuthError as error:
+            answer = await token.refusal(tenant, error)
+        return await self._recorded(request, tenant, answer)
+
+    async def introspect(self, request: Request) -> Response:
+        """Tell what a token means: any, to a bearer of `__introspect`; its own, to a client that authenticates itself."""
+        tenant = self.tenant_of(request)
+        try:
+            form = await _form(request)
+            only_of = await self._asker(tenant, request, form)
+            if "token" not in form:
+                raise OAuthError("invalid_request", "Send token.", client_id=only_of)
+            said = await asking.introspect(tenant, form["token"], only_of=only_of)
+        except OAuthError as error:
+            return await self._recorded(request, tenant, await token.refusal(tenant, error))
+        except FhirError as error:
+            return _refused(error)
+        return _json(200, said, _PRIVATE)
+
+    async def _asker(self, tenant: Tenant, request: Request, form: Form) -> str | None:
+        """Return the client that may ask about its own tokens only, None for one that may ask about all."""
+        authorization = request.headers.get("authorization", "")
+        if authorization[:7].lower() == "bearer ":
+            _need(await bearer.authenticate(tenant, authorization), INTROSPECT)
+            return None
+        client: Client = await token.authenticate(tenant, self.remote, form, authorization or None)
+        if client.method == "none":
+            text = "A public client cannot introspect: anybody can say its id."
+            raise OAuthError("unauthorized_client", text, client_id=client.client_id)
+        return client.client_id
+
+    async def revoke(self, request: Request) -> Response:
+        """End a token of the client that asks; 200 whatever the token was (RFC 7009 §2.2)."""
+        tenant = self.tenant_of(request)
+        try:
+            form = await _form(request)
+            client = await token.authenticate(tenant, self.remote, form, request.headers.get("authorization"))
+            if "token" not in form:
+                raise OAuthError("invalid_request", "Send token.", client_id=client.client_id)
+            ended = await asking.revoke(tenant, client, form["token"])
+        except OAuthError as error:
+            return await self._recorded(request, tenant, await token.refusal(tenant, error))
+        detail = {"event": "revoked" if ended else "nothing to revoke", "client": client.client_id, "what": ended or ""}
+        return await self._recorded(request, tenant, TokenAnswer(200, {}, _PRIVATE, 0, detail))
+
+    async def launch(self, request: Request) -> Response:
+        """Make a launch handle for the EHR: a bearer of `__launch` says app, patient and what else is in context."""
+        tenant = self.tenant_of(request)
+        try:
+            principal = await bearer.authenticate(tenant, request.headers.get("authorization"))
+            _need(principal, START_LAUNCH)
+            asked = json.decode(await read_body(request, token.MAX_BODY))
+            if not isinstance(asked, dict):
+                raise BadRequest("Send a JSON object.", "launch-malformed")
+            made = await launches.make(tenant, asked, person=None)
+        except (BodyTooLong, launches.LaunchError) as error:
+            return _refused(BadRequest(f"The launch is refused: {error}.", "launch-refused"))
+        except FhirError as error:
+            return _refused(error)
+        detail = {"event": "launch", "client": principal.client_id, "app": str(asked["client_id"])}
+        body = {"launch": made.handle, "launch_url": made.url, "expires_in": launches.SECONDS, "iss": tenant.base}
+        return await self._recorded(request, tenant, TokenAnswer(201, body, _PRIVATE, principal.agent, detail))
+
+    async def jwks(self, request: Request) -> Response:
+        """Return the public keys."""
+        return _json(200, await public_jwks(self.tenant_of(request)), _PUBLIC)
+
+    async def smart_configuration(self, request: Request) -> Response:
+        """Return the SMART configuration."""
+        return _json(200, discovery.smart_configuration(self.tenant_of(request)), _PUBLIC)
+
+    async def openid_configuration(self, request: Request) -> Response:
+        """Return the OpenID Connect configuration."""
+        return _json(200, discovery.openid_configuration(self.tenant_of(request)), _PUBLIC)
+
+    async def _recorded(self, request: Request, tenant: Tenant, answer: TokenAnswer) -> Response:
         address = request.client.host if request.client else None
         try:
-            await record(
-                tenant, agent=answer.agent, status=answer.status, request=request_id(request),
+            await self.record(
+                tenant, agent=answer.agent, status=answer.status, request=self.request_id(request),
                 address=address, detail=answer.detail,
             )  # fmt: skip
         except Unavailable:
@@ -57,48 +171,33 @@ def routes(tenant_of: TenantOf, request_id: RequestId, record: Record, *, loopba
             return _json(503, body, {"Cache-Control": "no-store", "Retry-After": "5"})
         return _json(answer.status, answer.body, answer.headers)
 
-    async def jwks(request: Request) -> Response:
-        return _json(200, await public_jwks(tenant_of(request)), {"Cache-Control": "max-age=60"} | _ANY_ORIGIN)
 
-    async def configuration(request: Request) -> Response:
-        return _json(200, smart_configuration(tenant_of(request)), {"Cache-Control": "max-age=60"} | _ANY_ORIGIN)
-
-    paths: list[tuple[str, Callable[[Request], Awaitable[Response]], str]] = [
-        ("/oauth2/token", token_endpoint, "POST"),
-        ("/oauth2/jwks", jwks, "GET"),
-        ("/fhir/.well-known/smart-configuration", configuration, "GET"),
-    ]
-    return [
-        Route(prefix + path, endpoint, methods=[method])
-        for prefix in ("", "/t/{tenant}")
-        for path, endpoint, method in paths
-    ]
+def _need(principal: Principal, right: str) -> None:
+    if right not in principal.special:
+        raise Forbidden(
+            f"The token needs the scope {right}, which its client must be registered for.",
+            "insufficient-scope",
+            headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{right}"'},
+        )
 
 
-async def _token_answer(tenant: Tenant, remote: RemoteKeys, request: Request) -> TokenAnswer:
-    headers = request.headers
+def _refused(error: FhirError) -> Response:
+    """Return a refusal of a bearer as RFC 6750 has it."""
+    code = "invalid_token" if isinstance(error, Unauthenticated) else "insufficient_scope"
+    body = {"error": "invalid_request" if isinstance(error, BadRequest) else code, "error_description": error.text}
+    return _json(error.status, body, _PRIVATE | error.headers)
+
+
+async def _form(request: Request) -> Form:
+    if len(request.headers.getlist("authorization")) > 1:
+        raise OAuthError("invalid_request", "Authorization is given twice.")
+    if request.url.query:
+        raise OAuthError("invalid_request", "Send the parameters in the body, none in the URL.")
     try:
-        if len(headers.getlist("authorization")) > 1:
-            raise OAuthError("invalid_request", "Authorization is given twice.")
-        if request.url.query:
-            raise OAuthError("invalid_request", "Send the parameters in the body, none in the URL.")
-        form = token.parse_form(headers.get("content-type", ""), await _body(request))
-    except OAuthError as error:
-        return await token.refusal(tenant, error)
-    return await token.answer(tenant, remote, form, headers.get("authorization"))
-
-
-async def _body(request: Request) -> bytes:
-    """Read the body as far as a token request may go."""
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > token.MAX_BODY:
-                break
-    except ClientDisconnect as error:
-        raise OAuthError("invalid_request", "The body ended early.") from error
-    return bytes(body)
+        body = await read_body(request, token.MAX_BODY)
+    except BodyTooLong as error:
+        raise OAuthError("invalid_request", f"The request is refused: {error}.") from error
+    return token.parse_form(request.headers.get("content-type", ""), body)
 
 
 def _json(status: int, body: dict[str, Any], headers: dict[str, str]) -> Response:

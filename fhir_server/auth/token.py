@@ -1,24 +1,27 @@
-"""`POST /oauth2/token`: client credentials for backend services (SMART App Launch 2.2, RFC 6749), free of any framework.
+"""`POST /oauth2/token`: codes, refresh tokens and client credentials (SMART App Launch 2.2, RFC 6749), free of any framework.
 
-Written out instead of built on authlib's grant: after the overrides that SMART needs (algorithms, kid and kty, aud, exp, typ,
-jti, errors) nothing of the shipped client_credentials path was left.
+Written out instead of built on authlib's grants: after the overrides that SMART needs nothing of them is left (docs/decisions.md).
 """
 
 from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_plus
 
-from fhir_server.auth import assertion, clients
+from fhir_server.auth import assertion, clients, launch_scopes
 from fhir_server.auth.clients import Client
-from fhir_server.auth.oauth_errors import OAuthError, printable
+from fhir_server.auth.flow import answers, codes, refresh
+from fhir_server.auth.flow.answers import Answer
+from fhir_server.auth.launch_scopes import OURS
+from fhir_server.auth.oauth_errors import MEDIA_TYPE, OAuthError, printable
+from fhir_server.auth.people import failures
 from fhir_server.auth.principals import agent_id
 from fhir_server.auth.remote_keys import RemoteKeys
-from fhir_server.auth.scopes import ScopeError, join, narrow, parse_scopes
+from fhir_server.auth.scopes import ScopeError, narrow
 from fhir_server.auth.tokens import issue
 from fhir_server.context import Scope
 from fhir_server.storage.tenants import Tenant
@@ -26,7 +29,6 @@ from fhir_server.storage.tenants import Tenant
 BACKEND_SECONDS: Final = 300
 """SMART: access tokens of backend services SHOULD hold five minutes at most."""
 MAX_BODY: Final = 32_768
-MEDIA_TYPE: Final = "application/x-www-form-urlencoded"
 
 Form = dict[str, str]
 
@@ -58,13 +60,26 @@ def parse_form(content_type: str, body: bytes) -> Form:
     return {name: value for name, value in pairs if value}
 
 
-async def answer(tenant: Tenant, remote: RemoteKeys, form: Form, authorization: str | None) -> TokenAnswer:
-    """Return the answer to a token request; never raises an OAuthError."""
+async def answer(
+    tenant: Tenant, remote: RemoteKeys, form: Form, authorization: str | None, *, seconds: int = answers.MAX_SECONDS
+) -> TokenAnswer:
+    """Return the answer to a token request; never raises an OAuthError. `seconds`: how long an app's access token holds."""
     try:
-        client = await _authenticate(tenant, remote, form, authorization)
-        return await _client_credentials(tenant, client, form)
+        client = await authenticate(tenant, remote, form, authorization)
+        return await _granted(tenant, client, form, seconds)
     except OAuthError as error:
         return await refusal(tenant, error)
+
+
+async def _granted(tenant: Tenant, client: Client, form: Form, seconds: int) -> TokenAnswer:
+    grant = form.get("grant_type")
+    if grant is None:
+        text = f"grant_type is missing; send one of {', '.join(GRANTS)}."
+        raise OAuthError("invalid_request", text, client_id=client.client_id)
+    if grant not in GRANTS:
+        text = f"This server knows the grants {', '.join(GRANTS)}."
+        raise OAuthError("unsupported_grant_type", text, client_id=client.client_id)
+    return await GRANTS[grant](tenant, client, form, seconds)
 
 
 async def refusal(tenant: Tenant, error: OAuthError) -> TokenAnswer:
@@ -80,8 +95,8 @@ def _headers() -> dict[str, str]:
     return {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
-async def _authenticate(tenant: Tenant, remote: RemoteKeys, form: Form, authorization: str | None) -> Client:
-    """Authenticate the client by the one method it uses; several at once are refused (RFC 6749 §2.3)."""
+async def authenticate(tenant: Tenant, remote: RemoteKeys, form: Form, authorization: str | None) -> Client:
+    """Authenticate the client by the one method it uses; several at once are refused (RFC 6749 §2.3). A public one says its id."""
     used = [authorization is not None, "client_assertion" in form, "client_secret" in form]
     if sum(used) > 1:
         raise OAuthError("invalid_request", "Use one way to authenticate: Basic, client_secret or client_assertion.")
@@ -97,9 +112,13 @@ async def _authenticate(tenant: Tenant, remote: RemoteKeys, form: Form, authoriz
         client_id = form.get("client_id", "")
         error = OAuthError("invalid_client", "", 400, client_id)
         return await _by_secret(tenant, client_id, form["client_secret"], error)
+    client = await clients.get(tenant, form.get("client_id", ""), fresh=True)
+    if client is not None and client.method == "none":
+        return client
     raise OAuthError(
         "invalid_client",
-        "Authenticate: send client_assertion_type and client_assertion (a JWT signed RS384 or ES384), or HTTP Basic.",
+        "Authenticate: send client_assertion_type and client_assertion (a JWT signed RS384 or ES384), or HTTP Basic;"
+        " a client that is registered as public sends client_id.",
         client_id=form.get("client_id"),
     )
 
@@ -122,54 +141,81 @@ async def _by_secret(tenant: Tenant, client_id: str, secret: str, error: OAuthEr
     client = await clients.get(tenant, client_id, fresh=True) if client_id and len(client_id) <= 64 else None
     if not await clients.secret_matches(client, secret[:256]) or client is None:
         error.description = "The client is not registered with this secret."
+        if wait := await failures.attempt(tenant, failures.CLIENT, client_id[:64]):
+            error.status, error.headers = 429, error.headers | {"Retry-After": str(wait)}
         raise error
     return client
 
 
-async def _client_credentials(tenant: Tenant, client: Client, form: Form) -> TokenAnswer:
-    grant = form.get("grant_type")
-    if grant is None:
-        raise OAuthError(
-            "invalid_request", "grant_type is missing; send client_credentials.", client_id=client.client_id
-        )
-    if grant != "client_credentials":
-        raise OAuthError(
-            "unsupported_grant_type", "This server knows the grant client_credentials.", client_id=client.client_id
-        )
-    scopes, dropped = _scopes(client, form.get("scope"))
-    issued = await issue(tenant, client.client_id, scopes, seconds=BACKEND_SECONDS)
+async def _authorization_code(tenant: Tenant, client: Client, form: Form, seconds: int) -> TokenAnswer:
+    grant = await codes.redeem(tenant, client.client_id, form)
+    return _answered(await answers.first(tenant, client, grant, seconds))
+
+
+async def _refresh_token(tenant: Tenant, client: Client, form: Form, seconds: int) -> TokenAnswer:
+    asked = form.get("scope")
+
+    async def check(grant: answers.Authorization) -> None:
+        await answers.granted(tenant, client, grant, asked)
+
+    grant = await refresh.use(tenant, client.client_id, form.get("refresh_token"), check)
+    return _answered(await answers.again(tenant, client, grant, seconds, asked))
+
+
+def _answered(made: Answer) -> TokenAnswer:
+    return TokenAnswer(200, made.body, _headers(), made.agent, made.detail)
+
+
+async def _client_credentials(tenant: Tenant, client: Client, form: Form, _seconds: int) -> TokenAnswer:
+    if client.method == "none":
+        text = "A public client has no credentials: it gets tokens by grant_type authorization_code."
+        raise OAuthError("unauthorized_client", text, client_id=client.client_id)
+    scopes, special, dropped = _scopes(client, form.get("scope"))
+    issued = await issue(tenant, client.client_id, scopes, seconds=BACKEND_SECONDS, special=special)
+    scope = launch_scopes.written(scopes, special)
     body: dict[str, Any] = {
-        "access_token": issued.text, "token_type": "Bearer", "expires_in": BACKEND_SECONDS, "scope": join(scopes)
+        "access_token": issued.text, "token_type": "Bearer", "expires_in": BACKEND_SECONDS, "scope": scope
     }  # fmt: skip
     if dropped:
         body["dropped_scopes"] = dropped
-    agent = await agent_id(tenant, client.client_id, user=None, patient=None, scope=join(scopes))
+    agent = await agent_id(tenant, client.client_id, user=None, patient=None, scope=scope)
     return TokenAnswer(200, body, _headers(), agent, {"token": issued.token_id})
 
 
-def _scopes(client: Client, asked: str | None) -> tuple[tuple[Scope, ...], dict[str, str]]:
+Grant = Callable[[Tenant, Client, Form, int], Awaitable[TokenAnswer]]
+GRANTS: Final[dict[str, Grant]] = {
+    "authorization_code": _authorization_code,
+    "refresh_token": _refresh_token,
+    "client_credentials": _client_credentials,
+}
+
+
+def _scopes(client: Client, asked: str | None) -> tuple[tuple[Scope, ...], tuple[str, ...], dict[str, str]]:
     """Return what is granted of the scopes asked for, and what was dropped and why."""
     registered = f"this client is registered for {client.scope}"
     if not asked:
         raise OAuthError("invalid_scope", f"Name the scopes; {registered}.", client_id=client.client_id)
     try:
-        scopes = parse_scopes(asked)
+        scopes, special = launch_scopes.known(asked)
     except ScopeError as error:
         raise OAuthError("invalid_scope", f"{error}.", client_id=client.client_id) from error
-    dropped = _without_context(scopes)
+    dropped = _without_context(scopes) | {word: _NO_PERSON for word in special if word not in OURS}
+    dropped |= {word: "refused: the client is not registered for it" for word in special if word not in client.special}
     granted, lost = narrow((scope for scope in scopes if scope.text not in dropped), client.scopes)
     dropped |= lost
-    if not granted:
+    rights = tuple(word for word in special if word not in dropped)
+    if not granted and not rights:
         why = "; ".join(f"{text}: {reason}" for text, reason in dropped.items())
         raise OAuthError(
             "invalid_scope", f"Nothing is left to grant. {why[:1500]}; {registered}.", client_id=client.client_id
         )
-    return granted, dropped
+    return granted, rights, dropped
 
 
+_NO_PERSON: Final = "refused: client_credentials has no person and no launch"
 _NO_CONTEXT: Final = {
     "patient": "refused: client_credentials has no patient context; patient/ scopes come with a launch",
-    "user": "refused: client_credentials has no user, and user/ scopes wait until care relationships limit them",
+    "user": "refused: client_credentials has no user; user/ scopes come with a launch",
 }
 
 

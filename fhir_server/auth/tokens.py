@@ -8,7 +8,8 @@ from typing import Any, Final
 from fhir_server.auth.clients import BUILT_IN
 from fhir_server.auth.jose import TokenError, open_envelope, sign
 from fhir_server.auth.keys import ALGORITHM, MAX_TOKEN_SECONDS, signing_keys, verification_key
-from fhir_server.auth.scopes import ScopeError, join, parse_scopes
+from fhir_server.auth.launch_scopes import written
+from fhir_server.auth.scopes import ScopeError, parse_scopes
 from fhir_server.context import Scope
 from fhir_server.kit import clock, ids
 from fhir_server.model.references import Local, parse_reference
@@ -41,6 +42,8 @@ class Claims:
     expires: int
     patient: str | None
     user: str | None
+    grant: str | None = None
+    """The authorization of a person that it was issued under."""
 
 
 def issuer(tenant: Tenant) -> str:
@@ -61,16 +64,20 @@ async def issue(
     seconds: int,
     patient: str | None = None,
     user: str | None = None,
+    special: tuple[str, ...] = (),
+    grant: str | None = None,
+    subject: str | None = None,
 ) -> Issued:
-    """Sign an access token for this tenant's FHIR base."""
+    """Sign an access token for this tenant's FHIR base; `grant` and `subject` name the authorization and person behind it."""
     key = (await signing_keys(tenant)).active
     now = int(clock.seconds())
     issued = Issued("", ids.new_id(), now + min(seconds, MAX_TOKEN_SECONDS))
     claims: dict[str, Any] = {
-        "iss": issuer(tenant), "aud": tenant.base, "sub": user or client_id, "client_id": client_id,
-        "scope": join(scopes), "iat": now, "exp": issued.expires, "jti": issued.token_id,
+        "iss": issuer(tenant), "aud": tenant.base, "sub": subject or user or client_id, "client_id": client_id,
+        "scope": written(scopes, special), "iat": now, "exp": issued.expires, "jti": issued.token_id,
     }  # fmt: skip
-    claims.update({name: value for name, value in (("patient", patient), ("fhirUser", user)) if value})
+    context = (("patient", patient), ("fhirUser", user), ("grant", grant))
+    claims.update({name: value for name, value in context if value})
     text = sign({"alg": ALGORITHM, "typ": TYPE, "kid": key.kid}, claims, key)
     return Issued(text, issued.token_id, issued.expires)
 
@@ -91,7 +98,7 @@ async def verify(tenant: Tenant, text: str) -> Claims:
         raise TokenError("the token is from the future")
     return Claims(
         _text(claims, "client_id"), _text(claims, "scope"), _text(claims, "jti"), _seconds(claims, "exp"),
-        _optional(claims, "patient"), _optional(claims, "fhirUser"),
+        _optional(claims, "patient"), _optional(claims, "fhirUser"), _optional(claims, "grant"),
     )  # fmt: skip
 
 
@@ -125,7 +132,7 @@ async def mint(
         scopes = parse_scopes(scope)
     except ScopeError as error:
         raise MintError(str(error)) from error
-    _check_levels(scopes, patient)
+    _check_levels(scopes, patient, user)
     if patient is not None:
         patient = patient.removeprefix("Patient/")
         stored = await read(tenant, "Patient", patient, EVERYTHING)
@@ -137,11 +144,11 @@ async def mint(
     return (await issue(tenant, CLI, scopes, seconds=seconds, patient=patient, user=user)).text
 
 
-def _check_levels(scopes: tuple[Scope, ...], patient: str | None) -> None:
+def _check_levels(scopes: tuple[Scope, ...], patient: str | None, user: str | None) -> None:
     levels = {scope.level for scope in scopes}
     if not scopes:
         raise MintError("name a scope, such as system/*.rs")
-    if "user" in levels:
-        raise MintError("user/ scopes are not given out: they wait until care relationships limit them")
+    if "user" in levels and user is None:
+        raise MintError("user/ scopes need --user REF, such as Practitioner/123: they reach whom that person cares for")
     if "patient" in levels and patient is None:
         raise MintError("patient/ scopes need --patient ID")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -14,9 +13,8 @@ from joserfc.jwk import ECKey
 from rich.table import Table
 
 from fhir_server.auth import clients as store
-from fhir_server.cli import instance, services
 from fhir_server.cli.options import Data, Json, Port, fail, print_json, read_settings, results, screen
-from fhir_server.cli.tenant import TenantName, opened
+from fhir_server.cli.tenant import TenantName, with_tenant
 from fhir_server.kit import json
 from fhir_server.settings import Settings
 from fhir_server.storage.tenants import Tenant
@@ -31,6 +29,12 @@ Name = Annotated[str, typer.Option("--name", help="What people call it.")]
 Scope = Annotated[str, typer.Option("--scope", help="The most it may be granted, separated by spaces.")]
 Jwks = Annotated[Path | None, typer.Option("--jwks", exists=True, dir_okay=False, help="File with its public JWK set.")]
 JwksUri = Annotated[str | None, typer.Option("--jwks-uri", help="Address of its public JWK set.")]
+Public = Annotated[bool, typer.Option("--public", help="An app that can keep no secret (browser, phone): PKCE only.")]
+RedirectUri = Annotated[
+    list[str] | None,
+    typer.Option("--redirect-uri", help="Where the app waits for its code. May be given several times."),
+]
+LaunchUrl = Annotated[str | None, typer.Option("--launch-url", help="Where the app is opened from here (EHR launch).")]
 Generate = Annotated[
     Path | None, typer.Option("--generate", metavar="FILE", help="Make an ES384 key and write it here.")
 ]
@@ -61,19 +65,25 @@ def add_client(
     jwks: Jwks = None,
     jwks_uri: JwksUri = None,
     generate: Generate = None,
+    public: Public = False,
+    redirect_uri: RedirectUri = None,
+    launch_url: LaunchUrl = None,
     tenant: TenantName = "default",
     as_json: Json = False,
     data: Data = None,
     port: Port = None,
 ) -> None:
-    """Add a client by its JWK set, by the set's address, by a key made here, or (none of them) with a secret."""
-    if sum(given is not None for given in (jwks, jwks_uri, generate)) > 1:
-        fail("Give one of --jwks, --jwks-uri and --generate.", code=2)
+    """Add a client by its JWK set, by the set's address, by a key made here, as a public one, or (none of them) with a secret."""
+    if sum((jwks is not None, jwks_uri is not None, generate is not None, public)) > 1:
+        fail("Give one of --jwks, --jwks-uri, --generate and --public.", code=2)
     settings = read_settings(data, port)
     private, keys = _generated(generate) if generate else (b"", jwks.read_bytes() if jwks else None)
 
     async def add(tenant: Tenant) -> tuple[store.Client, str | None]:
-        return await store.add(tenant, name=name, scope=scope, client_id=client_id, jwks=keys, jwks_uri=jwks_uri)
+        return await store.add(
+            tenant, name=name, scope=scope, client_id=client_id, jwks=keys, jwks_uri=jwks_uri, public=public,
+            redirect_uris=redirect_uri or (), launch_url=launch_url,
+        )  # fmt: skip
 
     with _kept(generate, private):
         client, secret = _with_tenant(settings, tenant, add)
@@ -106,15 +116,7 @@ def remove_client(
 
 
 def _with_tenant(settings: Settings, name: str, action: Callable[[Tenant], Awaitable[T]]) -> T:
-    async def run(ready: Settings) -> T:
-        async with opened(ready, name) as tenant:
-            return await action(tenant)
-
-    try:
-        with services.for_command(settings) as ready:
-            return asyncio.run(run(ready))
-    except (store.ClientError, instance.AlreadyRuns, services.NothingThere) as error:
-        fail(str(error))
+    return with_tenant(settings, name, action, store.ClientError)
 
 
 def _generated(path: Path) -> tuple[bytes, bytes]:
@@ -153,4 +155,6 @@ def _shown(client: store.Client) -> dict[str, Any]:
         "method": client.method,
         "scope": client.scope,
         "jwks_uri": client.jwks_uri,
+        "redirect_uris": list(client.redirect_uris),
+        "launch_url": client.launch_url,
     }

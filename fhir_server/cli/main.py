@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "load": ("load", "load"),
         "token": ("token", "token"),
         "clients": ("clients", "app"),
+        "users": ("users", "app"),
         "doctor": ("doctor", "doctor"),
         "bench": ("bench", "bench"),
         "conformance": ("conformance", "conformance"),

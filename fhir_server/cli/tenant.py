@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import asyncpg
 import typer
 
 from fhir_server.auth.keys import signing_keys
+from fhir_server.cli import instance, services
 from fhir_server.cli.options import fail
 from fhir_server.kit import json
 from fhir_server.search.extract import extract
@@ -19,6 +21,8 @@ from fhir_server.storage.commands import IndexRows
 from fhir_server.storage.keystore import InvalidSeal
 from fhir_server.storage.reindex import reindex
 from fhir_server.storage.tenants import Tenant, connect, open_tenants, schema_name
+
+T = TypeVar("T")
 
 TenantName = Annotated[str, typer.Option("--tenant", help="Tenant, of those in TENANTS.")]
 
@@ -37,11 +41,31 @@ async def opened(settings: Settings, name: str) -> AsyncIterator[Tenant]:
     try:
         if await pool.fetchval("SELECT to_regclass($1)", f"{schema_name(name)}.signing_key") is None:
             fail(f"The database holds no tables of tenant {name} yet: ./clarity up or serve makes them.")
-        tenant = open_tenants(settings.tenants, pool, settings.keys_dir, settings.origin)[name]
+        tenant = open_tenants(
+            settings.tenants, pool, settings.keys_dir, settings.origin, every_patient=settings.user_reach == "tenant"
+        )[name]
         await _refuse_other_keys(tenant, settings)
         yield tenant
     finally:
         await pool.close()
+
+
+def with_tenant(
+    settings: Settings, name: str, action: Callable[[Tenant], Awaitable[T]], *expected: type[Exception]
+) -> T:
+    """Return what an action on one tenant comes to; end with its reason when it is refused by an expected error."""
+
+    async def run(ready: Settings) -> T:
+        async with opened(ready, name) as tenant:
+            return await action(tenant)
+
+    try:
+        with services.for_command(settings) as ready:
+            return asyncio.run(run(ready))
+    except (instance.AlreadyRuns, services.NothingThere) as error:
+        fail(str(error))
+    except expected as error:
+        fail(str(error))
 
 
 async def check_keys(settings: Settings) -> None:

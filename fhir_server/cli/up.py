@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fhir_server.cli import instance, probe, services
+from fhir_server.cli import demo_users, instance, probe, services
 from fhir_server.cli.demo import DemoFailed, prepare
 from fhir_server.cli.options import Data, Port, fail, read_settings, screen
 from fhir_server.cli.stack import CannotStart, instance_of
@@ -81,7 +81,8 @@ def _run(
         with instance_of(settings, worker=worker, logs=folder, told=told) as running:
             wanted = demo and settings.environment != "production"  # nobody's record may stand beside made-up ones
             clients = prepare(running.settings, running.supervisor) if wanted else []
-            welcome(running.settings, clients, folder, clock.monotonic() - began)
+            users = demo_users.prepare(running.settings) if wanted else []
+            welcome(running.settings, clients, users, folder, clock.monotonic() - began)
             running.supervisor.watch()
             screen.print("Ending …")
     except (CannotStart, DemoFailed, instance.AlreadyRuns) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fhir_server.cli.demo import DemoClient
+from fhir_server.cli.demo_users import APP, REDIRECT_URIS, DemoUser
 from fhir_server.cli.options import screen
 from fhir_server.settings import Settings
 
@@ -31,8 +32,10 @@ _LAST = {
 _SUBJECT = '"subject":{"reference":"Patient/demo-001"},'
 
 
-def welcome(settings: Settings, clients: list[DemoClient], logs: Path | None, seconds: float) -> None:
-    """Print the URLs, the demo clients and three curl lines."""
+def welcome(
+    settings: Settings, clients: list[DemoClient], users: list[DemoUser], logs: Path | None, seconds: float
+) -> None:
+    """Print the URLs, the demo clients and people, and three curl lines."""
     out = screen.print
     out(f"\n[bold]Clarity is ready[/bold] after {seconds:.1f} s. Ctrl-C ends it.\n")
     bases = {"default": "/fhir"}
@@ -44,6 +47,12 @@ def welcome(settings: Settings, clients: list[DemoClient], logs: Path | None, se
         out(f"  logs    {logs}", soft_wrap=True)
     for client in clients:
         text = f"  client  {client.client_id}  secret {client.secret}  scope {client.scope}"
+        out(text, markup=False, soft_wrap=True)
+    for user in users:
+        text = f"  user    {user.login}  password {user.password}  {user.role} {user.fhir_user or ''}"
+        out(text.rstrip(), markup=False, soft_wrap=True)
+    if users:
+        text = f"  app     {APP}  public, redirect {REDIRECT_URIS[0]}; people sign in at {settings.origin}/oauth2/apps"
         out(text, markup=False, soft_wrap=True)
     named = {
         "base": f"{settings.origin}/fhir",

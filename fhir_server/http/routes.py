@@ -13,7 +13,7 @@ from fhir_server.audit.record import door_event
 from fhir_server.auth.bearer import authenticate
 from fhir_server.context import Principal, RequestContext
 from fhir_server.errors import BadRequest, FhirError, MethodNotAllowed, NotFound, NotSupported, Unauthenticated
-from fhir_server.http import edge, render
+from fhir_server.http import browsers, edge, render
 from fhir_server.http.edge import Disconnected, Receive, Scope, Send
 from fhir_server.http.headers import Prefer, parse_conditions, parse_prefer
 from fhir_server.http.metadata import metadata
@@ -53,8 +53,11 @@ class Fhir:
         headers = edge.read_headers(scope)
         request = _Request(self._services, scope, headers, edge.request_id(headers))
         try:
-            result = await request.answer(receive)
-            response = render.render_result(result, request.id, pretty=request.pretty)
+            if scope["method"] == "OPTIONS" and "origin" in headers:
+                response = await browsers.preflight(self._services, scope["path"], headers["origin"])
+            else:
+                result = await request.answer(receive)
+                response = render.render_result(result, request.id, pretty=request.pretty)
         except FhirError as error:
             response = render.render_error(error, request.id, pretty=request.pretty)
         except Disconnected:
@@ -63,6 +66,8 @@ class Fhir:
             raise
         except Exception as error:  # noqa: BLE001  the last line: the caller learns the request id and nothing else
             response = render.render_error(unforeseen(error, request.id), request.id)
+        if "origin" in headers:
+            await browsers.allow(self._services, scope["path"], headers["origin"], response)
         response = await render.packed(response, headers.get("accept-encoding", ""))
         metrics.observe_request(request.interaction, request.type, response.status, monotonic() - started)
         await render.transmit(send, response, head=scope["method"] == "HEAD")

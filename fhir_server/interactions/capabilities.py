@@ -24,6 +24,7 @@ _INTERACTIONS = (
 _SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system", "search-system")
 _READ_ONLY = frozenset({"AuditEvent"})
 _CHANGING = frozenset({"update", "patch", "delete"})
+_OAUTH_ENDPOINTS = ("authorize", "token", "introspect", "revoke")
 _REFERENCES = ["literal", "logical"]
 _DOCUMENTATION = (
     "PATCH takes search criteria too (conditional patch); in a Bundle a JSON Patch is the content of a Binary. X-Provenance is kept"
@@ -87,7 +88,7 @@ def _rest(base: str, token_url: str, operations: Sequence[Json]) -> Json:
 
 def _security(base: str, token_url: str) -> Json:
     return {
-        "cors": False,
+        "cors": True,
         "service": [
             {
                 "coding": [
@@ -103,7 +104,9 @@ def _security(base: str, token_url: str) -> Json:
         "extension": [
             {
                 "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
-                "extension": [{"url": "token", "valueUri": token_url}],
+                "extension": [
+                    {"url": name, "valueUri": token_url.removesuffix("token") + name} for name in _OAUTH_ENDPOINTS
+                ],
             }
         ],
     }

@@ -84,6 +84,8 @@ class Tenant:
         self.spare_rids: list[int] = []
         self.codings: dict[tuple[int, str | None, str | None], int] = {}
         """(param, system, code) as written, with its index key: those that are known to stand in the dictionary."""
+        self.every_patient = False
+        """Whether caregivers reach every patient by `user/` scopes, not only those whom they care for."""
         self.announce: Callable[[str], None] = lambda _kind: None
         """Told OUTBOX or JOBS when there is work, by whoever has committed it; must not wait, and may be lost."""
         self._sql: dict[str, str] = {}
@@ -123,7 +125,12 @@ class Tenant:
         return index_keys.claim(self.keystore.index_secret, parts)
 
 
-def open_tenants(names: Sequence[str], pool: asyncpg.Pool, keys_dir: Path, origin: str) -> dict[str, Tenant]:
+def open_tenants(
+    names: Sequence[str], pool: asyncpg.Pool, keys_dir: Path, origin: str, *, every_patient: bool = False
+) -> dict[str, Tenant]:
     """Open the tenants: `default` is served at `{origin}/fhir`, others at `{origin}/t/{name}/fhir`."""
     bases = {name: f"{origin}/fhir" if name == "default" else f"{origin}/t/{name}/fhir" for name in names}
-    return {name: Tenant(name, pool, keys_dir, base) for name, base in bases.items()}
+    tenants = {name: Tenant(name, pool, keys_dir, base) for name, base in bases.items()}
+    for tenant in tenants.values():
+        tenant.every_patient = every_patient
+    return tenants

@@ -1,7 +1,8 @@
 """What a caller may see, as a condition on index keys that every statement carries.
 
-A Visibility is an OR of Grants, a Grant an AND of keys that must be there and keys that must not. `()` sees nothing. Because
-compartments, scope filters and (later) labels are all index keys, one form serves current rows, history rows and counts alike.
+A Visibility is an OR of Grants, a Grant an AND of keys that must be there, keys that must not, and groups of which one must (the
+compartments of all patients whom somebody cares for). `()` sees nothing. Because compartments, scope filters and (later) labels
+are all index keys, one form serves current rows, history rows and counts alike.
 """
 
 from __future__ import annotations
@@ -15,10 +16,19 @@ from profiles.registry import R4
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Rows that hold every key of `all_of` and none of `none_of`."""
+    """Rows that hold every key of `all_of`, none of `none_of`, and one or more of every group in `any_of`."""
 
     all_of: tuple[int, ...] = ()
     none_of: tuple[int, ...] = ()
+    any_of: tuple[tuple[int, ...], ...] = ()
+
+    def admits(self, keys: frozenset[int]) -> bool:
+        """Tell whether a row with these keys is granted, as the SQL would."""
+        return (
+            keys.issuperset(self.all_of)
+            and keys.isdisjoint(self.none_of)
+            and all(not keys.isdisjoint(group) for group in self.any_of)
+        )
 
 
 Visibility = tuple[Grant, ...]
@@ -35,6 +45,9 @@ def _grant_sql(alias: str, grant: Grant, args: list[Any]) -> str:
     if grant.none_of:
         args.append(list(grant.none_of))
         parts.append(f"NOT {alias}.keys && ${len(args)}::bigint[]")
+    for group in grant.any_of:
+        args.append(list(group))
+        parts.append(f"{alias}.keys && ${len(args)}::bigint[]")
     return " AND ".join(parts) or "TRUE"
 
 

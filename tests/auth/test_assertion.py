@@ -28,6 +28,7 @@ def b64(data: bytes) -> str:
 # ---- accepted ----
 
 
+@pytest.mark.smart(249, 257, 261, 262, 297, 310, 326, 335)
 async def test_rs384_is_accepted(service):
     answer = await service.ask(service.assertion())
     assert answer.status == 200, answer.body
@@ -37,6 +38,7 @@ async def test_rs384_is_accepted(service):
     assert answer.headers == {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
+@pytest.mark.smart(310)
 async def test_es384_is_accepted(service, ec):
     service.key, service.alg = ec, "ES384"
     assert (await service.ask(service.assertion())).status == 200
@@ -62,6 +64,7 @@ CLAIMS = [
 ]
 
 
+@pytest.mark.smart(249, 335)
 @pytest.mark.parametrize(("_name", "times", "why"), CLAIMS, ids=[case[0] for case in CLAIMS])
 async def test_times(service, _name, times, why):
     now = int(clock.seconds())
@@ -103,6 +106,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.smart(249, 335, 337, 340)
 @pytest.mark.parametrize(("_name", "claims", "why"), OTHERS, ids=[case[0] for case in OTHERS])
 async def test_claims(service, tenant, _name, claims, why):
     if claims.get("aud") == ["FOREIGN"]:
@@ -118,6 +122,7 @@ async def test_a_trailing_slash_is_another_aud(service, tenant):
     reason(await service.ask(service.assertion(aud=token_url(tenant) + "/")))
 
 
+@pytest.mark.smart(337)
 async def test_form_client_id_must_be_the_same(service):
     assert "client_id in the form" in reason(await service.ask(service.assertion(), client_id="other"))
 
@@ -179,6 +184,7 @@ KIDS = [
 ]
 
 
+@pytest.mark.smart(338)
 @pytest.mark.parametrize("kid", KIDS)
 async def test_kid(service, kid):
     # "ec-1" is registered, but as an EC key: kid and kty must both fit.
@@ -211,6 +217,7 @@ INJECTED = [
 ]
 
 
+@pytest.mark.smart(338)
 @pytest.mark.parametrize("extra", INJECTED, ids=[str(e) for e in INJECTED])
 async def test_header_injection(service, extra):
     attacker = make_key("RSA", service.key.kid)
@@ -247,6 +254,7 @@ async def test_a_deep_payload(service):
 # ---- replay ----
 
 
+@pytest.mark.smart(336)
 async def test_a_jti_is_used_once(service):
     text = service.assertion()
     assert (await service.ask(text)).status == 200
@@ -257,6 +265,7 @@ async def test_a_jti_is_used_once(service):
     assert "jti was used before" in reason(await service.ask(service.assertion(jti=jti)))
 
 
+@pytest.mark.smart(336)
 async def test_fifty_replays_at_once_give_one_token(service):
     text = service.assertion()
     answers = await asyncio.gather(*(service.ask(text) for _ in range(50)))

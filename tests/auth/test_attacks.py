@@ -420,6 +420,7 @@ async def test_50_audit_events_are_never_changed(ward, system):
     assert (await system.get(f"AuditEvent/{mine}")).json["outcome"] == posted["outcome"]
 
 
+@pytest.mark.smart(130)
 @pytest.mark.parametrize("kind", ["batch", "transaction"])
 async def test_51_52_every_entry_is_checked(ward, person, kind):
     hidden, nobody = ward.hidden["Observation"], ids.new_id()

@@ -91,6 +91,7 @@ async def test_headers(tenant, header):
     await refused(tenant, header)
 
 
+@pytest.mark.smart(247)
 async def test_no_token_no_error_code(tenant):
     # RFC 6750 §3.1: a request without authentication gets the challenge and no error code.
     error = await refused(tenant, None)
@@ -127,6 +128,7 @@ CLAIMS = [
 ]  # fmt: skip
 
 
+@pytest.mark.smart(94, 96, 265)
 @pytest.mark.parametrize("claims", CLAIMS, ids=[str(c) for c in CLAIMS])
 async def test_claims(tenant, claims):
     await refused(tenant, f"Bearer {await forged(tenant, claims=claims)}")
@@ -187,6 +189,7 @@ async def test_a_token_of_another_tenant(tenants):
 # ---- when it ends ----
 
 
+@pytest.mark.smart(77, 94, 265)
 async def test_it_expires_on_the_second_also_from_memory(tenant, later):
     token = await mint(tenant, "system/*.rs", seconds=45)
     await authenticate(tenant, f"Bearer {token}")
@@ -282,7 +285,7 @@ async def test_a_retired_key_ends_when_no_token_of_it_can_be_out(tenant):
 MINTS = [
     ("", {}, "name a scope"),
     ("system/Patient.sr", {}, "order"),
-    ("user/*.rs", {}, "care relationships"),
+    ("user/*.rs", {}, "--user"),
     ("patient/*.rs", {}, "--patient"),
     ("patient/*.rs", {"patient": "nobody"}, "no Patient/nobody"),
     ("system/*.rs", {"user": "somebody"}, "Practitioner/123"),

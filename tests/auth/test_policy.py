@@ -53,6 +53,7 @@ async def test_a_letter_opens_its_interactions_and_no_others(acting, letter):
 V1 = [("read", "rs"), ("write", "cud"), ("*", "cruds")]
 
 
+@pytest.mark.smart(128)
 @pytest.mark.parametrize(("v1", "v2"), V1)
 async def test_v1_means_its_letters(acting, v1, v2):
     old, new = await acting(f"system/*.{v1}"), await acting(f"system/*.{v2}")
@@ -77,12 +78,13 @@ DENIED = [
     ("patient/*.cruds", "KNOWN", "Binary", "read"),
     ("patient/*.cruds", "KNOWN", "Subscription", "create"),
     ("patient/*.cruds", "never-mentioned-anywhere", "Observation", "read"),
-    # user/ waits for care relationships
+    # user/ without a person
     ("user/*.cruds", None, "Observation", "read"),
     ("user/*.cruds", "KNOWN", "Observation", "read"),
 ]
 
 
+@pytest.mark.smart(95, 243, 266)
 @pytest.mark.parametrize(("scope", "patient_id", "type_", "interaction"), DENIED)
 async def test_denied(acting, patient, scope, patient_id, type_, interaction):
     ctx = await acting(scope, patient if patient_id == "KNOWN" else patient_id)
@@ -116,10 +118,12 @@ async def test_the_refusal_says_which_scope_it_would_take(acting):
 # ---- what is granted ----
 
 
+@pytest.mark.smart(142, 144)
 async def test_system_sees_everything(acting):
     assert await visibility(await acting("system/*.rs"), "Binary", "read") == EVERYTHING
 
 
+@pytest.mark.smart(136)
 async def test_patient_is_the_compartment_and_nothing_else(acting, tenant, patient):
     rid = await known_rid(tenant, "Patient", patient)
     ctx = await acting("patient/*.rs", patient)
@@ -148,6 +152,7 @@ async def test_asking_for_types_leaves_out_what_is_not_granted(acting):
     assert await visibilities(ctx, "search-type", ["Patient"]) == {}
 
 
+@pytest.mark.smart(123)
 async def test_only_the_unrestricted_may_create_by_put(acting, patient):
     assert await unrestricted(await acting("system/Observation.u"), "Observation", "update")
     assert not await unrestricted(await acting("system/Observation.c"), "Observation", "update")
@@ -275,6 +280,7 @@ async def test_a_patient_scope_writes_into_its_own_record_only(acting, patient, 
             await check_write(ctx, "Observation", interaction, index, "new")
 
 
+@pytest.mark.smart(139)
 async def test_a_patient_changes_its_own_patient_resource_and_no_other(acting, patient):
     ctx = await acting("patient/Patient.cu", patient)
     await check_write(ctx, "Patient", "update", IndexRows(patients=[patient]), patient)

@@ -48,6 +48,7 @@ def answer(body: str | bytes, *headers: str, status: str = "200 OK") -> bytes:
     return "\r\n".join(lines).encode() + data
 
 
+@pytest.mark.smart(339, 341, 342)
 async def test_fetched_and_kept_as_long_as_told(rsa, monkeypatch):
     async with serving(answer(key_set(rsa), "Cache-Control: max-age=60")) as (url, seen):
         remote = RemoteKeys(loopback=True)
@@ -60,6 +61,7 @@ async def test_fetched_and_kept_as_long_as_told(rsa, monkeypatch):
         assert len(seen) == 2
 
 
+@pytest.mark.smart(341)
 async def test_not_kept_without_cache_control(rsa):
     async with serving(answer(key_set(rsa))) as (url, seen):
         remote = RemoteKeys(loopback=True)
@@ -130,6 +132,7 @@ async def test_a_name_that_leads_inside_a_moment_later_is_refused(rsa, monkeypat
         assert len(seen) == 1
 
 
+@pytest.mark.smart(296, 326, 339)
 async def test_an_assertion_by_keys_at_a_url(tenant, rsa, ec, unique):
     async with serving(answer(key_set(rsa), "Cache-Control: max-age=60")) as (url, seen):
         client_id = f"url-{unique}"

@@ -9,6 +9,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 
+from fhir_server.auth.launch_scopes import is_special
 from fhir_server.auth.routes import routes
 from fhir_server.auth.scopes import parse_scope
 from fhir_server.errors import NotFound, Unavailable
@@ -39,9 +40,14 @@ async def served(tenants: dict[str, Tenant]):
             raise NotFound("There is no such tenant.")
         return tenants[name]
 
-    app = Starlette(routes=routes(tenant_of, lambda request: "request-1", recorder, loopback=True))
+    app = Starlette(routes=routes(tenant_of, lambda request: "request-1", recorder, nobody, loopback=True))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://clarity.test") as client:
         yield client, recorder
+
+
+async def nobody(ctx, path, query):
+    """There is no FHIR endpoint beside these routes."""
+    return
 
 
 def form(service: Service, **more: str) -> dict[str, str]:
@@ -55,6 +61,7 @@ def path(tenant: Tenant, tail: str) -> str:
     return tenant.base.removesuffix("/fhir") + tail
 
 
+@pytest.mark.smart(248, 253, 254, 255, 256, 258)
 async def test_token(served, service, tenant):
     client, recorder = served
     answer = await client.post(path(tenant, "/oauth2/token"), data=form(service))
@@ -63,7 +70,9 @@ async def test_token(served, service, tenant):
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["pragma"] == "no-cache"
     assert "access-control-allow-origin" not in answer.headers
-    assert answer.json().keys() == {"access_token", "token_type", "expires_in", "scope"}
+    said = answer.json()
+    assert said.keys() == {"access_token", "token_type", "expires_in", "scope"}
+    assert (said["token_type"], said["expires_in"], said["scope"]) == ("Bearer", 300, "system/Observation.rs")
     [event] = recorder.events
     assert (event["tenant"], event["status"], event["request"]) == (tenant.name, 200, "request-1")
 
@@ -108,6 +117,7 @@ async def test_what_is_not_a_token_request(served, service, tenant):
     assert (await client.get(url)).status_code == 405
 
 
+@pytest.mark.smart(30, 126, 127, 228, 285, 286, 287, 288, 289, 369, 372, 373, 374, 377, 380, 389)
 async def test_discovery_is_true(served, service, tenant):
     client, _ = served
     answer = await client.get(tenant.base + "/.well-known/smart-configuration", headers={"accept": "text/html"})
@@ -116,15 +126,23 @@ async def test_discovery_is_true(served, service, tenant):
     assert answer.headers["access-control-allow-origin"] == "*"
     said = answer.json()
     assert said["code_challenge_methods_supported"] == ["S256"]
-    assert not {"issuer", "authorization_endpoint", "registration_endpoint"} & said.keys()
+    assert "registration_endpoint" not in said
     for scope in said["scopes_supported"]:
-        parse_scope(scope)
-        answered = await client.post(said["token_endpoint"], data=form(service, scope=scope))
-        assert answered.json()["scope"] == scope
+        if scope.startswith("system/"):
+            answered = await client.post(said["token_endpoint"], data=form(service, scope=scope))
+            assert answered.json()["scope"] == scope
+        elif not is_special(scope):
+            parse_scope(scope)
     jwks = (await client.get(said["jwks_uri"])).json()
-    assert all(key["kty"] == "EC" and "d" not in key for key in jwks["keys"])
+    assert {key["kty"] for key in jwks["keys"]} == {"EC", "RSA"}
+    assert not any({"d", "p", "q"} & key.keys() for key in jwks["keys"])
+    assert all(said[name].startswith("http") for name in said if name.endswith(("endpoint", "_uri", "issuer")))
+    openid = (await client.get(f"{said['issuer']}/.well-known/openid-configuration")).json()
+    assert openid["issuer"] == said["issuer"]
+    assert openid["id_token_signing_alg_values_supported"] == ["RS256"]
 
 
+@pytest.mark.smart(289, 310)
 async def test_both_algorithms_that_discovery_names_work(served, service, tenant, ec):
     client, _ = served
     said = (await client.get(tenant.base + "/.well-known/smart-configuration")).json()

@@ -54,6 +54,7 @@ async def test_update_makes_versions_and_an_equal_one_none(system: Caller) -> No
     assert [each["response"]["etag"] for each in history["entry"]] == ['W/"2"', 'W/"1"']
 
 
+@pytest.mark.smart(123)
 async def test_update_as_create_keeps_the_id(system: Caller, unique: str) -> None:
     made = await system.put(f"Observation/{unique}", observation(id=unique))
     assert (made.status, made.id, made.headers["etag"]) == (201, unique, 'W/"1"')

@@ -1,0 +1,83 @@
+"""Roles as a table of named rights: what a person may do at most, whatever an app asks for.
+
+A right on data is `Type.letters`, as in a scope without its level; a right on the server has a name. A person holds the union of
+the rights of all roles; `patient/` and `user/` scopes are cut to it when they are granted, and again while their tokens live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from fhir_server.auth.scopes import parse_scope
+from fhir_server.context import Scope
+
+LAUNCH: Final = "launch-apps"
+"""May open apps from here, with a patient chosen (EHR launch)."""
+MANAGE: Final = "manage-access"
+"""May manage people, clients and registrations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a role may do; `unlimited` are the types that it reaches beyond whom the person cares for."""
+
+    text: str
+    rights: tuple[str, ...] = ()
+    named: frozenset[str] = frozenset()
+    unlimited: frozenset[str] = frozenset()
+
+
+_NOTES: Final = (
+    "Observation", "Condition", "Encounter", "CarePlan", "CareTeam", "Goal", "Procedure", "Communication", "DocumentReference",
+    "QuestionnaireResponse", "ServiceRequest", "Task", "Appointment", "Composition", "AllergyIntolerance",
+)  # fmt: skip
+
+ROLES: Final[dict[str, Role]] = {
+    "psychiatrist": Role("treats patients and prescribes", ("*.cruds",), frozenset({LAUNCH})),
+    "clinician": Role(
+        "treats patients: reads all, documents, deletes nothing",
+        ("*.rs", *(f"{type_}.cu" for type_ in _NOTES)),
+        frozenset({LAUNCH}),
+    ),
+    "patient": Role(
+        "sees their own record and adds what they observe themselves",
+        ("*.rs", "Observation.c", "QuestionnaireResponse.cu", "Communication.c", "Goal.cu", "Device.c"),
+    ),
+    "device": Role("delivers measurements", ("Observation.c", "Device.cr")),
+    "auditor": Role("reads the audit trail of everybody", ("AuditEvent.rs",), unlimited=frozenset({"AuditEvent"})),
+    "administrator": Role(
+        "manages people, clients and the directory; sees no record",
+        (
+            "Practitioner.cruds",
+            "PractitionerRole.cruds",
+            "Organization.cruds",
+            "Location.cruds",
+            "HealthcareService.cruds",
+        ),
+        frozenset({MANAGE}),
+    ),
+    "researcher": Role(
+        "sees studies and what is not about anybody",
+        ("ResearchStudy.rs", "ResearchSubject.rs", "Questionnaire.rs", "ValueSet.rs", "CodeSystem.rs", "Measure.rs"),
+    ),
+}
+
+
+@cache
+def rights(roles: frozenset[str]) -> tuple[Scope, ...]:
+    """Return what the roles allow on data, as scopes of both levels that a person's apps can have."""
+    words = {right for name in roles for right in ROLES[name].rights}
+    return tuple(parse_scope(f"{level}/{word}") for level in ("patient", "user") for word in sorted(words))
+
+
+def named(roles: Iterable[str]) -> frozenset[str]:
+    """Return the named rights of the roles."""
+    return frozenset().union(*(ROLES[name].named for name in roles))
+
+
+def unlimited(roles: Iterable[str]) -> frozenset[str]:
+    """Return the types that the roles reach beyond whom the person cares for."""
+    return frozenset().union(*(ROLES[name].unlimited for name in roles))

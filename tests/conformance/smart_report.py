@@ -1,0 +1,78 @@
+"""docs/conformance/smart.md: every statement of SMART App Launch 2.2 about servers, with its tests or the reason why it has none.
+
+`python -m tests.conformance.smart_report` writes it; `tests/house/test_smart_report.py` fails when it is not what the marks say.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from tests.conformance.smart_statements import NOT_APPLICABLE, OPEN, STATEMENTS
+
+ROOT = Path(__file__).resolve().parents[2]
+REPORT = ROOT / "docs" / "conformance" / "smart.md"
+Tests = dict[int, list[str]]
+
+
+def marked(folder: Path = ROOT / "tests") -> Tests:
+    """Return the tests that are marked with each statement, found without running them."""
+    found: Tests = defaultdict(list)
+    for path in sorted(folder.rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                for number in _numbers(node):
+                    found[number].append(f"{path.relative_to(ROOT / 'tests')}::{node.name}")
+    return found
+
+
+def _numbers(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[int]:
+    marks = [each for each in node.decorator_list if isinstance(each, ast.Call)]
+    return [
+        argument.value
+        for mark in marks
+        if ast.unparse(mark.func) == "pytest.mark.smart"
+        for argument in mark.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, int)
+    ]
+
+
+def counts(tests: Tests) -> str:
+    """Return how many statements are tested, not applicable and open."""
+    tested = sum(number in tests for number in STATEMENTS)
+    waiting = len(OPEN) + len(STATEMENTS) - tested
+    return f"{tested} tested, {len(NOT_APPLICABLE)} not applicable, {waiting} open"
+
+
+def report(tests: Tests) -> str:
+    """Return the document."""
+    lines = [
+        "# SMART App Launch 2.2",
+        "",
+        "The statements about servers, by the numbers of the public requirement set of Inferno's SMART test kit (MAY left out), in",
+        "our words. Made from the marks of the tests by `python -m tests.conformance.smart_report`.",
+        "",
+        f"**{counts(tests)}.**",
+        "",
+        "| # | statement | tests |",
+        "|---|---|---|",
+    ]
+    for number, text in sorted(STATEMENTS.items()):
+        named = "<br>".join(f"`{name}`" for name in tests.get(number, ())) or "**open**: no test"
+        lines.append(f"| {number} | {text} | {named} |")
+    lines += [f"| {number} | | **open**: {reason} |" for number, reason in sorted(OPEN.items())]
+    lines += ["", "## Not applicable", "", "| # | why |", "|---|---|"]
+    reasons: dict[str, list[int]] = defaultdict(list)
+    for number, reason in sorted(NOT_APPLICABLE.items()):
+        reasons[reason].append(number)
+    lines += [f"| {', '.join(map(str, numbers))} | {reason} |" for reason, numbers in reasons.items()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    found = marked()
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(report(found), encoding="utf-8")
+    sys.stdout.write(counts(found) + "\n")
