@@ -61,6 +61,16 @@ class JsonChild:
     targets: tuple[str, ...]
     primitive: bool
 
+    @property
+    def attribute(self) -> bool:
+        """Whether XML writes it as an attribute: the id of an element (not that of a resource) and Extension.url."""
+        return self.element.path == "Extension.url" or (self.element.name == "id" and self.type_code == "string")
+
+    @property
+    def extensible(self) -> bool:
+        """Whether `_name` may stand beside it in JSON: attributes and XHTML have neither ids nor extensions."""
+        return self.primitive and not self.attribute and self.type_code != "xhtml"
+
 
 class Component(msgspec.Struct, frozen=True, array_like=True):
     """One part of a composite search parameter; its expression starts at what the composite's expression finds."""

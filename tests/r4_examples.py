@@ -68,8 +68,7 @@ def _archive() -> Path:
     """Return the package, fetched with npm when it is not in the cache."""
     if not ARCHIVE.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        npm = shutil.which("npm", path=scripts)
+        npm = _npm()
         if npm is None:
             _missing("npm is not installed")
         done = subprocess.run([npm, "pack", PACKAGE], cwd=CACHE, capture_output=True, text=True)
@@ -78,6 +77,15 @@ def _archive() -> Path:
     digest = hashlib.sha256(ARCHIVE.read_bytes()).hexdigest()
     assert digest == DIGEST, f"{ARCHIVE.name} is not the package that was reviewed"
     return ARCHIVE
+
+
+def _npm() -> str | None:
+    return shutil.which("npm", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+
+
+def available() -> bool:
+    """Return whether the package is here or can be fetched."""
+    return ARCHIVE.exists() or _npm() is not None
 
 
 def _missing(reason: str) -> None:

@@ -13,12 +13,12 @@ from fhir_server.cli.options import Data, Json, Port, fail, print_json, results
 from fhir_server.cli.stack import CannotStart
 from fhir_server.settings import ROOT
 
-PARTS = ("create", "stages", "entries", "loop", "import", "search", "storage", "fhirpath")
+PARTS = ("create", "stages", "entries", "loop", "import", "search", "storage", "fhirpath", "xml")
 Parts = Annotated[list[str] | None, typer.Argument(help=f"Of: {' '.join(PARTS)}; all when not given.")]
 
 
 def bench(*, parts: Parts = None, as_json: Json = False, data: Data = None, port: Port = None) -> None:
-    """Measure creates, the 36-request loop, imports, searches, what keeping costs, and FHIRPath beside fhirpathpy."""
+    """Measure creates, the 36-request loop, imports, searches, what keeping costs, FHIRPath beside fhirpathpy, and XML."""
     _ = data, port  # every command takes them; the bench makes an instance of its own
     unknown = set(parts or ()) - set(PARTS)
     if unknown:

@@ -26,7 +26,7 @@ _PATHS: tuple[tuple[str, Kind], ...] = (
     ("/Patient/{id}/{type}", "compartment"),
     ("/Patient/{id}/{type}/_search", "search-compartment"),
 )
-_FHIR = "application/fhir+json"
+_FHIR = ("application/fhir+json", "application/fhir+xml")
 _ID = {"type": "string", "pattern": r"^[A-Za-z0-9\-.]{1,64}$"}
 
 
@@ -85,17 +85,22 @@ def _operation(method: str, kind: Kind) -> Json:
         }
         out["requestBody"] = {"required": True, "content": content}
     if method in ("POST", "PUT"):
-        media = "application/x-www-form-urlencoded" if kind in ("search-type", "search-compartment") else _FHIR
-        out["requestBody"] = {"required": True, "content": {media: {"schema": _resource()}}}
+        form = {"application/x-www-form-urlencoded": {"schema": _resource()}}
+        content = form if kind in ("search-type", "search-compartment") else _content()
+        out["requestBody"] = {"required": True, "content": content}
     return out
 
 
 def _responses() -> Json:
-    content = {_FHIR: {"schema": _resource()}}
+    content = _content()
     return {
         "2XX": {"description": "Done.", "content": content},
         "4XX": {"description": "Refused; the OperationOutcome says why.", "content": content},
     }
+
+
+def _content() -> Json:
+    return {media: {"schema": _resource()} for media in _FHIR}
 
 
 def _resource() -> Json:
@@ -131,7 +136,7 @@ def _operation_path(definition: Json, level: str) -> Json:
         "post": {
             "summary": definition["name"],
             "operationId": f"{definition['code']}-{level}",
-            "requestBody": {"content": {_FHIR: {"schema": _resource()}}},
+            "requestBody": {"content": _content()},
             "responses": _responses(),
         }
     }

@@ -12,12 +12,11 @@ import msgspec
 from fhir_server.errors import FhirError
 from fhir_server.http.edge import Send
 from fhir_server.http.headers import http_date
-from fhir_server.http.negotiate import FHIR_JSON
+from fhir_server.http.negotiate import JSON, Face
 from fhir_server.interactions.call import Result
 from fhir_server.kit import json
 
-_TYPE = (b"content-type", f"{FHIR_JSON};charset=utf-8".encode())
-_FIXED = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_FIXED = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), (b"vary", b"accept")]
 _WORTH_PACKING = 1400
 _SLOW_PACKING = 128 * 1024
 
@@ -33,7 +32,7 @@ class Response:
     body: bytes
 
 
-def render_result(result: Result, request_id: str, *, pretty: bool = False) -> Response:
+def render_result(result: Result, request_id: str, face: Face = JSON, *, pretty: bool = False) -> Response:
     """Return the response for a Result."""
     headers = [*_FIXED, (b"x-request-id", request_id.encode())]
     if result.version is not None:
@@ -45,24 +44,30 @@ def render_result(result: Result, request_id: str, *, pretty: bool = False) -> R
         name = b"location" if result.status == 201 else b"content-location"
         headers.append((name, result.location.encode()))
     headers.extend((name.lower().encode(), value.encode("latin-1")) for name, value in result.headers.items())
-    return _response(result.status, headers, result.body, pretty=pretty)
+    return _response(result.status, headers, result.body, face, pretty=pretty)
 
 
-def render_error(error: FhirError, request_id: str, *, pretty: bool = False) -> Response:
+def render_error(error: FhirError, request_id: str, face: Face = JSON, *, pretty: bool = False) -> Response:
     """Return the response for an error: an OperationOutcome and the headers that it asks for."""
     headers = [*_FIXED, (b"x-request-id", request_id.encode())]
     headers.extend((name.lower().encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items())
-    return _response(error.status, headers, json.encode(error.outcome()), pretty=pretty)
+    return _response(error.status, headers, json.encode(error.outcome()), face, pretty=pretty)
 
 
-def _response(status: int, headers: Headers, body: bytes, *, pretty: bool) -> Response:
+def _response(status: int, headers: Headers, body: bytes, face: Face, *, pretty: bool) -> Response:
     if body:
-        if pretty:
+        if pretty and face.kind == "json":
             body = msgspec.json.format(body, indent=2)
-        headers.append(_TYPE)
+        headers.append((b"content-type", face.content_type))
     if status not in (204, 304):
         headers.append((b"content-length", str(len(body)).encode()))
     return Response(status, headers, body)
+
+
+def with_body(response: Response, body: bytes) -> Response:
+    """Return the response with another body."""
+    kept = [header for header in response.headers if header[0] != b"content-length"]
+    return Response(response.status, [*kept, (b"content-length", b"%d" % len(body))], body)
 
 
 async def packed(response: Response, accept_encoding: str) -> Response:
@@ -73,9 +78,9 @@ async def packed(response: Response, accept_encoding: str) -> Response:
         body = _gzip(response.body)
     else:
         body = await asyncio.to_thread(_gzip, response.body)
-    kept = [header for header in response.headers if header[0] != b"content-length"]
-    more = [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding"), (b"content-length", str(len(body)).encode())]
-    return Response(response.status, kept + more, body)
+    made = with_body(response, body)
+    made.headers += [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
+    return made
 
 
 def takes_gzip(accept_encoding: str) -> bool:

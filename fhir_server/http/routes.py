@@ -13,11 +13,20 @@ from fhir_server.audit.record import door_event
 from fhir_server.auth.bearer import authenticate
 from fhir_server.context import Principal, RequestContext
 from fhir_server.errors import BadRequest, FhirError, MethodNotAllowed, NotFound, NotSupported, Unauthenticated
-from fhir_server.http import browsers, edge, render
+from fhir_server.http import browsers, edge, faces, render
 from fhir_server.http.edge import Disconnected, Receive, Scope, Send
 from fhir_server.http.headers import Prefer, parse_conditions, parse_prefer
 from fhir_server.http.metadata import metadata
-from fhir_server.http.negotiate import check_accept, check_content_type, check_format, patch_media
+from fhir_server.http.negotiate import (
+    JSON,
+    Face,
+    accepted,
+    asked_format,
+    check_content_type,
+    is_xml,
+    not_acceptable,
+    patch_media,
+)
 from fhir_server.http.perform import perform
 from fhir_server.http.services import Services
 from fhir_server.interactions.address import Address, Params, parse_address, parse_query
@@ -56,15 +65,14 @@ class Fhir:
             if scope["method"] == "OPTIONS" and "origin" in headers:
                 response = await browsers.preflight(self._services, scope["path"], headers["origin"])
             else:
-                result = await request.answer(receive)
-                response = render.render_result(result, request.id, pretty=request.pretty)
-        except FhirError as error:
-            response = render.render_error(error, request.id, pretty=request.pretty)
+                response = await request.respond(receive)
+        except FhirError as error:  # of a preflight
+            response = render.render_error(error, request.id)
         except Disconnected:
             return
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001  the last line: the caller learns the request id and nothing else
+        except Exception as error:  # noqa: BLE001  the last line, should an answer not be writable in its format
             response = render.render_error(unforeseen(error, request.id), request.id)
         if "origin" in headers:
             await browsers.allow(self._services, scope["path"], headers["origin"], response)
@@ -76,7 +84,7 @@ class Fhir:
 class _Request:
     """One request between its bytes and its Result; holds what the answer to an error needs too."""
 
-    __slots__ = ("_headers", "_scope", "_services", "id", "interaction", "pretty", "type")
+    __slots__ = ("_headers", "_scope", "_services", "face", "id", "interaction", "pretty", "type")
 
     def __init__(self, services: Services, scope: Scope, headers: dict[str, str], id_: str) -> None:
         self._services = services
@@ -86,15 +94,41 @@ class _Request:
         self.interaction = "unknown"
         self.type = ""
         self.pretty = False
+        self.face: Face | None = accepted(headers.get("accept", ""))
+
+    async def respond(self, receive: Receive) -> render.Response:
+        """Answer in the format that is asked for, refusals too; in JSON when there is no such format."""
+        try:
+            result = await self.answer(receive)
+        except FhirError as error:
+            return await self._refused(error)
+        except (Disconnected, asyncio.CancelledError):
+            raise
+        except Exception as error:  # noqa: BLE001  the caller learns the request id and nothing else
+            return await self._refused(unforeseen(error, self.id))
+        try:
+            return await self._dressed(render.render_result(result, self.id, self.face or JSON, pretty=self.pretty))
+        except FhirError as error:
+            return await self._refused(error)
+
+    async def _refused(self, error: FhirError) -> render.Response:
+        return await self._dressed(render.render_error(error, self.id, self.face or JSON, pretty=self.pretty))
+
+    async def _dressed(self, response: render.Response) -> render.Response:
+        if self.face is None or self.face.kind == "json":
+            return response
+        lasting = self.interaction == "capabilities"
+        return await faces.dress(response, pretty=self.pretty, lasting=lasting)
 
     async def answer(self, receive: Receive) -> Result:
         """Find out what is asked, by whom, and have it performed."""
         edge.refuse_repeated(self._scope, self._headers)
-        tenant, path = self._place()
         params = self._shape_params(parse_query(self._scope["query_string"].decode("latin-1")))
+        tenant, path = self._place()
         method = "GET" if self._scope["method"] == "HEAD" else self._scope["method"]
         if path == "metadata":
             self.interaction = "capabilities"
+            self._check_face()
             return await self._metadata(tenant, method, params)
         principal = await self._authenticated(tenant, method, path)
         prefer = parse_prefer(self._headers["prefer"]) if "prefer" in self._headers else _NO_PREFERENCE
@@ -109,6 +143,7 @@ class _Request:
             call.provenance = self._headers["x-provenance"].encode("latin-1")
         call.statement = partial(metadata, self._services, tenant.base)
         await self._read_body(call, receive)
+        self._check_face()
         if prefer.respond_async:
             raise NotSupported("Answering later (Prefer: respond-async) is not supported here.", "respond-async")
         return await perform(ctx, call)
@@ -147,17 +182,18 @@ class _Request:
         return tenant, path[6:].removesuffix("/") if path.startswith("/fhir/") else ""
 
     def _shape_params(self, params: Params) -> Params:
-        """Take out what says how the answer looks, and check that we can make it so."""
+        """Take out what says how the answer looks: `_format` goes before Accept (R4 `http.html#parameters`)."""
         if not any(name in ("_format", "_pretty") for name, _ in params):
-            check_accept(self._headers.get("accept", ""))
             return params
-        formats = [value for name, value in params if name == "_format"]
-        for value in formats:
-            check_format(value)
-        if not formats:
-            check_accept(self._headers.get("accept", ""))
-        self.pretty = any(name == "_pretty" and value == "true" for name, value in params)
+        for face in [asked_format(value) for name, value in params if name == "_format"]:
+            self.face = face
+            self._check_face()
+        self.pretty = self.pretty or any(name == "_pretty" and value == "true" for name, value in params)
         return [(name, value) for name, value in params if name not in ("_format", "_pretty")]
+
+    def _check_face(self) -> None:
+        if self.face is None:
+            raise not_acceptable()
 
     async def _metadata(self, tenant: Tenant, method: str, params: Params) -> Result:
         if method != "GET":
@@ -177,7 +213,7 @@ class _Request:
                 call.media = patch_media(kind)
             elif body:
                 check_content_type(kind)
-            call.body = body
+            call.body = await faces.json_of(body) if body and is_xml(kind) else body
             _require_body(call.address, body)
 
 

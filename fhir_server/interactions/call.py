@@ -16,7 +16,7 @@ from fhir_server.storage.commands import AuditRow
 Return = Literal["minimal", "representation", "OperationOutcome"]
 
 JSON_PATCH = "application/json-patch+json"
-PATCH_FORMATS = (JSON_PATCH, "application/fhir+json")
+PATCH_FORMATS = (JSON_PATCH, "application/fhir+json", "application/fhir+xml")
 """What a patch may be sent as: a JSON Patch, or a FHIRPath Patch as Parameters."""
 
 

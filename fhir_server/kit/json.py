@@ -58,6 +58,7 @@ def _check_number(text: str) -> None:
 
 _DECODER: Final = msgspec.json.Decoder(float_hook=_decimal)
 _TRUSTED: Final = msgspec.json.Decoder(float_hook=Decimal)
+_TEXT: Final = msgspec.json.Decoder(float_hook=str)
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, Raw])
 _ITEMS: Final = msgspec.json.Decoder(list[Raw])
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
@@ -71,6 +72,11 @@ def encode(value: Any) -> bytes:
 def decode_trusted(data: bytes | Raw) -> Any:
     """Decode JSON that this server wrote, without the checks."""
     return _TRUSTED.decode(data)
+
+
+def decode_text(data: bytes | Raw) -> Any:
+    """Decode JSON that this server wrote; numbers with a point or an exponent become the text that they are."""
+    return _TEXT.decode(data)
 
 
 def decode(data: bytes) -> Any:

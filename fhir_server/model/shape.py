@@ -116,7 +116,7 @@ def _required(child: JsonChild, variant: Variant) -> bool:
 
 def _names(child: JsonChild) -> list[str]:
     """Return the JSON properties of a child: a primitive has a sibling for its id and extensions."""
-    return [child.name, f"_{child.name}"] if child.primitive else [child.name]
+    return [child.name, f"_{child.name}"] if child.extensible else [child.name]
 
 
 def _choice_check(children: list[JsonChild], attributes: dict[str, str]) -> Callable[[Any], None] | None:
@@ -139,7 +139,7 @@ def _fields(child: JsonChild, variant: Variant) -> dict[str, Any]:
     """Return the types of a child's properties by name."""
     inner = dict[str, Raw] if child.path_of_type == "Resource" else _inner(child, variant)
     out = {child.name: _outer(child.element, inner, required=_required(child, variant))}
-    if child.primitive:
+    if child.extensible:
         out[f"_{child.name}"] = _outer(child.element, _struct("Element", PLAIN), required=False)
     return out
 

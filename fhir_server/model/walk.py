@@ -93,9 +93,9 @@ def objects(path: str) -> Mapping[str, JsonChild]:
     """Return the properties under a path whose values are objects, the `_x` siblings of primitives included."""
     out = {}
     for name, child in R4.json_children(path).items():
-        if child.primitive:
+        if child.extensible:
             out[f"_{name}"] = JsonChild(f"_{name}", child.element, child.type_code, "Element", (), primitive=False)
-        else:
+        elif not child.primitive:
             out[name] = child
     return out
 

@@ -12,12 +12,12 @@ from asyncpg import PostgresError
 from fhir_server.cli.options import screen
 from fhir_server.kit import json
 from fhir_server.settings import ROOT
-from tests.bench import create, fhirpath, imports, loop, search, stages, storage
+from tests.bench import create, fhirpath, imports, loop, search, stages, storage, xml
 from tests.bench.client import connections, request
 from tests.bench.rig import Rig, machine, rig
 
 SYNTHEA = ROOT.parent / "shared" / "data" / "synthea-120"
-PARTS = ("create", "stages", "entries", "loop", "import", "search", "storage", "fhirpath")
+PARTS = ("create", "stages", "entries", "loop", "import", "search", "storage", "fhirpath", "xml")
 FAILED = "failed"
 Json = dict[str, Any]
 
@@ -32,6 +32,8 @@ def run(parts: tuple[str, ...] = PARTS, synthea: Path = SYNTHEA) -> Json:
                 details[name] = _guarded(part)
     if "fhirpath" in parts:
         details["fhirpath"] = fhirpath.measure()
+    if "xml" in parts:
+        details["xml"] = xml.measure()
     return _object(details)
 
 

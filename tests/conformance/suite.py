@@ -20,6 +20,8 @@ from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.tenants import Tenant, connect, open_tenants
 from tests.conftest import ORIGIN
 from tests.model.fhirpath.suite import run_suite
+from tests.model.xml.suite import difference
+from tests.r4_examples import available, examples
 from tests.search.conftest import load, page
 from tests.search.test_smoke import LATER, LIBERAL, searches, suite, visibility
 from tests.shared_data import ROOT
@@ -134,6 +136,13 @@ def actigraphy() -> Json:
     return {"passed": counter.passed, "total": counter.total, "exceptions": {}}
 
 
+def examples_xml() -> Json:
+    """Take R4's own examples from JSON to XML and back: right when nothing differs, compact and indented."""
+    found = {file: difference(text) for file, text in examples().items()}
+    excepted = {file: reason for file, reason in found.items() if reason}
+    return {"passed": len(found) - len(excepted), "total": len(found), "exceptions": excepted}
+
+
 _RUN = {
     "fhirpath-r4": fhirpath,
     "search-smoke": search_smoke,
@@ -142,3 +151,5 @@ _RUN = {
     "actigraphy-reference": actigraphy,
 }
 SUITES = {name: run for name, run in _RUN.items() if (DATA / name).exists()}
+if available():
+    SUITES["r4-examples-xml"] = examples_xml

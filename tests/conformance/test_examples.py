@@ -8,6 +8,7 @@ import pytest
 
 from fhir_server.kit import json
 from tests.http.client import Caller
+from tests.model.xml.suite import exact
 from tests.r4_examples import DEFINITIONS, all_files, examples
 
 OWNED = {"Subscription": {"status"}}
@@ -65,13 +66,3 @@ async def test_the_largest_go_in_and_come_out(fresh: Caller) -> None:
     kept = {file: await keep(fresh, text) for file, text in large}
     assert {file: issue for file, issue in kept.items() if issue} == BREAK_R4_TOO
     assert len(kept) == 11
-
-
-def exact(value: Any) -> Any:
-    """Return the value with decimals by value and precision, and without the order of properties."""
-    if isinstance(value, dict):
-        return {name: exact(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [exact(each) for each in value]
-    as_tuple = getattr(value, "as_tuple", None)
-    return (type(value).__name__, as_tuple() if as_tuple else value)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fhir_server.cli.conformance import NOT_BUILT, PAGES, PUBLIC, find_runners, pages
+from tests.r4_examples import examples
 from tests.shared_data import shared
 
 
@@ -14,6 +15,7 @@ from tests.shared_data import shared
 def found() -> dict[str, Any]:
     for name in PUBLIC:
         shared(name)
+    examples()
     runners = find_runners()
     names = [*PUBLIC, *(name for name in runners if name not in PUBLIC)]
     return {name: runners[name]() if name in runners else NOT_BUILT for name in names}

@@ -94,7 +94,7 @@ async def test_request_ids(system: Caller) -> None:
 
 async def test_pretty_and_format(system: Caller) -> None:
     made = await system.post("Observation", observation())
-    pretty = await system.get(f"Observation/{made.id}?_pretty=true&_format=json", accept="application/fhir+xml")
+    pretty = await system.get(f"Observation/{made.id}?_pretty=true&_format=json", accept="text/turtle")
     assert pretty.status == 200
     assert pretty.text.count("\n") > 5
     assert pretty.json == made.json

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fhir_server.errors import BadRequest, NotAcceptable, UnsupportedMedia
+from fhir_server.errors import BadRequest, UnsupportedMedia
 from fhir_server.http.headers import Prefer, http_date, parse_conditions, parse_prefer
-from fhir_server.http.negotiate import check_accept, check_content_type, check_format
+from fhir_server.http.negotiate import accepted, asked_format, check_content_type, is_xml
 from fhir_server.http.render import takes_gzip
 from fhir_server.interactions.conditions import NO_CONDITIONS
 
@@ -61,33 +61,75 @@ def test_http_date() -> None:
     assert http_date(datetime(2026, 11, 22, 10, 0, 0, 999_000, UTC)) == "Sun, 22 Nov 2026 10:00:00 GMT"
 
 
-@pytest.mark.parametrize(
-    "accept",
-    ["", "*/*", "application/fhir+json", "application/json", "text/html, */*;q=0.8", "application/fhir+json;fhirVersion=4.0",
-     "application/fhir+xml, application/fhir+json;q=0.1"],
-)  # fmt: skip
-def test_accepted(accept: str) -> None:
-    check_accept(accept)
+FHIR_JSON, FHIR_XML = "application/fhir+json", "application/fhir+xml"
 
 
 @pytest.mark.parametrize(
-    "accept",
-    ["application/fhir+xml", "text/turtle", "application/json;q=0", "application/fhir+json;fhirVersion=5.0", "garbage"],
+    ("accept", "answer"),
+    [
+        ("", FHIR_JSON),
+        ("*/*", FHIR_JSON),
+        ("application/*", FHIR_JSON),
+        ("text/*", "text/json"),
+        ("application/fhir+json", FHIR_JSON),
+        ("application/json", "application/json"),
+        ("text/json", "text/json"),
+        ("application/json+fhir", FHIR_JSON),
+        ("application/fhir+json;fhirVersion=4.0", FHIR_JSON),
+        ('Application/FHIR+JSON; charset="UTF-8"', FHIR_JSON),
+        ("application/fhir+xml", FHIR_XML),
+        ("application/xml", "application/xml"),
+        ("text/xml", "text/xml"),
+        ("application/xml+fhir", FHIR_XML),
+        ("application/fhir+xml, application/fhir+json", FHIR_XML),
+        ("application/fhir+json, application/fhir+xml", FHIR_JSON),
+        ("application/fhir+xml;q=0.5, application/fhir+json;q=0.9", FHIR_JSON),
+        ("application/fhir+xml;q=0.9, application/fhir+json;q=0.5", FHIR_XML),
+        ("application/fhir+xml, */*", FHIR_XML),
+        ("application/fhir+xml;q=0.8, */*;q=0.9", FHIR_JSON),
+        ("application/json, text/plain, */*", "application/json"),
+        ("image/png, */*;q=0.1", FHIR_JSON),
+        ("application/fhir+json;q=0, */*", "application/json"),
+        ("application/fhir+json;q=0, application/json;q=0, text/json;q=0, */*", FHIR_XML),
+        ("application/fhir+xml;fhirVersion=5.0, application/fhir+json;q=0.1", FHIR_JSON),
+        ("application/fhir+xml;fhirVersion=5.0, application/fhir+xml;fhirVersion=4.0;q=0.1", FHIR_XML),
+        ("application/fhir+xml;q=high, application/fhir+json;q=0.1", FHIR_JSON),
+        ("text/turtle", None),
+        ("application/json;q=0", None),
+        ("application/fhir+json;fhirVersion=5.0", None),
+        ("garbage", None),
+        (",", FHIR_JSON),
+    ],
 )
-def test_not_acceptable(accept: str) -> None:
-    with pytest.raises(NotAcceptable):
-        check_accept(accept)
+def test_accept(accept: str, answer: str | None) -> None:
+    face = accepted(accept)
+    assert (face and face.content_type) == (answer and f"{answer};charset=utf-8".encode())
 
 
 @pytest.mark.parametrize(
-    ("value", "taken"), [("json", True), ("application/fhir json", True), ("xml", False), ("x", False)]
+    ("value", "answer"),
+    [
+        ("json", FHIR_JSON),
+        ("application/json", "application/json"),
+        ("application/fhir json", FHIR_JSON),
+        ("application/fhir+json;fhirVersion=4.0.1", FHIR_JSON),
+        ("text/json", "text/json"),
+        ("xml", FHIR_XML),
+        ("XML", FHIR_XML),
+        ("text/xml", "text/xml"),
+        ("application/xml", "application/xml"),
+        ("application/fhir xml", FHIR_XML),
+        ("application/fhir+xml; fhirVersion=4.0", FHIR_XML),
+        ("ttl", None),
+        ("text/turtle", None),
+        ("application/fhir+xml;fhirVersion=3.0", None),
+        ("x", None),
+        ("", None),
+    ],
 )
-def test_format(value: str, *, taken: bool) -> None:
-    if taken:
-        check_format(value)
-    else:
-        with pytest.raises(NotAcceptable):
-            check_format(value)
+def test_format(value: str, answer: str | None) -> None:
+    face = asked_format(value)
+    assert (face and face.content_type) == (answer and f"{answer};charset=utf-8".encode())
 
 
 @pytest.mark.parametrize(
@@ -96,7 +138,10 @@ def test_format(value: str, *, taken: bool) -> None:
         ("application/fhir+json; charset=UTF-8", False, True),
         ("application/json", False, True),
         ("", False, True),
-        ("application/fhir+xml", False, False),
+        ("application/fhir+xml", False, True),
+        ("text/xml; charset=utf-8", False, True),
+        ("application/xml; charset=utf-16", False, False),
+        ("application/fhir+turtle", False, False),
         ("application/json; charset=latin-1", False, False),
         ("application/fhir+json; fhirVersion=5.0", False, False),
         ("application/x-www-form-urlencoded", False, False),
@@ -110,6 +155,14 @@ def test_content_type(text: str, *, form: bool, taken: bool) -> None:
     else:
         with pytest.raises(UnsupportedMedia):
             check_content_type(text, form=form)
+
+
+def test_bodies_in_xml() -> None:
+    assert is_xml("application/fhir+xml; charset=utf-8")
+    assert is_xml("Text/XML")
+    assert not is_xml("application/fhir+json")
+    assert not is_xml("application/json-patch+json")
+    assert not is_xml("")
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ async def _bundled(system: Caller, resource: dict[str, Any]) -> Any:
         ("GET", "Patient?_cursor=x", 400),
         ("GET", "Patient?name=%ff", 400),
         ("GET", "Patient?name=%00", 400),
-        ("GET", "Patient?_format=xml", 406),
+        ("GET", "Patient?_format=ttl", 406),
         ("GET", "Practitioner/1/Observation", 404),
         ("GET", "Patient/1/Nonsense", 404),
         ("GET", "Patient/1?_summary=x", 400),
@@ -143,11 +143,12 @@ async def test_addresses(system: Caller, method: str, path: str, status: int) ->
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({"content_type": "application/fhir+xml"}, 415),
+        ({"content_type": "application/fhir+turtle"}, 415),
+        ({"content_type": "application/fhir+xml"}, 400),
         ({"content_type": "application/x-www-form-urlencoded"}, 415),
         ({"content_encoding": "br"}, 415),
         ({"content_encoding": "gzip"}, 400),
-        ({"accept": "application/fhir+xml"}, 406),
+        ({"accept": "text/turtle"}, 406),
         ({"prefer": "return=everything"}, 400),
         ({"prefer": "respond-async"}, 501),
         ({"if_match": "1"}, 400),

@@ -149,7 +149,7 @@ async def test_what_is_no_patch(system: Caller, body: bytes, media: str, status:
     refused = await system.send("PATCH", f"Observation/{made.id}", body, content_type=media)
     assert (refused.status, refused.issue) == (status, issue)
     if status == 415:
-        assert refused.headers["accept-patch"] == f"{JSON_PATCH}, application/fhir+json"
+        assert refused.headers["accept-patch"] == f"{JSON_PATCH}, application/fhir+json, application/fhir+xml"
 
 
 async def test_what_is_absent_or_gone(system: Caller, unique: str) -> None:

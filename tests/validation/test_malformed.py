@@ -160,6 +160,18 @@ XHTML = '<div xmlns="http://www.w3.org/1999/xhtml">{}</div>'
 
 
 @pytest.mark.parametrize(
+    ("more", "where"),
+    [
+        ({"name": [{"text": "x", "_id": {"id": "y"}}]}, "Patient.name[0]._id"),
+        ({"extension": [{"url": "u", "_url": {"id": "y"}, "valueCode": "c"}]}, "Patient.extension[0]._url"),
+        ({"text": {"status": "empty", "div": XHTML.format("x"), "_div": {"id": "y"}}}, "Patient.text._div"),
+    ],
+)
+def test_what_xml_writes_as_an_attribute_has_nothing_beside_it(more: dict[str, Any], where: str) -> None:
+    assert [(issue.id, issue.expression) for issue in validate(PATIENT | more)] == [("shape-unknown-element", where)]
+
+
+@pytest.mark.parametrize(
     ("content", "good"),
     [
         ("<p>a <b>b</b></p>", True),
@@ -169,6 +181,11 @@ XHTML = '<div xmlns="http://www.w3.org/1999/xhtml">{}</div>'
         ("<script>x()</script>", False),
         ("<p onclick='x()'>a</p>", False),
         ("<a href='javascript:x()'>a</a>", False),
+        ("<!-- a comment -->", True),
+        ("<![CDATA[><script>x()</script>]]>", False),
+        ("<?x ><script>x()</script>?>", False),
+        ("<!--><script>x()</script>-->", False),
+        ("<!---><script>x()</script>-->", False),
     ],
 )
 def test_narratives_run_nothing(content: str, good: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from lxml import etree  # type: ignore[import-untyped]
@@ -26,6 +27,7 @@ _ACTIVE_NAMES = (
 _ACTIVE = frozenset(_ACTIVE_NAMES.split())
 _LINKS = ("href", "src", "action", "background", "cite", "formaction", "longdesc", "poster")
 _SCHEMES = frozenset({"http", "https", "ftp", "mailto", "tel", "urn"})
+_TWO_READINGS = re.compile(r"<!\[CDATA\[|<\?|<!---?>")
 _MAX = 1_048_576
 _MAX_KEPT = 8 * _MAX
 
@@ -37,7 +39,12 @@ def is_narrative(text: str) -> bool:
 
 
 def is_harmless(text: str) -> bool:
-    """Return whether the text is one well-formed XHTML div with nothing active in it, its formatting aside."""
+    """Return whether the text is one well-formed XHTML div with nothing active in it, its formatting aside.
+
+    Neither as XML nor as HTML, which a page may take it for: there CDATA, `<?x >` and `<!-->` end sooner, and what follows runs.
+    """
+    if _TWO_READINGS.search(text):
+        return False
     root = _root(text, _MAX_KEPT)
     return root is not None and root.tag == f"{_XHTML}div" and not any(map(_is_active, root.iter(etree.Element)))
 
