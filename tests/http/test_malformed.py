@@ -114,7 +114,7 @@ async def _bundled(system: Caller, resource: dict[str, Any]) -> Any:
         ("GET", "Patient?name=%ff", 400),
         ("GET", "Patient?name=%00", 400),
         ("GET", "Patient?_format=ttl", 406),
-        ("GET", "Practitioner/1/Observation", 404),
+        ("GET", "Organization/1/Observation", 404),
         ("GET", "Patient/1/Nonsense", 404),
         ("GET", "Patient/1?_summary=x", 400),
         ("DELETE", "Patient", 400),
