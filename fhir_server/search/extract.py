@@ -85,7 +85,10 @@ def blind(type_: str) -> bool:
 
 
 def _steps(source: Source, type_: str) -> list[tuple[str, Step]]:
-    return [(t.first, Step(source.id, extractor(t.expression, type_), ROWS[source.param.kind])) for t in source.terms]
+    rows = ROWS[source.param.kind]
+    if rows is string.rows and type_ in string.IN_PIECES:
+        rows = string.rows_in_pieces
+    return [(t.first, Step(source.id, extractor(t.expression, type_), rows)) for t in source.terms]
 
 
 @cache

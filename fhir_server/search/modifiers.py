@@ -9,17 +9,18 @@ import difflib
 from collections.abc import Callable
 
 from fhir_server.search import escape
-from fhir_server.search.kinds import composite, date, number, quantity, reference, string, token, uri
+from fhir_server.search.kinds import composite, date, identifier, number, quantity, reference, string, token, uri
+from fhir_server.search.modifier_table import refusal
 from fhir_server.search.parameters import served_params
 from fhir_server.search.query import Clause, Unsupported, Value, invalid, shown
 from profiles.registry import R4, SearchParam
 
-_MODIFIERS = {
-    "token": {"not"},
-    "string": {"exact"},
-    "reference": {"identifier"},
+_LATER_MODIFIERS = {
+    "token": frozenset({"text", "in", "not-in", "above", "below"}),
+    "reference": frozenset({"above", "below"}),
 }
-_LATER_MODIFIERS = frozenset({"contains", "text", "in", "not-in", "below", "above", "of-type", "ofType", "type"})
+_SPELT = {"ofType": "of-type"}
+"""R4's code list spells one modifier otherwise than its text."""
 _LATER = frozenset({"_filter", "_text", "_content", "_list", "_query", "_score", "near"})
 
 # ---- values ----
@@ -28,7 +29,7 @@ _LATER = frozenset({"_filter", "_text", "_content", "_list", "_query", "_score",
 def _parsers(param: SearchParam, modifier: str | None, base: str) -> Callable[[str], Value]:
     match param.kind:
         case "token":
-            return token.parse
+            return identifier.parse if modifier == "of-type" else token.parse
         case "string":
             return lambda text: string.parse(text, modifier)
         case "date":
@@ -40,7 +41,7 @@ def _parsers(param: SearchParam, modifier: str | None, base: str) -> Callable[[s
         case "reference":
             return lambda text: reference.parse(text, param.targets, modifier, base)
         case "uri":
-            return uri.parse
+            return lambda text: uri.parse(text, modifier)
         case _:
             return lambda text: composite.parse(text, param)
 
@@ -76,23 +77,17 @@ def suggestions(name: str, known: list[str]) -> str:
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
-def _check_modifier(param: SearchParam, modifier: str | None) -> None:
-    """Raise unless the modifier is one that we do on this kind of parameter."""
-    if modifier is None or modifier in _MODIFIERS.get(param.kind, ()):
-        return
-    if modifier == "missing":
-        return
-    if param.kind == "reference" and R4.is_type(modifier):
-        if param.targets and modifier not in param.targets:
-            raise Unsupported(
-                "search-target", f"{param.name} refers to {', '.join(param.targets)}, not to {modifier}.", "invalid"
-            )
+def _check_modifier(type_: str, param: SearchParam, modifier: str | None) -> None:
+    """Raise unless the modifier is one that we do on this parameter."""
+    if modifier is None:
         return
     said = shown(modifier)
-    if modifier in _LATER_MODIFIERS:
+    if modifier in _LATER_MODIFIERS.get(param.kind, ()):
         raise Unsupported("search-modifier-not-supported", f"The modifier :{said} of {param.name} is not supported.")
-    text = f"The modifier :{said} does not go with {param.name}, a parameter of kind {param.kind}."
-    raise Unsupported("search-modifier", text, "invalid")
+    why = refusal(type_, param, modifier if modifier == said else "?")
+    if why is not None:
+        of_type = param.kind == "reference" and R4.is_type(modifier)
+        raise Unsupported("search-target" if of_type else "search-modifier", f"{why}.", "invalid")
 
 
 def find(type_: str, name: str) -> tuple[SearchParam, str | None]:
@@ -108,5 +103,6 @@ def find(type_: str, name: str) -> tuple[SearchParam, str | None]:
         raise Unsupported(
             "search-unknown-parameter", f"{type_} has no search parameter {shown(stem)}.{hint}", "not-found"
         )
-    _check_modifier(known[stem], modifier if colon else None)
-    return known[stem], modifier if colon else None
+    said = _SPELT.get(modifier, modifier) if colon else None
+    _check_modifier(type_, known[stem], said)
+    return known[stem], said

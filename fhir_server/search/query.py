@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from fhir_server.errors import BadSearch, Issue
-from fhir_server.search.kinds import composite, date, number, quantity, reference, string, token, uri
+from fhir_server.search.kinds import composite, date, identifier, number, quantity, reference, string, token, uri
 from profiles.registry import SearchParam
 
 Params: TypeAlias = Sequence[tuple[str, str]]
@@ -27,6 +27,7 @@ Value: TypeAlias = (
     | quantity.Quantity
     | reference.Reference
     | uri.Uri
+    | identifier.OfType
     | composite.Composite
 )
 How = Literal["eq", "ne", "ew"]

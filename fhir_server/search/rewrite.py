@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from fhir_server.search.extract import blind
-from fhir_server.search.kinds import composite, date, number, quantity, reference, string, token, uri
+from fhir_server.search.kinds import composite, date, identifier, number, quantity, reference, string, token, uri
 from fhir_server.search.kinds.entries import KeyFunction
 from fhir_server.search.kinds.reference import Name
 from fhir_server.search.parameters import Part, Rooted, Source, table
@@ -71,8 +71,7 @@ def _atomic(value: Value, source: Source, scene: Scene) -> Match:
         case token.Token():
             return Match(token.predicate(value, source, scene.key))
         case string.Text():
-            doubt = EVERYTHING if string.verified(value, blind=scene.blind) else NOTHING
-            return Match(string.predicate(value, source, scene.key, blind=scene.blind), doubt)
+            return string.match(value, source, scene.key, scene.type, blind=scene.blind)
         case date.Date():
             return Match(date.predicate(value, source))
         case number.Number():
@@ -83,7 +82,9 @@ def _atomic(value: Value, source: Source, scene: Scene) -> Match:
         case reference.Reference():
             return Match(reference.predicate(value, source, scene.key, scene.rids))
         case uri.Uri():
-            return Match(uri.predicate(value, source, scene.key))
+            return uri.match(value, source, scene.key, blind=scene.blind)
+        case identifier.OfType():
+            return identifier.match(value, source, scene.key)
         case composite.Composite():
             raise TypeError("a composite has no source of its own")
 

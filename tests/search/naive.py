@@ -55,7 +55,8 @@ def prefixed(text: str) -> tuple[str, str]:
 
 def normal(text: str) -> str:
     decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return " ".join("".join(c for c in decomposed if unicodedata.category(c) not in ("Mn", "Mc", "Me")).split())
+    bare = "".join(c for c in decomposed if unicodedata.category(c) not in ("Mn", "Mc", "Me"))
+    return " ".join(bare.casefold().split())
 
 
 def fields(value: Any) -> list[str]:
@@ -76,6 +77,8 @@ def fields(value: Any) -> list[str]:
 def is_string(value: Any, text: str, modifier: str | None) -> bool:
     if modifier == "exact":
         return any(field == plain(text) for field in fields(value))
+    if modifier == "contains":
+        return any(normal(plain(text)) in normal(field) for field in fields(value))
     return any(normal(field).startswith(normal(plain(text))) for field in fields(value))
 
 
@@ -111,6 +114,22 @@ def is_token(value: Any, text: str) -> bool:
             continue
         exact = len(parts) == 2 and parts[0] in FOLDED_NEVER
         if code == wanted or (not exact and code.casefold() == wanted.casefold()):
+            return True
+    return False
+
+
+def is_of_type(value: Resource, text: str) -> bool:
+    system, code, wanted = (plain(part).casefold() for part in cut(text, "|"))
+    types = [(c.get("system", ""), c.get("code", "").casefold()) for c in value.get("type", {}).get("coding", [])]
+    return (system, code) in types and value.get("value", "").casefold() == wanted
+
+
+def is_uri(value: str, text: str, modifier: str | None) -> bool:
+    """A URL is below another when that, closed by a slash, is what it begins with."""
+    wanted = plain(text)
+    for held in (value, value.split("|")[0]):
+        low, high = (held, wanted) if modifier == "below" else (wanted, held)
+        if held == wanted or (modifier and f"{low.rstrip('/')}/".startswith(f"{high.rstrip('/')}/") and "://" in high):
             return True
     return False
 
@@ -280,11 +299,11 @@ def is_quantity(value: Resource, text: str) -> bool:
 def accepts(kind: str, value: Any, text: str, modifier: str | None = None, base: str = "") -> bool:
     """Tell whether one value of a resource is what one value of a query asks for."""
     if kind == "token":
-        return is_token(value, text)
+        return is_of_type(value, text) if modifier == "of-type" else is_token(value, text)
     if kind == "string":
         return is_string(value, text, modifier)
     if kind == "uri":
-        return value == plain(text) or value.split("|")[0] == plain(text)
+        return is_uri(value, text, modifier)
     if kind == "reference":
         return is_reference(value, plain(text) if modifier != "identifier" else text, modifier, base)
     return {"date": is_date, "number": is_number, "quantity": is_quantity}[kind](value, text)

@@ -49,6 +49,11 @@ REFERENCES = [
     "http://other.example/fhir/Patient/p1",
     "Patient/p1/_history/2",
 ]
+URLS = [
+    "http://example.org/vs/A", "http://example.org/vs/a", "urn:oid:1.2.3", "http://example.org/vs/A/deeper/", "http://example.org/vs",
+    "http://example.org/vsA", "http://example.org", "https://example.org/vs/A",
+]  # fmt: skip
+PROFILES = ["http://example.org/p", "http://example.org/p|1", "http://example.org/p/q|1", "http://example.org/pq"]
 TYPES = (
     "Patient",
     "Observation",
@@ -100,6 +105,14 @@ class Maker:
             return {"identifier": {"system": "http://ids", "value": self.r.choice(["A-1", "a-1", "B|2"])}}
         return {"reference": self.r.choice(REFERENCES)}
 
+    def identifier(self, value: str) -> Resource:
+        out: Resource = {"system": "http://mrn", "value": value}
+        types = [
+            {"system": s, "code": c}
+            for s, c in self.some([("http://types", "MR"), ("http://types", "SS"), ("http://t2", "MR")])
+        ]
+        return out | ({"type": {"coding": types}} if types else {})
+
     def value(self) -> Resource:
         return self.r.choice(
             [
@@ -129,7 +142,7 @@ class Maker:
         out: Resource = {
             "name": [{k: v for k, v in name.items() if v}],
             "gender": self.r.choice(["male", "female"]),
-            "identifier": [{"system": "http://mrn", "value": v} for v in self.some(["1", "A-1", "a-1"])],
+            "identifier": [self.identifier(v) for v in self.some(["1", "A-1", "a-1"])],
             "telecom": [{"system": s, "use": "home", "value": "(03) 5555"} for s in self.some(["phone", "email"])],
             "address": [{"city": c, "line": ["1 Main St"]} for c in self.some(CITIES)],
         }
@@ -184,7 +197,7 @@ class Maker:
     def valueset(self) -> Resource:
         use = {"code": {"system": "http://u", "code": "focus"}}
         context = [{**use, "valueQuantity": self.quantity()}, {**use, "valueCodeableConcept": self.concept()}]
-        url = self.r.choice(["http://example.org/vs/A", "http://example.org/vs/a", "urn:oid:1.2.3"])
+        url = self.r.choice(URLS)
         return {
             "status": "active",
             "url": url,
@@ -214,7 +227,7 @@ class Maker:
         if self.r.random() < 0.4:
             meta["tag"] = [{"system": "http://tags", "code": self.r.choice(["red", "Blue"])}]
         if self.r.random() < 0.3:
-            meta["profile"] = [self.r.choice(["http://example.org/p", "http://example.org/p|1"])]
+            meta["profile"] = [self.r.choice(PROFILES)]
         return {"resourceType": type_, "id": id_, **({"meta": meta} if meta else {}), **made}
 
 

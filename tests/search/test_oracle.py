@@ -54,9 +54,10 @@ tokens = st.one_of(
     st.sampled_from([f"{system}|" for system in SYSTEMS if system]),
 )
 starts = st.builds(
-    lambda word, cut: naive_asks.safe(word[:cut]),
+    lambda word, cut, skip: naive_asks.safe(word[skip:][:cut]),
     st.sampled_from(p.FAMILIES + p.GIVENS + p.CITIES + ["Dr. X"]),
     st.integers(1, 22),
+    st.sampled_from([0, 0, 1, 2, 5]),
 )
 strings = st.builds(
     lambda text, change: {"": text, "u": text.upper(), "l": text.lower()}[change],
@@ -110,17 +111,17 @@ identifiers = st.sampled_from(
         "(03) 5555",
     ]
 )
-tags = st.sampled_from(["red", "BLUE", "http://tags|blue", "http://tags|", "|red", "http://none|red"])
-uris = st.sampled_from(
-    [
-        "http://example.org/vs/A",
-        "http://example.org/vs/a",
-        "http://example.org/vs",
-        "urn:oid:1.2.3",
-        "http://example.org/p",
-        "http://example.org/p|1",
-    ]
+typed = st.builds(
+    "{}|{}|{}".format,
+    st.sampled_from(["http://types", "http://t2", "http://none"]),
+    st.sampled_from(["MR", "ss", "XX"]),
+    st.sampled_from(["1", "A-1", "2"]),
 )
+tags = st.sampled_from(["red", "BLUE", "http://tags|blue", "http://tags|", "|red", "http://none|red"])
+urls = st.sampled_from(
+    [*p.URLS, *p.PROFILES, "http://example.org/vs/", "http://example.org/v", "http://example.org/vs/A/deeper"]
+)
+related = urls.filter(lambda url: not url.startswith("urn:"))
 logical = st.sampled_from(["A-1", "http://ids|a-1", "http://ids|B\\|2", "|A-1", "http://none|A-1"])
 NAMES = ["family", "given", "name", "phonetic", "address", "address-city"]
 
@@ -134,12 +135,13 @@ KINDS = {
         ),
         clauses(PRIMITIVE, primitive_codes, ["", ":not"]),
         clauses([("Patient", "identifier"), ("Patient", "telecom")], identifiers, ["", ":not"]),
+        clauses([("Patient", "identifier")], typed, [":of-type"]),
         clauses([(type_, "_tag") for type_ in p.TYPES], tags, ["", ":not"]),
     ),
     "string": st.one_of(
-        clauses([("Patient", n) for n in NAMES], strings, ["", ":exact"]),
-        clauses([("Organization", "name"), ("Organization", "address-city")], strings, ["", ":exact"]),
-        clauses([("Observation", "value-string"), ("Condition", "onset-info")], strings, ["", ":exact"]),
+        clauses([("Patient", n) for n in NAMES], strings, ["", ":exact", ":contains"]),
+        clauses([("Organization", "name"), ("Organization", "address-city")], strings, ["", ":exact", ":contains"]),
+        clauses([("Observation", "value-string"), ("Condition", "onset-info")], strings, ["", ":exact", ":contains"]),
     ),
     "date": clauses(
         [
@@ -178,7 +180,10 @@ KINDS = {
         clauses([("Observation", "subject"), ("Encounter", "subject")], logical, [":identifier"]),
     ),
     "uri": st.one_of(
-        clauses([("ValueSet", "url")], uris, [""]), clauses([(type_, "_profile") for type_ in p.TYPES], uris, [""])
+        clauses([("ValueSet", "url")], urls, [""]),
+        clauses([("ValueSet", "url")], related, [":above", ":below"]),
+        clauses([(type_, "_profile") for type_ in p.TYPES], urls, [""]),
+        clauses([(type_, "_profile") for type_ in p.TYPES], related, [":above", ":below"]),
     ),
     "composite": st.one_of(
         clauses(
