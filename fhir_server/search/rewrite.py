@@ -4,6 +4,7 @@
 (or code-value-quantity A$B)         -> (all (keys code A) (rows value-quantity B))
 (or component-code-value-quantity A$B) -> (rows component-code-value-quantity A B)
 (not (or code C))                    -> (without (keys code C))
+(not-in code V)                      -> (without (keys code C1 C2 ...))
 (missing date true)                  -> (without (rows ix_date date))
 (missing code true)                  -> everything, and look into it
 """
@@ -14,7 +15,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from fhir_server.search.extract import blind
-from fhir_server.search.kinds import composite, date, identifier, number, quantity, reference, string, token, uri
+from fhir_server.search.kinds import (
+    coded,
+    composite,
+    date,
+    identifier,
+    number,
+    quantity,
+    reference,
+    related,
+    string,
+    token,
+    uri,
+)
 from fhir_server.search.kinds.entries import KeyFunction
 from fhir_server.search.kinds.reference import Name
 from fhir_server.search.parameters import Part, Rooted, Source, table
@@ -85,6 +98,12 @@ def _atomic(value: Value, source: Source, scene: Scene) -> Match:
             return uri.match(value, source, scene.key, blind=scene.blind)
         case identifier.OfType():
             return identifier.match(value, source, scene.key)
+        case coded.Codes():
+            return Match(coded.predicate(value, source, scene.key))
+        case related.Related():
+            return related.match(value, source, scene.key)
+        case coded.InSet() | coded.Subsumed():
+            raise TypeError("a value that nobody has looked up")
         case composite.Composite():
             raise TypeError("a composite has no source of its own")
 
@@ -195,7 +214,7 @@ def _clause(clause: Clause, scene: Scene) -> Match:
     else:
         sources = table(scene.type).sources[name]
         found = _either(_by_sources(value, sources, scene) for value in clause.values)
-    return Match(Without(found.predicate)) if clause.modifier == "not" else found
+    return Match(Without(found.predicate)) if clause.modifier in ("not", "not-in") else found
 
 
 def whole(query: Query, scene: Scene) -> Match:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadSearch, Issue, Unprocessable
 from fhir_server.kit import json
-from fhir_server.search import join, memory, select
+from fhir_server.search import join, lookup, memory, select
 from fhir_server.search.gather import MOST, Gathered, gather
 from fhir_server.search.order import keys_of
 from fhir_server.search.page import Place, restore, seal
@@ -102,6 +102,7 @@ async def prepare(
 ) -> Ready:
     """Return the query ready to run; `within` are index keys that every match must hold, as of a compartment."""
     own = visibility if isinstance(visibility, Mapping) else {query.base: visibility}
+    query.where = await lookup.resolved(tenant, query.base, query.where, sees)
     scene, whole_view = await join.follow(tenant, query, await _rids(tenant, query), own, sees)
     inside: list[Predicate] = [Keys((key,)) for key in within]
     match, keys = whole(query, scene), keys_of(query)

@@ -9,7 +9,7 @@ from typing import Any
 from fhir_server.kit import json
 from fhir_server.model.fhirpath.extract import extractor
 from fhir_server.model.fhirpath.references import refers_to
-from fhir_server.search.kinds import composite, identifier, number, quantity, reference, string, token, uri
+from fhir_server.search.kinds import composite, identifier, number, quantity, reference, related, string, token, uri
 from fhir_server.search.kinds.entries import Pairs
 from fhir_server.search.parameters import Source, table
 from fhir_server.search.predicates import NOTHING
@@ -44,6 +44,8 @@ def _accepts(value: Value, pairs: Pairs) -> bool:
             return uri.accepts(value, pairs)
         case identifier.OfType():
             return identifier.accepts(value, pairs)
+        case related.Related():
+            return related.accepts(value, pairs)
         case _:
             raise TypeError(f"{type(value).__name__} is decided by the index alone")
 

@@ -17,7 +17,7 @@ from fhir_server.search.query import shown
 STRICT = [
     ("cod=1", "search-unknown-parameter", "Did you mean code?"),
     ("birthdat=1", "search-unknown-parameter", "Observation has no search parameter birthdat."),
-    ("code:in=1", "search-modifier-not-supported", ":in of code"),
+    ("identifier:in=1", "search-modifier", "no codes"),
     ("code:contains=1", "search-modifier", ":contains does not go with code"),
     ("code:of-type=1", "search-modifier", "no Identifiers"),
     ("value-string:text=1", "search-modifier", ":text does not go with value-string"),
