@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from fhir_server.search.modifiers import find
+from fhir_server.search.parameters import WORDS
 from fhir_server.search.query import Query, SortKey, Total, Unsupported, invalid
 from profiles.registry import R4
 
@@ -54,8 +55,8 @@ def _sort(query: Query, text: str, _: int) -> str:
     keys = []
     for part in text.split(","):
         param, modifier = find(query.base, part.removeprefix("-"))
-        if modifier or param.kind == "composite":
-            raise invalid("_sort", "names parameters without modifiers that are no composites")
+        if modifier or param.kind in ("composite", "special") or param.name in WORDS:
+            raise invalid("_sort", "names parameters without modifiers that are no composites, near, _text or _content")
         keys.append(SortKey(param, part.startswith("-")))
     query.sort += keys
     if len(query.sort) > MAX_SORT_KEYS:

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from fhir_server.model.fhirpath.extract import Extractor, extractor
-from fhir_server.search.kinds import composite, date, number, quantity, reference, string, token, uri
+from fhir_server.search.kinds import composite, date, near, number, quantity, reference, string, token, uri
 from fhir_server.search.kinds.entries import Entries, KeyFunction, Known, Pairs
 from fhir_server.search.parameters import Instances, Source, table
 from fhir_server.storage.commands import IndexRows
@@ -29,6 +29,7 @@ ROWS: dict[str, Rows] = {
     "quantity": quantity.rows,
     "reference": reference.rows,
     "uri": uri.rows,
+    "special": near.rows,
 }
 
 SERIES_TYPE = "Observation"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from fhir_server.search.parameters import COLUMNS, table
+from fhir_server.search.parameters import COLUMNS, WORDS, table
 from profiles.registry import R4, SearchParam
 
 Types = frozenset[str]
@@ -104,6 +104,8 @@ def _said(param: SearchParam, modifier: str) -> str:
 def allowed(type_: str, param: SearchParam) -> tuple[str, ...]:
     """Return the modifiers that a parameter takes, as the CapabilityStatement lists them."""
     rules = TABLE[param.kind]
+    if param.name in WORDS:
+        return ()
     if param.name in COLUMNS:
         return tuple(name for name in rules if name in (OF_ID if param.name == "_id" else _MISSING))
     return tuple(name for name, rule in rules.items() if rule.fits(param, types_of(type_, param.name)))
@@ -121,3 +123,11 @@ def refusal(type_: str, param: SearchParam, modifier: str) -> str | None:
     reason = f": {rule.otherwise}" if rule and rule.otherwise else ""
     takes = ", ".join(f":{name}" for name in allowed(type_, param)) or "none"
     return f"{_said(param, modifier)}{reason}. It takes {takes}"
+
+
+def documentation(type_: str, param: SearchParam) -> str:
+    """Return what the CapabilityStatement says about a parameter."""
+    said = " ".join(f":{name}" for name in allowed(type_, param))
+    if param.kind == "reference" and refusal(type_, param, param.targets[0] if param.targets else "Patient") is None:
+        said += " :[type]"
+    return f"Modifiers: {said or 'none'}"

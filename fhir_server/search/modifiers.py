@@ -14,6 +14,7 @@ from fhir_server.search.kinds import (
     composite,
     date,
     identifier,
+    near,
     number,
     quantity,
     reference,
@@ -21,15 +22,16 @@ from fhir_server.search.kinds import (
     string,
     token,
     uri,
+    words,
 )
 from fhir_server.search.modifier_table import parent_param, refusal
-from fhir_server.search.parameters import served_params
+from fhir_server.search.parameters import WORDS, served_params
 from fhir_server.search.query import Clause, Unsupported, Value, invalid, shown
 from profiles.registry import R4, SearchParam
 
 _SPELT = {"ofType": "of-type"}
 """R4's code list spells one modifier otherwise than its text."""
-_LATER = frozenset({"_filter", "_text", "_content", "_list", "_query", "_score", "near"})
+_LATER = frozenset({"_filter", "_list", "_query", "_score"})
 
 # ---- values ----
 
@@ -46,6 +48,8 @@ def _parsers(param: SearchParam, modifier: str | None, base: str) -> Callable[[s
     match param.kind:
         case "token":
             return _token_parser(modifier)
+        case "string" if param.name in WORDS:
+            return lambda text: words.parse(text, anywhere=param.name == "_content")
         case "string":
             return lambda text: string.parse(text, modifier)
         case "date":
@@ -59,6 +63,8 @@ def _parsers(param: SearchParam, modifier: str | None, base: str) -> Callable[[s
             return lambda text: related.parse(text, parts, modifier, base)
         case "reference":
             return lambda text: reference.parse(text, param.targets, modifier, base)
+        case "special":
+            return near.parse
         case "uri":
             return lambda text: uri.parse(text, modifier)
         case _:

@@ -20,9 +20,12 @@ from functools import cache
 from fhir_server.search.expressions import Term, normalise, resolves, split_outside, term, terms
 from profiles.registry import R4, SearchParam
 
-ATOMIC = frozenset({"token", "string", "date", "number", "quantity", "reference", "uri"})
+ATOMIC = frozenset({"token", "string", "date", "number", "quantity", "reference", "uri", "special"})
+"""Kinds that find values of their own; of the special parameters only `near` does."""
 COLUMNS = frozenset({"_id", "_lastUpdated"})
 """Answered by columns of the resource table."""
+WORDS = frozenset({"_text", "_content"})
+"""Answered by looking into resources: no values of theirs are stored."""
 
 Kinds = tuple[str, ...]
 
@@ -201,5 +204,5 @@ def holds(source: Source, type_name: str) -> bool:
 def served_params(type_: str) -> tuple[SearchParam, ...]:
     """Return the parameters that searches of a type may name, by name."""
     known = table(type_)
-    names = {*known.sources, *known.below, *known.rooted, *COLUMNS}
+    names = {*known.sources, *known.below, *known.rooted, *COLUMNS, *WORDS}
     return tuple(param for name, param in sorted(R4.params(type_).items()) if name in names)

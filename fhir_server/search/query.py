@@ -20,6 +20,7 @@ from fhir_server.search.kinds import (
     composite,
     date,
     identifier,
+    near,
     number,
     quantity,
     reference,
@@ -27,6 +28,7 @@ from fhir_server.search.kinds import (
     string,
     token,
     uri,
+    words,
 )
 from profiles.registry import SearchParam
 
@@ -44,6 +46,8 @@ Value: TypeAlias = (
     | coded.Subsumed
     | coded.Codes
     | related.Related
+    | near.Near
+    | words.Words
     | composite.Composite
 )
 How = Literal["eq", "ne", "ew"]

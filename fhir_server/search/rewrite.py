@@ -7,6 +7,7 @@
 (not-in code V)                      -> (without (keys code C1 C2 ...))
 (missing date true)                  -> (without (rows ix_date date))
 (missing code true)                  -> everything, and look into it
+(missing subject false)              -> everything, and look into what has no (some key of subject)
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from fhir_server.search.kinds import (
     composite,
     date,
     identifier,
+    near,
     number,
     quantity,
     reference,
@@ -27,10 +29,11 @@ from fhir_server.search.kinds import (
     string,
     token,
     uri,
+    words,
 )
 from fhir_server.search.kinds.entries import KeyFunction
 from fhir_server.search.kinds.reference import Name
-from fhir_server.search.parameters import Part, Rooted, Source, table
+from fhir_server.search.parameters import WORDS, Part, Rooted, Source, table
 from fhir_server.search.predicates import (
     EVERYTHING,
     NOTHING,
@@ -41,10 +44,17 @@ from fhir_server.search.predicates import (
     all_of,
     any_of,
 )
+from fhir_server.search.presence import present
 from fhir_server.search.query import And, ByType, Clause, Condition, Narrowed, Not, Or, Query, Value, leaves
 from profiles.registry import R4
 
-NARROW = {"date": "ix_date", "number": "ix_number", "quantity": "ix_number", "string": "ix_string"}
+NARROW = {
+    "date": "ix_date",
+    "number": "ix_number",
+    "quantity": "ix_number",
+    "string": "ix_string",
+    "special": "ix_number",
+}
 """Kinds whose values stand in a table of their own; strings of blind types do not."""
 
 
@@ -102,6 +112,10 @@ def _atomic(value: Value, source: Source, scene: Scene) -> Match:
             return Match(coded.predicate(value, source, scene.key))
         case related.Related():
             return related.match(value, source, scene.key)
+        case near.Near():
+            return Match(near.predicate(value, source))
+        case words.Words():
+            raise TypeError("words have no source")
         case coded.InSet() | coded.Subsumed():
             raise TypeError("a value that nobody has looked up")
         case composite.Composite():
@@ -145,13 +159,16 @@ def _composite(value: composite.Composite, name: str, scene: Scene) -> Match:
 
 
 def _missing(clause: Clause, scene: Scene) -> Match:
-    """Ask the narrow tables where the values stand there; for all else the resources themselves must say."""
+    """Ask the narrow tables where the values stand there; for all else the resources must say, but for what is surely there."""
     narrow = narrow_table(clause.param.kind, scene.type)
     if narrow is None:
-        return Match(EVERYTHING, EVERYTHING)
+        there = present(clause.param, scene.type, scene.key)
+        if there == NOTHING:
+            return Match(EVERYTHING, EVERYTHING)
+        return Match(Without(there), EVERYTHING) if clause.missing else Match(EVERYTHING, Without(there))
     ids = ", ".join(str(source.id) for source in table(scene.type).sources[clause.param.name])
-    there = Column(f"EXISTS (SELECT FROM {{s}}.{narrow} n WHERE n.rid = {{r}}.rid AND n.param IN ({ids}))")
-    return Match(Without(there) if clause.missing else there)
+    known = Column(f"EXISTS (SELECT FROM {{s}}.{narrow} n WHERE n.rid = {{r}}.rid AND n.param IN ({ids}))")
+    return Match(Without(known) if clause.missing else known)
 
 
 def _column(clause: Clause) -> Predicate:
@@ -205,6 +222,8 @@ def _clause(clause: Clause, scene: Scene) -> Match:
     name = clause.param.name
     if name in ("_id", "_lastUpdated"):
         found = Match(_column(clause))
+    elif name in WORDS:
+        found = Match(EVERYTHING, EVERYTHING)
     elif clause.missing is not None:
         return _missing(clause, scene)
     elif clause.param.kind == "composite":

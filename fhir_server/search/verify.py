@@ -9,9 +9,9 @@ from typing import Any
 from fhir_server.kit import json
 from fhir_server.model.fhirpath.extract import extractor
 from fhir_server.model.fhirpath.references import refers_to
-from fhir_server.search.kinds import composite, identifier, number, quantity, reference, related, string, token, uri
+from fhir_server.search.kinds import composite, identifier, number, quantity, reference, related, string, token, uri, words
 from fhir_server.search.kinds.entries import Pairs
-from fhir_server.search.parameters import Source, table
+from fhir_server.search.parameters import WORDS, Source, table
 from fhir_server.search.predicates import NOTHING
 from fhir_server.search.query import And, ByType, Clause, Condition, Narrowed, Query, Value
 from fhir_server.search.rewrite import Scene, meaning
@@ -69,6 +69,9 @@ def _composite(clause: Clause, type_: str) -> Check:
 def _check(clause: Clause, type_: str) -> Check:
     if clause.param.kind == "composite":
         return _composite(clause, type_)
+    if clause.param.name in WORDS:
+        asked = tuple(value for value in clause.values if isinstance(value, words.Words))
+        return lambda resource: words.accepts(asked, resource)
     sources = table(type_).sources[clause.param.name]
     if clause.missing is not None:
         return lambda resource: any(pairs_of(source, resource) for source in sources) is not clause.missing

@@ -211,6 +211,9 @@ def is_date(value: Any, text: str) -> bool:
         return False
     prefix, rest = prefixed(text)
     (lo, hi), (start, end) = span(rest), held
+    if prefix == "ap":
+        far = abs(datetime.now(UTC) - lo) / 10
+        return start < hi + far and end > lo - far
     inside, above, below = lo <= start and end <= hi, end > hi, start < lo
     return {
         "eq": inside, "ne": not inside, "gt": above, "lt": below, "ge": inside or above, "le": inside or below,
