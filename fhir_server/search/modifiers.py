@@ -33,6 +33,9 @@ _SPELT = {"ofType": "of-type"}
 """R4's code list spells one modifier otherwise than its text."""
 _LATER = frozenset({"_filter", "_list", "_query", "_score"})
 
+MAX_LOOKED_FOR = 100
+"""Alternatives of `:contains`, `_text` and `_content`."""
+
 # ---- values ----
 
 
@@ -84,6 +87,8 @@ def clause(name: str, param: SearchParam, modifier: str | None, text: str, base:
     parts = escape.split(text, ",")
     if not all(parts):
         raise invalid(name, "is empty; leave the parameter out to search by others only")
+    if len(parts) > MAX_LOOKED_FOR and (modifier == "contains" or param.name in WORDS):
+        raise invalid(name, f"has {MAX_LOOKED_FOR} alternatives at most, for each is looked for by itself")
     if param.name == "_id":
         return Clause(param, modifier, (), texts=tuple(escape.unescape(part) for part in parts))
     read = _parsers(param, modifier, base)

@@ -98,3 +98,13 @@ async def last_page(tenant: Tenant, type_: str | None, query: str, visibility: A
 def body(row: Any) -> Resource:
     """Return the resource of a row."""
     return json.decode_trusted(row.body)
+
+
+@pytest.fixture(scope="session")
+async def examples_tenant(open_tenant: OpenTenant) -> Tenant:
+    """A tenant with an instance for every parameter of R4."""
+    from tests.search.test_examples import cases
+
+    tenant = await open_tenant("search_examples")
+    await load(tenant, {(r["resourceType"], r["id"]): r for _, _, r, _ in cases()[0]}.values())
+    return tenant

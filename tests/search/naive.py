@@ -118,7 +118,9 @@ def is_token(value: Any, text: str) -> bool:
     return False
 
 
-def is_of_type(value: Resource, text: str) -> bool:
+def is_of_type(value: Any, text: str) -> bool:
+    if not isinstance(value, dict):
+        return False
     system, code, wanted = (plain(part).casefold() for part in cut(text, "|"))
     types = [(c.get("system", ""), c.get("code", "").casefold()) for c in value.get("type", {}).get("coding", [])]
     return (system, code) in types and value.get("value", "").casefold() == wanted
