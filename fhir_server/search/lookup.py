@@ -17,11 +17,25 @@ from fhir_server.errors import BadSearch, Forbidden, Unprocessable
 from fhir_server.search.kinds import coded, related
 from fhir_server.search.modifier_table import parent_param
 from fhir_server.search.parameters import table
-from fhir_server.search.query import And, ByType, Chain, Clause, Condition, Narrowed, Not, Or, Reverse, Value, leaves, shown
+from fhir_server.search.query import (
+    And,
+    ByType,
+    Chain,
+    Clause,
+    Condition,
+    Narrowed,
+    Not,
+    Or,
+    Reverse,
+    Value,
+    leaves,
+    shown,
+)
 from fhir_server.search.seeing import Sees
 from fhir_server.search.shelf import Shelf
+from fhir_server.search.statement import fetch
 from fhir_server.storage import ident
-from fhir_server.storage.index_keys import RIDS, pack
+from fhir_server.storage.index_keys import MOST_RID, pack
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import Visibility, visible_sql
 from profiles.registry import R4
@@ -213,9 +227,9 @@ class _Lookup:
         where = f"r.type = {R4.type_id(type_)} AND r.version > 0 AND NOT r.deleted AND {visible_sql('r', seen, args)}"
         (source,) = table(type_).sources[param.name]
         text = (_TREE if value.relation == "below" else _UP).format(
-            first=pack(source.id, 0), seen=where, rids=RIDS, most=MAX_PARTS + 1
+            first=pack(source.id, 0), seen=where, rids=MOST_RID, most=MAX_PARTS + 1
         )
-        found = {row["rid"] for row in await self._tenant.pool.fetch(self._tenant.sql(text), *args)}
+        found = {row["rid"] for row in await fetch(self._tenant, text, args)}
         if len(found) > MAX_PARTS:
             text = f"More than {MAX_PARTS} resources are part of this {type_}: ask for one of its parts."
             raise Unprocessable(text, "search-too-many-parts", code="too-costly")

@@ -13,7 +13,7 @@ from functools import cache
 from fhir_server.search.kinds.entries import KeyFunction
 from fhir_server.search.parameters import Source, table
 from fhir_server.search.predicates import Column, Predicate, any_of, keys
-from fhir_server.storage.index_keys import RIDS, pack
+from fhir_server.storage.index_keys import MOST_RID, pack
 from profiles.registry import R4, SearchParam
 
 _FIRST = ascii_.ascii_lowercase + ascii_.digits
@@ -33,7 +33,7 @@ def _present(source: Source, key: KeyFunction) -> Predicate:
     if source.param.kind == "reference":
         low, only = pack(source.id, 0), source.only
         found = Column(
-            "EXISTS (SELECT FROM unnest({r}.keys) k WHERE k >= {}::bigint AND k <= {}::bigint)", (low, low + RIDS)
+            "EXISTS (SELECT FROM unnest({r}.keys) k WHERE k >= {}::bigint AND k <= {}::bigint)", (low, low + MOST_RID)
         )
         return any_of([found] if only is None else [])
     if source.param.kind == "string":

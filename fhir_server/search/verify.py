@@ -9,7 +9,18 @@ from typing import Any
 from fhir_server.kit import json
 from fhir_server.model.fhirpath.extract import extractor
 from fhir_server.model.fhirpath.references import refers_to
-from fhir_server.search.kinds import composite, identifier, number, quantity, reference, related, string, token, uri, words
+from fhir_server.search.kinds import (
+    composite,
+    identifier,
+    number,
+    quantity,
+    reference,
+    related,
+    string,
+    token,
+    uri,
+    words,
+)
 from fhir_server.search.kinds.entries import Pairs
 from fhir_server.search.parameters import WORDS, Source, table
 from fhir_server.search.predicates import NOTHING
