@@ -7,7 +7,8 @@
 | `eq` `re` | tokens, references, URIs, composites; `re` references | the value |
 | `eq` `sw` `co` `ew` | strings, without regard to case and accents | the whole field, its start, any part, its end |
 | `ne` | tokens, references, URIs, strings | some value is another one, as R4 has it: nothing is not another one |
-| `pr` | all | `:missing` |
+| `eq` `co` | `_text`, `_content` | the words |
+| `pr` | all else | `:missing` |
 | `in` `ni` `ss` `sb` | tokens | `:in` `:not-in` `:below` `:above` |
 
 What a parameter of a kind is not compared by is refused.
@@ -23,7 +24,7 @@ from fhir_server.search import escape, hops
 from fhir_server.search.filter_parser import Comparison, Joined, Step, Tree, parse
 from fhir_server.search.kinds import date
 from fhir_server.search.modifiers import clause, find
-from fhir_server.search.parameters import served_params
+from fhir_server.search.parameters import WORDS, served_params
 from fhir_server.search.query import (
     And,
     ByType,
@@ -69,6 +70,10 @@ def _compared(type_: str, name: str, operator: str, value: str, base: str) -> Co
     param, modifier = find(type_, name)
     if modifier is not None:
         raise Unsupported("search-filter", f"In {NAME} the last name of a path has no modifier.", "invalid")
+    if param.name in WORDS and operator not in ("eq", "co"):
+        raise _not_compared(param, operator)
+    if param.name in WORDS:
+        return clause(NAME, param, None, _literal(value), base)
     if operator == "pr":
         if value not in _MISSING:
             raise invalid(NAME, "with pr is true or false")

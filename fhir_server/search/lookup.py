@@ -33,6 +33,7 @@ from fhir_server.search.query import (
 )
 from fhir_server.search.seeing import Sees
 from fhir_server.search.shelf import Shelf
+from fhir_server.search.statement import fetch
 from fhir_server.storage import ident
 from fhir_server.storage.index_keys import MOST_RID, pack
 from fhir_server.storage.tenants import Tenant
@@ -228,7 +229,7 @@ class _Lookup:
         text = (_TREE if value.relation == "below" else _UP).format(
             first=pack(source.id, 0), seen=where, rids=MOST_RID, most=MAX_PARTS + 1
         )
-        found = {row["rid"] for row in await self._tenant.pool.fetch(self._tenant.sql(text), *args)}
+        found = {row["rid"] for row in await fetch(self._tenant, text, args)}
         if len(found) > MAX_PARTS:
             text = f"More than {MAX_PARTS} resources are part of this {type_}: ask for one of its parts."
             raise Unprocessable(text, "search-too-many-parts", code="too-costly")

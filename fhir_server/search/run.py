@@ -107,8 +107,8 @@ async def prepare(
     compartment: Compartment | None = None,
 ) -> Ready:
     """Return the query ready to run; `within` are index keys that every match must hold."""
-    query.where = await lookup.resolved(tenant, query.base, query.where, sees)
     own = visibility if isinstance(visibility, Mapping) else {query.base: visibility}
+    query.where = await lookup.resolved(tenant, query.base, query.where, sees)
     scene, whole_view = await join.follow(tenant, query, await _rids(tenant, query), own, sees)
     also: list[Predicate] = [Keys((key,)) for key in within]
     if compartment is not None:

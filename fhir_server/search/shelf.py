@@ -13,6 +13,7 @@ from typing import Any
 
 from fhir_server.kit import json
 from fhir_server.search.parameters import table
+from fhir_server.search.statement import fetch
 from fhir_server.storage.reads import COLUMNS, readable
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import Visibility, visible_sql
@@ -99,17 +100,18 @@ class Shelf:
         said = (
             f"r.type = {R4.type_id(type_)} AND r.version > 0 AND NOT r.deleted AND {where.format('$1')} AND {visible}"
         )
-        rows = await self._fetch(
-            f"SELECT r.rid, r.version FROM {{s}}.resource r WHERE {said} ORDER BY rid LIMIT {_CANDIDATES}", args
+        rows = await fetch(
+            self._tenant,
+            f"SELECT r.rid, r.version FROM {{s}}.resource r WHERE {said} ORDER BY rid LIMIT {_CANDIDATES}",
+            args,
         )
         at = [(self._tenant.name, row["rid"], row["version"]) for row in rows]
         if any(_READ.remembered(each) is None for each in at):
-            rows = await self._fetch(
-                f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE {said} LIMIT {_CANDIDATES}", args
+            rows = await fetch(
+                self._tenant,
+                f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE {said} LIMIT {_CANDIDATES}",
+                args,
             )
             for row in readable(self._tenant, rows):
                 _READ.remember((self._tenant.name, row.rid, row.version), json.decode_trusted(row.body))
         return [(each, found) for each in at if (found := _READ.remembered(each)) is not None]
-
-    async def _fetch(self, text: str, args: list[Any]) -> list[Any]:
-        return list(await self._tenant.pool.fetch(self._tenant.sql(text), *args))
