@@ -21,6 +21,7 @@ from fhir_server.model.meta import SETS
 from fhir_server.operations.meta import answer
 from fhir_server.operations.parameters import read_parameters
 from fhir_server.search.extract import extract
+from fhir_server.storage import codings
 from fhir_server.storage.amend import Amendable, amend, look
 
 _STAMPED = ("versionId", "lastUpdated")
@@ -48,8 +49,11 @@ async def change_meta(
             result.audit.append(row)
             return result
         resource = before | {"meta": after}
-        await policy.check_write(ctx, type_, "update", extract(ctx.tenant, resource), there.stored.id)
-        if await amend(ctx.tenant, there, resource, _keys(ctx, there, before, resource), row):
+        index = extract(ctx.tenant, resource)
+        await policy.check_write(ctx, type_, "update", index, there.stored.id)
+        keys = _keys(ctx, there, before, resource)
+        await codings.remember(ctx.tenant, index.codings)
+        if await amend(ctx.tenant, there, resource, keys, row):
             result.audited = True
             return result
     raise overtaken()

@@ -55,6 +55,21 @@ async def test_fhirpath_patch_makes_a_version(system: Caller) -> None:
         assert (done.status, done.headers["etag"], done.json["status"]) == (200, 'W/"2"', "amended")
 
 
+async def test_fhirpath_patch_in_xml(system: Caller) -> None:
+    made = await system.post("Observation", observation())
+    parts = (
+        ("type", "valueCode", "replace"),
+        ("path", "valueString", "Observation.status"),
+        ("value", "valueCode", "amended"),
+    )
+    inside = "".join(f'<part><name value="{name}"/><{key} value="{value}"/></part>' for name, key, value in parts)
+    body = (
+        f'<Parameters xmlns="http://hl7.org/fhir"><parameter><name value="operation"/>{inside}</parameter></Parameters>'
+    )
+    done = await system.send("PATCH", f"Observation/{made.id}", body.encode(), content_type="application/fhir+xml")
+    assert (done.status, done.json["status"]) == (200, "amended")
+
+
 async def test_what_changes_nothing_makes_no_version(system: Caller) -> None:
     made = await system.post("Observation", observation())
     same = {"op": "test", "path": "/status", "value": "final"}

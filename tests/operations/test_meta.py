@@ -49,6 +49,14 @@ async def test_a_tag_is_added_in_place(system: Caller) -> None:
     assert await total(system, f"Observation?_id={made.id}&code=8867-4") == 1
 
 
+async def test_a_tag_that_nobody_ever_wrote_is_found_by_half_of_it(system: Caller, unique: str) -> None:
+    """A search by code or system alone asks the dictionary of codings, which has to know it."""
+    made = await system.post("Observation", observation())
+    await system.post(f"Observation/{made.id}/$meta-add", meta(tag=[{"system": f"urn:{unique}", "code": unique}]))
+    for query in (f"_tag={unique}", f"_tag=urn:{unique}|", f"_tag=urn:{unique}|{unique}"):
+        assert await total(system, f"Observation?{query}") == 1, query
+
+
 async def test_sets_have_no_doubles(system: Caller) -> None:
     """A tag or label is told by system and code, version and display aside; a profile by its URL."""
     given = {"tag": [TAG | {"display": "one"}], "security": [LABEL], "profile": ["http://p.example/a"]}
