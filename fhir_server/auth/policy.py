@@ -158,7 +158,9 @@ def both(left: Visibility, right: Visibility) -> Visibility:
 
 def _together(one: Grant, other: Grant) -> Grant:
     any_of = tuple(dict.fromkeys((*one.any_of, *other.any_of)))
-    return Grant(_union(one.all_of, other.all_of), _union(one.none_of, other.none_of), any_of)
+    both_rids = tuple(rid for rid in one.rids if rid in other.rids) or (0,)  # no row has the rid 0
+    rids = both_rids if one.rids and other.rids else one.rids or other.rids
+    return Grant(_union(one.all_of, other.all_of), _union(one.none_of, other.none_of), any_of, rids)
 
 
 def _union(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
@@ -179,7 +181,16 @@ async def _granted(ctx: RequestContext, type_: str, interaction: str, new: Seque
     grants: dict[Grant, None] = {}
     for level in LEVELS:
         grants.update(dict.fromkeys(await _of_level(ctx, level, type_, letter, new)))
+    if letter == "r" and "fhirUser" in ctx.principal.special:
+        grants.update(dict.fromkeys(await _oneself(ctx, type_)))
     return EVERYTHING if Grant() in grants else tuple(grants)
+
+
+async def _oneself(ctx: RequestContext, type_: str) -> Visibility:
+    """Return the resource that stands for the person who signed in: `fhirUser` lets an app read it, and no other."""
+    own, _, id_ = (ctx.principal.user or "").partition("/")
+    rid = await known_rid(ctx.tenant, type_, id_) if own == type_ else None
+    return NOTHING if rid is None else (Grant(rids=(rid,)),)
 
 
 async def _of_level(

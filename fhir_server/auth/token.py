@@ -112,7 +112,7 @@ async def authenticate(tenant: Tenant, remote: RemoteKeys, form: Form, authoriza
         client_id = form.get("client_id", "")
         error = OAuthError("invalid_client", "", 400, client_id)
         return await _by_secret(tenant, client_id, form["client_secret"], error)
-    client = await clients.get(tenant, form.get("client_id", ""), fresh=True)
+    client = await clients.get(tenant, form.get("client_id") or await _by_refresh_token(tenant, form), fresh=True)
     if client is not None and client.method == "none":
         return client
     raise OAuthError(
@@ -121,6 +121,12 @@ async def authenticate(tenant: Tenant, remote: RemoteKeys, form: Form, authoriza
         " a client that is registered as public sends client_id.",
         client_id=form.get("client_id"),
     )
+
+
+async def _by_refresh_token(tenant: Tenant, form: Form) -> str:
+    """Return whose refresh token it is: RFC 6749 §6 asks a public client for nothing else, and common libraries send no more."""
+    row = await refresh.find(tenant, form["refresh_token"]) if "refresh_token" in form else None
+    return row["client_id"] if row is not None and form.get("grant_type") == "refresh_token" else ""
 
 
 def _basic(authorization: str, form: Form) -> tuple[str, str]:

@@ -16,16 +16,21 @@ from profiles.registry import R4
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Rows that hold every key of `all_of`, none of `none_of`, and one or more of every group in `any_of`."""
+    """Rows that hold every key of `all_of`, none of `none_of`, and one or more of every group in `any_of`.
+
+    `rids` narrows to single resources: what stands for the person who signed in, say.
+    """
 
     all_of: tuple[int, ...] = ()
     none_of: tuple[int, ...] = ()
     any_of: tuple[tuple[int, ...], ...] = ()
+    rids: tuple[int, ...] = ()
 
     def admits(self, keys: frozenset[int]) -> bool:
-        """Tell whether a row with these keys is granted, as the SQL would."""
+        """Tell whether a row with these keys is granted, as the SQL would; never by its rid, which nobody has said."""
         return (
-            keys.issuperset(self.all_of)
+            not self.rids
+            and keys.issuperset(self.all_of)
             and keys.isdisjoint(self.none_of)
             and all(not keys.isdisjoint(group) for group in self.any_of)
         )
@@ -48,15 +53,19 @@ def _grant_sql(alias: str, grant: Grant, args: list[Any]) -> str:
     for group in grant.any_of:
         args.append(list(group))
         parts.append(f"{alias}.keys && ${len(args)}::bigint[]")
-    return " AND ".join(parts) or "TRUE"
+    if grant.rids:
+        args.append(list(grant.rids))
+        parts.append(f"{alias}.rid = ANY(${len(args)}::bigint[])")
+    return " AND ".join(parts)
 
 
 def visible_sql(alias: str, visibility: Visibility, args: list[Any]) -> str:
     """Return the condition on `alias`.keys, appending its values to `args`; no grant gives FALSE."""
     if not visibility:
         return "FALSE"
-    grants = [_grant_sql(alias, grant, args) for grant in visibility]
-    return "TRUE" if "TRUE" in grants else "(" + " OR ".join(grants) + ")"
+    if EVERYTHING[0] in visibility:
+        return "TRUE"
+    return "(" + " OR ".join(_grant_sql(alias, grant, args) for grant in visibility) + ")"
 
 
 def visible_types_sql(alias: str, by_type: Mapping[str, Visibility], args: list[Any]) -> str:

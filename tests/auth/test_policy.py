@@ -20,7 +20,7 @@ from fhir_server.storage.commands import IndexRows
 from fhir_server.storage.ident import known_rid
 from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.reads import read
-from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant
+from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant, visible_sql
 from profiles.registry import R4
 from tests.auth.conftest import store
 
@@ -295,13 +295,35 @@ async def test_a_patient_changes_its_own_patient_resource_and_no_other(acting, p
 # ---- labels and Consent: the seam ----
 
 keys = st.sets(st.integers(1, 6), max_size=3).map(lambda s: tuple(sorted(s)))
-grants = st.builds(Grant, keys, keys)
+groups = st.lists(keys, max_size=2).map(tuple)
+grants = st.builds(Grant, keys, keys, groups)
 sights = st.lists(grants, max_size=3).map(tuple)
 
 
 @given(sights, sights, st.frozensets(st.integers(1, 6)))
 def test_both_sees_what_each_sees(left, right, held):
     assert admits(both(left, right), held) == (admits(left, held) and admits(right, held))
+
+
+async def test_the_sql_says_what_admits_says(tenant):
+    """Every small Visibility with groups, asked of PostgreSQL and of memory."""
+    shapes = [Grant(a, n, o) for a, n, o in product([(), (1,)], [(), (2,)], [(), ((),), ((1, 3),), ((1, 3), (2, 3))])]
+    sights = [NOTHING, EVERYTHING, *((one,) for one in shapes), *((one, shapes[-1]) for one in shapes)]
+    rows = [frozenset(held) for held in ((), (1,), (2,), (3,), (1, 2), (1, 3), (2, 3), (1, 2, 3))]
+    for sight, held in product(sights, rows):
+        args: list = [sorted(held)]
+        text = f"SELECT {visible_sql('r', sight, args)} FROM (SELECT $1::bigint[] AS keys) r"
+        assert await tenant.pool.fetchval(text, *args) == admits(sight, held), (sight, held)
+
+
+def test_a_single_resource_is_granted_by_sql_alone():
+    own = Grant(rids=(7,))
+    args: list = []
+    assert visible_sql("r", (own,), args) == "(r.rid = ANY($1::bigint[]))"
+    assert args == [[7]]
+    assert not admits((own,), frozenset({7}))
+    assert both((own,), (Grant(rids=(8,)),)) == (Grant(rids=(0,)),)
+    assert both((own,), (Grant(none_of=(1,)),)) == (Grant(none_of=(1,), rids=(7,)),)
 
 
 def test_admits_is_or_of_ands():

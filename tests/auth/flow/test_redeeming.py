@@ -178,6 +178,18 @@ async def test_another_client_cannot_refresh(browser, app, ward, http, tenant, u
     assert (await app.refresh(said["refresh_token"])).status_code == 200
 
 
+async def test_a_public_client_need_not_repeat_who_it_is(browser, app, ward, http, tenant, unique):
+    said = await granted(browser(), app, ward.own.login, scope=OFFLINE)
+    once = await app.post("token", {"grant_type": "refresh_token", "refresh_token": said["refresh_token"]})
+    assert once.status_code == 200
+    _, secret = await clients.add(tenant, name="s", scope=SCOPE, client_id=f"q-{unique}", redirect_uris=[CALLBACK])
+    confidential = App(tenant, http, f"q-{unique}", secret)
+    theirs = await granted(browser(), confidential, ward.own.login, scope=OFFLINE)
+    stolen = await app.post("token", {"grant_type": "refresh_token", "refresh_token": theirs["refresh_token"]})
+    assert stolen.json()["error"] == "invalid_client"
+    assert (await confidential.refresh(theirs["refresh_token"])).status_code == 200
+
+
 @pytest.mark.smart(100, 366)
 async def test_online_access_ends_with_the_session(browser, app, ward, tenant):
     b = browser()

@@ -98,9 +98,15 @@ async def test_the_id_token_says_who(browser, app, ward):
     assert claims["sub"] == ward.doctor.id
     assert claims["fhirUser"] == f"{app.tenant.base}/Practitioner/{ward.practitioner}"
     assert claims["exp"] > claims["iat"]
-    who = claims["fhirUser"].removeprefix(app.tenant.base + "/")
-    user = await granted(browser(), app, ward.doctor.login, scope="openid fhirUser user/Practitioner.rs")
-    assert (await app.caller(user["access_token"]).get(who)).status == 200
+    fhir = app.caller(said["access_token"])
+    assert (await fhir.get(claims["fhirUser"])).status == 200
+    assert (await fhir.get(f"Practitioner/{ward.practitioner}/_history")).status == 200
+    other = (await ward.system.post("Practitioner", {"resourceType": "Practitioner"})).id
+    assert (await fhir.get(f"Practitioner/{other}")).status == 404
+    assert (await fhir.get("Practitioner")).status == 403
+    assert (await fhir.put(f"Practitioner/{ward.practitioner}", {"resourceType": "Practitioner"})).status == 403
+    without = await granted(browser(), app, ward.doctor.login, ward.mine, scope="launch/patient patient/*.rs openid")
+    assert (await app.caller(without["access_token"]).get(f"Practitioner/{ward.practitioner}")).status == 403
 
 
 @pytest.mark.smart(48, 49, 354)
