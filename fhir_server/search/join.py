@@ -2,7 +2,8 @@
 
     chain    1. which rows there match: where they are many, (refers …) row by row
              2. which rows refer to them: named if they are few, else each row's keys are compared
-    _has     1. which rows there match, and to what they refer: named if they are few, else (referred …) row by row
+    _has     1. which rows there match, and to what they refer: named if they are few, else (referred …) row by row,
+                or (inseries …) for the Patients who have Observations of some codes
 
 Every statement carries what the caller may see of the type it is about, so that a hop never crosses a hidden row, and what is
 behind one neither counts nor keeps anything out. What the index cannot decide is decrypted and decided there and then (the
@@ -13,16 +14,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fhir_server.errors import Forbidden, Unprocessable
 from fhir_server.search.compile import place, refers_by, there
-from fhir_server.search.kinds import reference
+from fhir_server.search.extract import SERIES_TYPE
+from fhir_server.search.kinds import reference, token
 from fhir_server.search.parameters import Source, table
 from fhir_server.search.predicates import (
     EVERYTHING,
     NOTHING,
     Hop,
+    InSeries,
+    Keys,
     Match,
     Predicate,
     Referred,
@@ -156,7 +161,7 @@ class Joins:
                     self.joined[(type_, asked)] = any_of(found)
             case Reverse(source, param, part):
                 if (type_, asked) not in self.joined:
-                    self.joined[(type_, asked)] = await self._reverse(source, param, part)
+                    self.joined[(type_, asked)] = await self._reverse(type_, source, param, part)
             case And(parts):
                 for part in parts:
                     await self.follow(type_, part)
@@ -184,14 +189,18 @@ class Joins:
         referring = await self._referring(wanted) if len(wanted) <= PROBES else None
         return holding(wanted, refers_by(numbers)) if referring is None else among(referring)
 
-    async def _reverse(self, source: str, param: SearchParam, part: Condition) -> Predicate:
+    async def _reverse(self, type_: str, source: str, param: SearchParam, part: Condition) -> Predicate:
         hop = await self._hop(source, part)
         sources: Sequence[Source] = [s for s in table(source).sources[param.name] if reference.literal(s)]
         numbers = tuple(each.id for each in sources)
         if hop.part == NOTHING or not hop.seen or not numbers:
             return NOTHING
         referred = await self._referred(hop, numbers)
-        return Referred(numbers, hop) if referred is None else among(referred)
+        if referred is not None:
+            return among(referred)
+        if type_ == "Patient" and isinstance(hop.part, Keys) and _is_of_code(source, param, part):
+            return InSeries(hop.part.any_of, replace(hop, part=EVERYTHING))
+        return Referred(numbers, hop)
 
     async def _hop(self, type_: str, part: Condition) -> Hop:
         return Hop(type_, self._seen[type_], await self._exact(type_, part))
@@ -259,6 +268,14 @@ class Joins:
             found += [row.rid for row in readable(self._tenant, records[start : start + _AT_ONCE]) if decide(row.body)]
             await asyncio.sleep(0)  # others have their turn
         return found
+
+
+def _is_of_code(source: str, param: SearchParam, part: Condition) -> bool:
+    """Tell whether a `_has` asks for Observations of a subject by their codes, which the time series have by patient."""
+    if source != SERIES_TYPE or param.name not in ("subject", "patient") or not isinstance(part, Clause):
+        return False
+    plain = part.param.name == "code" and part.modifier is None
+    return plain and all(isinstance(value, token.Token) and value.code for value in part.values)
 
 
 def _most(hop: Hop) -> int:
