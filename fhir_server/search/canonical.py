@@ -24,7 +24,8 @@ Search = tuple[list[int], Accepts]
 _CANONICAL = frozenset({"canonical", "uri"})
 
 
-def _cites(source: Source) -> bool:
+def cites(source: Source) -> bool:
+    """Tell whether a source holds canonical URLs."""
     return bool(source.types & _CANONICAL)
 
 
@@ -41,7 +42,7 @@ def _url_keys(type_: str, urls: Iterable[str], key: KeyFunction) -> list[int]:
 
 def ahead(steps: Sequence[Step], rows: Sequence[Stored], seen: Iterable[str], key: KeyFunction) -> Iterator[Search]:
     """Yield what to look for to find the resources that rows of one type cite."""
-    citing = [step for step in steps if _cites(step[0])]
+    citing = [step for step in steps if cites(step[0])]
     if not citing:
         return
     resources = [json.decode_trusted(row.body) for row in rows]
@@ -71,7 +72,7 @@ def behind(
     keys: list[int] = []
     for type_, source, target in ((t, source, target) for t, each in steps.items() for source, target in each):
         names = _names(by_type.get(target, ()) if target else [row for rows in by_type.values() for row in rows])
-        if _cites(source) and names:
+        if cites(source) and names:
             wanted.setdefault(type_, set()).update(names)
             keys += [key(source.id, "u", url) for url, _ in sorted(names)]
     if keys:
@@ -90,7 +91,7 @@ def _cites_one_of(steps: Mapping[str, Sequence[Step]], wanted: Mapping[str, set[
         type_ = resource["resourceType"]
         names = wanted.get(type_, set())
         urls = {url for url, _ in names}
-        cited = {each for source, _ in steps.get(type_, ()) if _cites(source) for each in _citations(source, resource)}
+        cited = {each for source, _ in steps.get(type_, ()) if cites(source) for each in _citations(source, resource)}
         return bool(cited & names) or any(url in urls and not version for url, version in cited)
 
     return accepts

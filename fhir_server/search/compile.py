@@ -8,6 +8,7 @@
 (any (column …) (keys 1))   (… OR …)                                   what the row itself can say
 (refers 1 (hop …))          EXISTS (SELECT FROM unnest(r.keys) k JOIN resource rt ON rt.rid = k & … WHERE …)
 (referred 1 (hop …))        EXISTS (WITH rt AS MATERIALIZED (… WHERE keys @> ARRAY[1 << 44 | r.rid]) SELECT FROM rt WHERE …)
+(inseries 1 (hop …))        EXISTS (SELECT FROM series s JOIN resource rt … WHERE s.patient = r.rid AND s.code = ANY(…) OFFSET 0)
 
 The row at the other end of a hop is as much a row as this one: its type, its liveness and what of it may be seen stand there too.
 Both hops look row by row: `join.py` writes them where much matches, and names the rows where it is little.
@@ -24,6 +25,7 @@ from fhir_server.search.predicates import (
     Coded,
     Column,
     Hop,
+    InSeries,
     Keys,
     Predicate,
     Referred,
@@ -71,6 +73,8 @@ def condition(part: Predicate, args: list[Any], alias: str = "r") -> str:
             return _refers(part, args, alias)
         case Referred():
             return _referred(part, args, alias)
+        case InSeries():
+            return _in_series(part, args, alias)
 
 
 def there(hop: Hop, args: list[Any], alias: str) -> str:
@@ -108,6 +112,16 @@ def _referred(part: Referred, args: list[Any], alias: str) -> str:
     operator = "@>" if len(part.params) == 1 else "&&"
     rows = f"SELECT {_SHOWN} FROM {{s}}.resource WHERE keys {operator} ARRAY[{wanted}]"
     return f"EXISTS (WITH {other} AS MATERIALIZED ({rows}) SELECT FROM {other} WHERE {there(part.by, args, other)})"
+
+
+def _in_series(part: InSeries, args: list[Any], alias: str) -> str:
+    """Look into the patient's own time series; OFFSET keeps the planner from making one join of all patients'."""
+    other = f"{alias}t"
+    codes = place("{}::bigint[]", (list(part.codes),), args)
+    return (
+        f"EXISTS (SELECT FROM {{s}}.series s JOIN {{s}}.resource {other} ON {other}.rid = s.rid"
+        f" WHERE s.patient = {alias}.rid AND s.code = ANY({codes}) AND {there(part.by, args, other)} OFFSET 0)"
+    )
 
 
 def _coded(part: Coded, args: list[Any], alias: str) -> str:
@@ -151,7 +165,9 @@ def _local(part: Predicate) -> bool:
     if isinstance(part, All | AnyOf):
         return all(_local(inner) for inner in part.parts)
     return (
-        _local(part.part) if isinstance(part, Without) else isinstance(part, Keys | Coded | Column | Refers | Referred)
+        _local(part.part)
+        if isinstance(part, Without)
+        else isinstance(part, Keys | Coded | Column | Refers | Referred | InSeries)
     )
 
 

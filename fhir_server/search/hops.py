@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fhir_server.errors import BadSearch
+from fhir_server.search import canonical
+from fhir_server.search.include import APART
 from fhir_server.search.kinds import reference
 from fhir_server.search.modifiers import clause, find, suggestions
 from fhir_server.search.parameters import served_params, table
@@ -88,6 +90,9 @@ class Reader:
             raise Unsupported("search-has", text, "invalid")
         param, _ = find(source, by)
         _check_reference(source, param)
+        if source in APART:
+            text = f"{source}s are kept apart and not reached by _has: search them by themselves."
+            raise Unsupported("search-chain-not-supported", text)
         if type_ != "Resource" and type_ not in targets(source, param):
             text = f"{source}.{by} refers to {_listed(targets(source, param))}, not to {type_}."
             raise Unsupported("search-target", text, "invalid")
@@ -96,12 +101,10 @@ class Reader:
 
     def chain(self, type_: str, head: str, rest: str, read: Callable[[str], Condition], depth: int) -> Condition:
         """Return a chain by the reference `head`; `read` says what is asked of a target type, beginning with the name `rest`."""
-        param, modifier = find(type_, head)
+        stem, colon, target_type = head.partition(":")
+        param, _ = find(type_, stem)
         _check_reference(type_, param)
-        if modifier is not None and not R4.is_type(modifier):
-            text = f"In a chain {param.name} goes with a type, as in {param.name}:{targets(type_, param)[0]}.…"
-            raise Unsupported("search-chain", text, "invalid")
-        known = (modifier,) if modifier else targets(type_, param)
+        known = _known(type_, param, target_type if colon else None)
         inner: list[tuple[str, Condition]] = []
         refused: list[tuple[str, Unsupported | BadSearch]] = []
         for target in known:
@@ -116,6 +119,23 @@ class Reader:
         if not inner:
             raise _nearest(param, known, rest, refused)
         return Chain(param, tuple(inner))
+
+
+def _known(type_: str, param: SearchParam, said: str | None) -> tuple[str, ...]:
+    """Return the types that a chain by a parameter means: the one that is said, or all that it can lead to."""
+    possible = targets(type_, param)
+    if said is None:
+        return tuple(name for name in possible if name not in APART)
+    if not R4.is_type(said):
+        text = f"In a chain {param.name} goes with a type, as in {param.name}:{possible[0]}.…"
+        raise Unsupported("search-chain", text, "invalid")
+    if said not in possible:
+        text = f"{param.name} refers to {_listed(possible)}, not to {said}."
+        raise Unsupported("search-target", text, "invalid")
+    if said in APART:
+        text = f"{said}s are kept apart and not reached by a chain: search them by themselves."
+        raise Unsupported("search-chain-not-supported", text)
+    return (said,)
 
 
 def _first(rest: str) -> str:
@@ -147,10 +167,8 @@ def _check_reference(type_: str, param: SearchParam) -> None:
     if param.kind != "reference":
         text = f"{param.name} of {type_} is a parameter of kind {param.kind}: only references lead to other resources."
         raise Unsupported("search-chain", text, "invalid")
-    if not any(reference.literal(source) for source in table(type_).sources[param.name]):
-        text = (
-            f"{param.name} of {type_} names what it refers to by canonical URLs; chains and _has do not follow those."
-        )
+    if not any(reference.literal(source) or canonical.cites(source) for source in table(type_).sources[param.name]):
+        text = f"{param.name} of {type_} leads to what is inside the resource; chains and _has lead to others only."
         raise Unsupported("search-chain-not-supported", text)
 
 

@@ -2,7 +2,8 @@
 
     chain    1. which rows there match: where they are many, (refers …) row by row
              2. which rows refer to them: named if they are few, else each row's keys are compared
-    _has     1. which rows there match, and to what they refer: named if they are few, else (referred …) row by row
+    _has     1. which rows there match, and to what they refer: named if they are few, else (referred …) row by row,
+                or (inseries …) for the Patients who have Observations of some codes
 
 Every statement carries what the caller may see of the type it is about, so that a hop never crosses a hidden row, and what is
 behind one neither counts nor keeps anything out. What the index cannot decide is decrypted and decided there and then (the
@@ -12,17 +13,22 @@ candidates of one search share LOOKS), for a hop in doubt could not be undone la
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fhir_server.errors import Forbidden, Unprocessable
+from fhir_server.search import canonical
 from fhir_server.search.compile import place, refers_by, there
-from fhir_server.search.kinds import reference
+from fhir_server.search.extract import SERIES_TYPE
+from fhir_server.search.kinds import reference, token
 from fhir_server.search.parameters import Source, table
 from fhir_server.search.predicates import (
     EVERYTHING,
     NOTHING,
     Hop,
+    InSeries,
+    Keys,
     Match,
     Predicate,
     Referred,
@@ -44,7 +50,7 @@ from fhir_server.search.statement import fetch
 from fhir_server.search.verify import judge
 from fhir_server.storage import codings
 from fhir_server.storage.index_keys import MOST_RID, pack
-from fhir_server.storage.reads import COLUMNS, readable
+from fhir_server.storage.reads import COLUMNS, Stored, readable
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING as ALL
 from fhir_server.storage.visibility import Visibility
@@ -156,7 +162,7 @@ class Joins:
                     self.joined[(type_, asked)] = any_of(found)
             case Reverse(source, param, part):
                 if (type_, asked) not in self.joined:
-                    self.joined[(type_, asked)] = await self._reverse(source, param, part)
+                    self.joined[(type_, asked)] = await self._reverse(type_, source, param, part)
             case And(parts):
                 for part in parts:
                     await self.follow(type_, part)
@@ -171,10 +177,15 @@ class Joins:
 
     async def _chain(self, type_: str, param: SearchParam, target: str, part: Condition) -> Predicate:
         hop = await self._hop(target, part)
-        sources = [s for s in table(type_).sources[param.name] if s.only in (None, target) and reference.literal(s)]
-        numbers = tuple(source.id for source in sources)
-        if hop.part == NOTHING or not hop.seen or not numbers:
+        if hop.part == NOTHING or not hop.seen:
             return NOTHING
+        sources = [source for source in table(type_).sources[param.name] if source.only in (None, target)]
+        cited = await self._citing(type_, [source for source in sources if canonical.cites(source)], hop)
+        numbers = tuple(source.id for source in sources if reference.literal(source))
+        return any_of([cited, await self._leading(numbers, hop)]) if numbers else cited
+
+    async def _leading(self, numbers: tuple[int, ...], hop: Hop) -> Predicate:
+        """Return the condition that a row refers, by parameters of these numbers, to a row of a hop."""
         rids = await self._matching(hop)
         if rids is None:
             return Refers(numbers, hop)
@@ -184,14 +195,25 @@ class Joins:
         referring = await self._referring(wanted) if len(wanted) <= PROBES else None
         return holding(wanted, refers_by(numbers)) if referring is None else among(referring)
 
-    async def _reverse(self, source: str, param: SearchParam, part: Condition) -> Predicate:
+    async def _reverse(self, type_: str, source: str, param: SearchParam, part: Condition) -> Predicate:
         hop = await self._hop(source, part)
-        sources: Sequence[Source] = [s for s in table(source).sources[param.name] if reference.literal(s)]
-        numbers = tuple(each.id for each in sources)
-        if hop.part == NOTHING or not hop.seen or not numbers:
+        if hop.part == NOTHING or not hop.seen:
             return NOTHING
+        sources = table(source).sources[param.name]
+        cited = await self._cited(type_, [each for each in sources if canonical.cites(each)], hop)
+        numbers = tuple(each.id for each in sources if reference.literal(each))
+        return any_of([cited, await self._led_to(type_, numbers, hop, param, part)]) if numbers else cited
+
+    async def _led_to(
+        self, type_: str, numbers: tuple[int, ...], hop: Hop, param: SearchParam, part: Condition
+    ) -> Predicate:
+        """Return the condition that a row of a hop refers to a row, by parameters of these numbers."""
         referred = await self._referred(hop, numbers)
-        return Referred(numbers, hop) if referred is None else among(referred)
+        if referred is not None:
+            return among(referred)
+        if type_ == "Patient" and isinstance(hop.part, Keys) and _is_of_code(hop.type, param, part):
+            return InSeries(hop.part.any_of, replace(hop, part=EVERYTHING))
+        return Referred(numbers, hop)
 
     async def _hop(self, type_: str, part: Condition) -> Hop:
         return Hop(type_, self._seen[type_], await self._exact(type_, part))
@@ -242,9 +264,17 @@ class Joins:
 
     async def _looked_into(self, type_: str, asked: Condition, match: Match) -> list[int]:
         """Return the rows in doubt that do match."""
+        return await self._deciding(type_, all_of([match.predicate, match.doubt]), judge([asked], self.scene(type_)))
+
+    async def _deciding(self, type_: str, part: Predicate, decide: Callable[[bytes], bool]) -> list[int]:
+        """Return the rows that meet a condition and whose bodies are found to be right."""
+        return [row.rid async for row in self._bodies(type_, part) if decide(row.body)]
+
+    async def _bodies(self, type_: str, part: Predicate) -> AsyncIterator[Stored]:
+        """Yield the rows that meet a condition, decrypted; Unprocessable when that would be too many."""
         seen = (*self._own.get(type_, ()), *self._seen.get(type_, ()))
         args: list[Any] = []
-        where = there(Hop(type_, seen, all_of([match.predicate, match.doubt])), args, "r")
+        where = there(Hop(type_, seen, part), args, "r")
         text = f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE {where} LIMIT {place('{}', [self._left + 1], args)}"
         records = await fetch(self._tenant, text, args)
         if len(records) > self._left:
@@ -253,12 +283,41 @@ class Joins:
                 "search-looks-too-many",
             )
         self._left -= len(records)
-        decide = judge([asked], self.scene(type_))
-        found: list[int] = []
         for start in range(0, len(records), _AT_ONCE):
-            found += [row.rid for row in readable(self._tenant, records[start : start + _AT_ONCE]) if decide(row.body)]
+            for row in readable(self._tenant, records[start : start + _AT_ONCE]):
+                yield row
             await asyncio.sleep(0)  # others have their turn
-        return found
+
+    # ---- along canonical URLs, which only the bodies tell ----
+
+    async def _citing(self, type_: str, sources: Sequence[Source], hop: Hop) -> Predicate:
+        """Return the condition that a row cites a row of a hop by its canonical URL."""
+        if not sources:
+            return NOTHING
+        rows = [row async for row in self._bodies(hop.type, hop.part)]
+        steps = {type_: [(source, hop.type) for source in sources]}
+        found: list[int] = []
+        for wanted, accepts in canonical.behind(steps, {hop.type: rows}, self._tenant.key):
+            found += await self._deciding(type_, keys(wanted), accepts)
+        return among(found)
+
+    async def _cited(self, type_: str, sources: Sequence[Source], hop: Hop) -> Predicate:
+        """Return the condition that a row is cited by a row of a hop."""
+        if not sources:
+            return NOTHING
+        rows = [row async for row in self._bodies(hop.type, hop.part)]
+        found: list[int] = []
+        for wanted, accepts in canonical.ahead([(s, type_) for s in sources], rows, [type_], self._tenant.key):
+            found += await self._deciding(type_, keys(wanted), accepts)
+        return among(found)
+
+
+def _is_of_code(source: str, param: SearchParam, part: Condition) -> bool:
+    """Tell whether a `_has` asks for Observations of a subject by their codes, which the time series have by patient."""
+    if source != SERIES_TYPE or param.name not in ("subject", "patient") or not isinstance(part, Clause):
+        return False
+    plain = part.param.name == "code" and part.modifier is None
+    return plain and all(isinstance(value, token.Token) and value.code for value in part.values)
 
 
 def _most(hop: Hop) -> int:

@@ -6,6 +6,7 @@
     (coded K6)                                              any key that the dictionary has under K6
     (refers P (hop Patient seen …))           a live row that is seen and meets …, to which P refers
     (referred P (hop Observation seen …))     a live row that is seen and meets …, which refers here by P
+    (inseries C (hop Observation seen …))     the same for an Observation of this Patient under a code
 
 A `Match` pairs a predicate with its doubt: rows that match and are in doubt are decrypted and looked into before they count.
 """
@@ -104,7 +105,15 @@ class Referred:
     by: Hop
 
 
-Predicate: TypeAlias = Keys | Coded | Rows | Column | All | AnyOf | Without | Refers | Referred
+@dataclass(frozen=True, slots=True)
+class InSeries:
+    """The row is a Patient in whose time series an Observation stands, under one of the codes, where such a hop may lead."""
+
+    codes: tuple[int, ...]
+    by: Hop
+
+
+Predicate: TypeAlias = Keys | Coded | Rows | Column | All | AnyOf | Without | Refers | Referred | InSeries
 
 EVERYTHING = All()
 NOTHING = AnyOf()

@@ -115,14 +115,16 @@ class Reading:
         self.graph = Graph()
         self._criteria: set[tuple[str, str]] = set()
 
-    def add(self, resource: Json, criteria: str | None) -> None:
+    def add(self, resource: Json, criteria: str | None) -> bool:
+        """Count a resource; False when it is there already."""
         type_ = resource["resourceType"]
         if criteria is not None:
             if (type_, criteria) in self._criteria:
-                return
+                return False
             self._criteria.add((type_, criteria))
         self.types[type_] += 1
         self.graph.add(resource)
         for query, (searched, test) in SEARCHES.items():
             if searched == type_ and test(resource):
                 self.searches[query] += 1
+        return True

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.conformance.naive import SEARCHES, Reading, bundles, resources
+from tests.conformance.naive_hops import HOPS, Net
 from tests.conformance.naive_includes import INCLUDES
 from tests.http.client import Caller
 from tests.shared_data import shared
@@ -15,13 +16,20 @@ RESOURCES = 92_114
 
 
 @pytest.fixture(scope="module")
-async def loaded(fresh: Caller) -> Reading:
+def net() -> Net:
+    """Who refers to whom in what was posted; filled by `loaded`."""
+    return Net()
+
+
+@pytest.fixture(scope="module")
+async def loaded(fresh: Caller, net: Net) -> Reading:
     """The naive reading of what was posted; every bundle was taken and made what it should."""
     reading = Reading()
     for bundle in bundles(shared("synthea-120")):
         before = sum(reading.types.values())
         for resource, criteria in resources(bundle):
-            reading.add(resource, criteria)
+            if reading.add(resource, criteria):
+                net.add(resource)
         answer = await fresh.post("", bundle)
         assert answer.status == 200, answer.text[:2000]
         made = sum(each["response"]["status"].startswith("201") for each in answer.json["entry"])
@@ -60,6 +68,14 @@ async def test_a_flood_of_includes_is_cut_and_said(fresh: Caller, loaded: Readin
     answer = await fresh.get("Provenance?_count=1000&_include=Provenance:target&_elements=id")
     modes = Counter(each["search"]["mode"] for each in answer.json["entry"])
     assert modes == {"match": loaded.types["Provenance"], "include": 1000, "outcome": 1}
+
+
+@pytest.mark.parametrize("query", HOPS)
+async def test_counts_over_hops(fresh: Caller, loaded: Reading, net: Net, query: str) -> None:
+    answer = await fresh.get(f"{query}&_summary=count")
+    assert answer.status == 200, answer.text
+    assert answer.json["total"] == len(set(HOPS[query](net)))
+    assert answer.json["total"] > 0
 
 
 async def test_references_lead_where_they_should(fresh: Caller, loaded: Reading) -> None:
