@@ -13,6 +13,7 @@ from fhir_server.interactions.patch import UNPATCHED
 from fhir_server.kit.clock import instant
 from fhir_server.search.hops import MAX_DEPTH
 from fhir_server.search.include import APART, references
+from fhir_server.search.modifier_table import documentation
 from fhir_server.search.parameters import served_params
 from profiles.registry import R4
 
@@ -159,8 +160,11 @@ def _reverse_includes(type_: str) -> list[str]:
 
 
 def _params(type_: str) -> list[Json]:
-    served = served_params(type_)
-    return [{"name": param.name, "definition": param.url, "type": param.kind} for param in served]
+    named = [{"name": param.name, "definition": param.url, "type": param.kind} for param in served_params(type_)]
+    if type_ in _READ_ONLY:  # the trail has a search of its own
+        return named
+    said = (documentation(type_, param) for param in served_params(type_))
+    return [each | {"documentation": text} for each, text in zip(named, said, strict=True)]
 
 
 def _applies(operation: Json, type_: str) -> bool:

@@ -8,7 +8,7 @@
 | `eq` `sw` `co` `ew` | strings, without regard to case and accents | the whole field, its start, any part, its end |
 | `ne` | tokens, references, URIs, strings | some value is another one, as R4 has it: nothing is not another one |
 | `eq` `co` | `_text`, `_content` | the words |
-| `pr` | all else | `:missing` |
+| `pr` | all | `:missing` |
 | `in` `ni` `ss` `sb` | tokens | `:in` `:not-in` `:below` `:above` |
 
 What a parameter of a kind is not compared by is refused.
@@ -70,9 +70,9 @@ def _compared(type_: str, name: str, operator: str, value: str, base: str) -> Co
     param, modifier = find(type_, name)
     if modifier is not None:
         raise Unsupported("search-filter", f"In {NAME} the last name of a path has no modifier.", "invalid")
-    if param.name in WORDS and operator not in ("eq", "co"):
-        raise _not_compared(param, operator)
-    if param.name in WORDS:
+    if param.name in WORDS and operator != "pr":
+        if operator not in ("eq", "co"):
+            raise _not_compared(param, operator)
         return clause(NAME, param, None, _literal(value), base)
     if operator == "pr":
         if value not in _MISSING:

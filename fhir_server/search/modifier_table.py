@@ -104,9 +104,7 @@ def _said(param: SearchParam, modifier: str) -> str:
 def allowed(type_: str, param: SearchParam) -> tuple[str, ...]:
     """Return the modifiers that a parameter takes, as the CapabilityStatement lists them."""
     rules = TABLE[param.kind]
-    if param.name in WORDS:
-        return ()
-    if param.name in COLUMNS:
+    if param.name in COLUMNS | WORDS:
         return tuple(name for name in rules if name in (OF_ID if param.name == "_id" else _MISSING))
     return tuple(name for name, rule in rules.items() if rule.fits(param, types_of(type_, param.name)))
 

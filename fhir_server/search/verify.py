@@ -82,6 +82,8 @@ def _check(clause: Clause, type_: str) -> Check:
         return _composite(clause, type_)
     if clause.param.name in WORDS:
         asked = tuple(value for value in clause.values if isinstance(value, words.Words))
+        if clause.missing is not None:
+            return lambda resource: words.there(clause.param.name, resource) is not clause.missing
         return lambda resource: words.accepts(asked, resource)
     sources = table(type_).sources[clause.param.name]
     if clause.missing is not None:

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from tests.search.naive_paths import branches, definition, definitions, evaluate, union, values
+from tests.search.population import MEMBERS, NEAR
 
 Resource = dict[str, Any]
 PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
@@ -124,6 +125,12 @@ def is_of_type(value: Any, text: str) -> bool:
     system, code, wanted = (plain(part).casefold() for part in cut(text, "|"))
     types = [(c.get("system", ""), c.get("code", "").casefold()) for c in value.get("type", {}).get("coding", [])]
     return (system, code) in types and value.get("value", "").casefold() == wanted
+
+
+def is_member(value: Any, text: str, modifier: str) -> bool:
+    by_set = modifier in ("in", "not-in")
+    members = MEMBERS[plain(text)] if by_set else NEAR[(modifier, plain(cut(text, "|")[1]))]
+    return any((system, (code or "").casefold()) in members for system, code in codings(value))
 
 
 def is_uri(value: str, text: str, modifier: str | None) -> bool:
@@ -304,6 +311,8 @@ def is_quantity(value: Resource, text: str) -> bool:
 def accepts(kind: str, value: Any, text: str, modifier: str | None = None, base: str = "") -> bool:
     """Tell whether one value of a resource is what one value of a query asks for."""
     if kind == "token":
+        if modifier in ("in", "not-in", "above", "below"):
+            return is_member(value, text, modifier)
         return is_of_type(value, text) if modifier == "of-type" else is_token(value, text)
     if kind == "string":
         return is_string(value, text, modifier)
@@ -379,4 +388,4 @@ def matches(resource: Resource, name: str, text: str, base: str = "") -> bool:
     if modifier == "missing":
         return (not [v for v in held if v != {}]) is (text == "true")
     any_of = any(accepts(found["type"], v, part, modifier or None, base) for v in held for part in cut(text, ","))
-    return not any_of if modifier == "not" else any_of
+    return not any_of if modifier in ("not", "not-in") else any_of

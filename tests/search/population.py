@@ -67,6 +67,45 @@ TYPES = (
 )
 
 
+TERMS: list[Resource] = [
+    {
+        "resourceType": "CodeSystem", "id": "terms", "url": SNOMED, "status": "active", "content": "complete",
+        "concept": [{"code": "8480-6", "concept": [{"code": "x,y$z|1"}]}, {"code": "other"}],
+    },
+    {
+        "resourceType": "ValueSet", "id": "terms-some", "url": "http://example.org/terms/some", "status": "active",
+        "compose": {
+            "include": [{"system": LOINC, "concept": [{"code": "8867-4"}]}, {"system": OTHER, "concept": [{"code": "abc"}]}],
+        },
+    },
+    {
+        "resourceType": "ValueSet", "id": "terms-below", "url": "http://example.org/terms/below", "status": "active",
+        "compose": {
+            "include": [{"system": SNOMED, "filter": [{"property": "concept", "op": "is-a", "value": "8480-6"}]}],
+            "exclude": [{"system": SNOMED, "concept": [{"code": "8480-6"}]}],
+        },
+    },
+    {
+        "resourceType": "ValueSet", "id": "terms-all", "url": "http://example.org/terms/all", "status": "active",
+        "compose": {"include": [{"system": LOINC}, {"valueSet": ["http://example.org/terms/below"]}]},
+    },
+]  # fmt: skip
+MEMBERS: dict[str, set[tuple[str, str]]] = {
+    "http://example.org/terms/some": {(LOINC, "8867-4"), (OTHER, "abc")},
+    "http://example.org/terms/below": {(SNOMED, "x,y$z|1")},
+    "http://example.org/terms/all": {(LOINC, "8867-4"), (LOINC, "8480-6"), (LOINC, "abc"), (SNOMED, "x,y$z|1")},
+}
+"""The members among CODES of the value sets of TERMS, by hand; CODES in lower case."""
+NEAR: dict[tuple[str, str], set[tuple[str, str]]] = {
+    ("below", "8480-6"): {(SNOMED, "8480-6"), (SNOMED, "x,y$z|1")},
+    ("above", "8480-6"): {(SNOMED, "8480-6")},
+    ("below", "x,y$z|1"): {(SNOMED, "x,y$z|1")},
+    ("above", "x,y$z|1"): {(SNOMED, "8480-6"), (SNOMED, "x,y$z|1")},
+    ("below", "other"): set(),
+    ("above", "other"): set(),
+}
+
+
 class Maker:
     """Makes resources from one seed."""
 

@@ -17,13 +17,18 @@ EACH = 25
 oracle = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 RESOURCES = p.population(7, EACH)
-BY_TYPE = {type_: [r for r in RESOURCES if r["resourceType"] == type_] for type_ in p.TYPES}
+CODED_BY = [
+    ("Observation", n)
+    for n in ("code", "category", "combo-code", "component-code", "value-concept", "combo-value-concept")
+]
+CODED_BY += [("Encounter", "class"), ("Condition", "code"), ("Group", "value"), ("Group", "characteristic")]
+BY_TYPE = {type_: [r for r in [*RESOURCES, *p.TERMS] if r["resourceType"] == type_] for type_ in p.TYPES}
 
 
 @pytest.fixture(scope="session")
 async def town(open_tenant: Any) -> Any:
     tenant = await open_tenant("search_oracle")
-    await load(tenant, RESOURCES)
+    await load(tenant, [*RESOURCES, *p.TERMS])
     return tenant
 
 
@@ -136,6 +141,15 @@ KINDS = {
         clauses([("Patient", "identifier"), ("Patient", "telecom")], identifiers, ["", ":not"]),
         clauses([("Patient", "identifier")], typed, [":of-type"]),
         clauses([(type_, "_tag") for type_ in p.TYPES], tags, ["", ":not"]),
+    ),
+    "terms": st.one_of(
+        clauses(CODED_BY, st.sampled_from(sorted(p.MEMBERS)), [":in", ":not-in"]),
+        *(
+            clauses(
+                CODED_BY, st.sampled_from(sorted({f"{p.SNOMED}|{naive_asks.safe(c)}" for _, c in p.NEAR})), [f":{way}"]
+            )
+            for way in ("above", "below")
+        ),
     ),
     "string": st.one_of(
         clauses([("Patient", n) for n in NAMES], strings, ["", ":exact", ":contains"]),

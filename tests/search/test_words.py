@@ -60,6 +60,10 @@ async def test_words_anywhere(clinic: Any) -> None:
     assert set(await ids(clinic, "Condition", "_content=liver")) == {"liver", "data"}
     assert set(await ids(clinic, "Condition", "_content=liver&_text=liver")) == {"liver"}
     assert set(await ids(clinic, "Condition", "_content=bone&_id=lung")) == {"lung"}
+    assert set(await ids(clinic, "Condition", "_text:missing=true")) == {"bare"}
+    assert set(await ids(clinic, "Condition", "_text:missing=false")) == {"bone", "liver", "lung", "data"}
+    assert await ids(clinic, "Condition", "_content:missing=true") == []
+    assert set(await ids(clinic, "Condition", "_filter=_text co metastases and _content eq bone")) == {"bone", "lung"}
 
 
 @pytest.mark.parametrize("text", ["(a", "a)", "AND", "a OR", "NOT", "()", "--", "(" * 40 + "a" + ")" * 40, "a " * 65])

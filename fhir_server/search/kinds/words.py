@@ -172,6 +172,11 @@ def _holds(part: Part, text: str) -> bool:
             return not _holds(each, text)
 
 
+def there(name: str, resource: dict[str, Any]) -> bool:
+    """Tell whether a resource has what a parameter looks into: a narrative; content it always has."""
+    return name == "_content" or bool(words_of(narrative(resource)))
+
+
 def accepts(values: tuple[Words, ...], resource: dict[str, Any]) -> bool:
     """Tell whether a resource says what one of the values asks for."""
     anywhere = any(value.anywhere for value in values)
