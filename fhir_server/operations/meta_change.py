@@ -48,8 +48,9 @@ async def change_meta(
             result.audit.append(row)
             return result
         resource = before | {"meta": after}
-        await policy.check_write(ctx, type_, "update", extract(ctx.tenant, resource), there.stored.id)
-        if await amend(ctx.tenant, there, resource, _keys(ctx, there, before, resource), row):
+        index = extract(ctx.tenant, resource)
+        await policy.check_write(ctx, type_, "update", index, there.stored.id)
+        if await amend(ctx.tenant, there, resource, _keys(ctx, there, before, resource), index.codings, row):
             result.audited = True
             return result
     raise overtaken()
