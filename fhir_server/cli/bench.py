@@ -14,20 +14,29 @@ from fhir_server.cli.stack import CannotStart
 from fhir_server.settings import ROOT
 
 PARTS = ("create", "stages", "entries", "loop", "import", "search", "storage", "fhirpath", "xml")
-Parts = Annotated[list[str] | None, typer.Argument(help=f"Of: {' '.join(PARTS)}; all when not given.")]
+LONG = ("scale",)
+"""Measured only when named: half an hour."""
+Parts = Annotated[
+    list[str] | None, typer.Argument(help=f"Of: {' '.join(PARTS + LONG)}; all but {' '.join(LONG)} when not given.")
+]
+Sizes = Annotated[
+    list[int] | None, typer.Option("--size", help="Observations to search over, for scale; may be repeated.", min=1000)
+]
 
 
-def bench(*, parts: Parts = None, as_json: Json = False, data: Data = None, port: Port = None) -> None:
+def bench(
+    *, parts: Parts = None, sizes: Sizes = None, as_json: Json = False, data: Data = None, port: Port = None
+) -> None:
     """Measure creates, the 36-request loop, imports, searches, what keeping costs, FHIRPath beside fhirpathpy, and XML."""
     _ = data, port  # every command takes them; the bench makes an instance of its own
-    unknown = set(parts or ()) - set(PARTS)
+    unknown = set(parts or ()) - {*PARTS, *LONG}
     if unknown:
-        fail(f"There is no part {', '.join(sorted(unknown))}: choose of {', '.join(PARTS)}.", code=2)
+        fail(f"There is no part {', '.join(sorted(unknown))}: choose of {', '.join(PARTS + LONG)}.", code=2)
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
     measured = importlib.import_module("tests.bench.run")
     try:
-        found: dict[str, Any] = measured.run(tuple(parts or PARTS))
+        found: dict[str, Any] = measured.run(tuple(parts or PARTS), sizes=tuple(sizes or ()))
     except CannotStart as error:
         fail(str(error))
     if as_json:

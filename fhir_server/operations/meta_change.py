@@ -21,7 +21,6 @@ from fhir_server.model.meta import SETS
 from fhir_server.operations.meta import answer
 from fhir_server.operations.parameters import read_parameters
 from fhir_server.search.extract import extract
-from fhir_server.storage import codings
 from fhir_server.storage.amend import Amendable, amend, look
 
 _STAMPED = ("versionId", "lastUpdated")
@@ -51,9 +50,7 @@ async def change_meta(
         resource = before | {"meta": after}
         index = extract(ctx.tenant, resource)
         await policy.check_write(ctx, type_, "update", index, there.stored.id)
-        keys = _keys(ctx, there, before, resource)
-        await codings.remember(ctx.tenant, index.codings)
-        if await amend(ctx.tenant, there, resource, keys, row):
+        if await amend(ctx.tenant, there, resource, _keys(ctx, there, before, resource), index.codings, row):
             result.audited = True
             return result
     raise overtaken()

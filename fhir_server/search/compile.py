@@ -145,7 +145,8 @@ def _either(part: Rows, args: list[Any]) -> str:
     return alternatives[0] if len(alternatives) == 1 else "(" + " OR ".join(f"({each})" for each in alternatives) + ")"
 
 
-def _rows(part: Rows, args: list[Any]) -> str:
+def narrow(part: Rows, args: list[Any]) -> str:
+    """Return the SELECT of the rids of the rows that a condition on a narrow table means, some of them twice."""
     ranges = ((part.where, part.values), *part.ranges)
     return " UNION ALL ".join(
         f"SELECT rid FROM {{s}}.{part.table} WHERE {place(where, values, args)}" for where, values in ranges
@@ -182,5 +183,5 @@ def _any(parts: tuple[Predicate, ...], args: list[Any], alias: str) -> str:
 def _source(part: Predicate, args: list[Any]) -> str:
     """Return the SELECT of the rids that match."""
     if isinstance(part, Rows):
-        return _rows(part, args)
+        return narrow(part, args)
     return f"SELECT x.rid FROM {{s}}.resource x WHERE {condition(part, args, 'x')}"

@@ -122,14 +122,15 @@ def plan(type_: str) -> Plan:
 
 
 def _series(tenant: Tenant, resource: dict[str, Any], rows: IndexRows) -> None:
-    """Add the rows of an Observation of a Patient to that patient's time series of its codes."""
+    """Add the rows of an Observation to the time series of its codes: its patient's, or nobody's."""
     subject, when = (table(SERIES_TYPE).sources[name][0].id for name in ("subject", "date"))
     of = [id_ for param, type_, id_ in rows.references if param == subject and type_ == "Patient"]
     if len(of) == 1:
+        rows.subject = of[0]
         rows.patients.remove(of[0])
         rows.patients.insert(0, of[0])
-        at = min((lo for param, lo, _ in rows.dates if param == when), default=UNDATED)
-        rows.series = [(code, at) for code in series_codes(tenant.key, resource)]
+    at = min((lo for param, lo, _ in rows.dates if param == when), default=UNDATED)
+    rows.series = [(code, at) for code in series_codes(tenant.key, resource)]
 
 
 def series_codes(key: KeyFunction, resource: dict[str, Any]) -> set[int]:
@@ -175,4 +176,4 @@ def entry_count(rows: IndexRows) -> int:
     arrays = len(rows.keys) + len(rows.references) + len(rows.patients)
     dates = sum(1 + (hi - lo > _DAY) for _, lo, hi in rows.dates)
     numbers = sum(1 + (row[5] != 0) + (row[3] > row[2]) for row in rows.numbers)
-    return arrays + dates + numbers + len(rows.strings) + len(rows.series)
+    return arrays + dates + numbers + len(rows.strings) + 3 * len(rows.series)

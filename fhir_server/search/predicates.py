@@ -3,10 +3,10 @@
     (all (keys K1) (keys K2 K3) (rows ix_date "param = 7 AND lo >= {}"))
     (any (keys K4) (rows ix_number …))
     (without (keys K5))
-    (coded K6)                                              any key that the dictionary has under K6
     (refers P (hop Patient seen …))           a live row that is seen and meets …, to which P refers
     (referred P (hop Observation seen …))     a live row that is seen and meets …, which refers here by P
     (inseries C (hop Observation seen …))     the same for an Observation of this Patient under a code
+    (coded K6)                                              any key that the dictionary has under K6
 
 A `Match` pairs a predicate with its doubt: rows that match and are in doubt are decrypted and looked into before they count.
 """
@@ -185,6 +185,8 @@ def coded(part: Predicate) -> set[int]:
             return {at for inner in part.parts for at in coded(inner)}
         case Without():
             return coded(part.part)
+        case Refers(to=hop) | Referred(by=hop):
+            return coded(hop.part)
         case _:
             return set()
 
@@ -200,6 +202,10 @@ def resolved(part: Predicate, known: Mapping[int, tuple[int, ...]]) -> Predicate
             return any_of([resolved(inner, known) for inner in part.parts])
         case Without():
             return Without(resolved(part.part, known))
+        case Refers(to=hop):
+            return replace(part, to=replace(hop, part=resolved(hop.part, known)))
+        case Referred(by=hop):
+            return replace(part, by=replace(hop, part=resolved(hop.part, known)))
         case _:
             return part
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadSearch, Issue, Unprocessable
 from fhir_server.kit import json
-from fhir_server.search import hint, join, lookup, memory, select
+from fhir_server.search import few, hint, join, lookup, memory, select
 from fhir_server.search.compartment import Compartment, inside
 from fhir_server.search.gather import MOST, Gathered, gather
 from fhir_server.search.order import keys_of
@@ -25,10 +25,10 @@ from fhir_server.search.query import Params, Query, title
 from fhir_server.search.rewrite import Scene, meaning, names, whole
 from fhir_server.search.seeing import Sees, nothing
 from fhir_server.search.select import START, Position, Seen, Selection
-from fhir_server.search.series import recognise
+from fhir_server.search.series import broad, by_default, recognise
 from fhir_server.search.statement import fetch
 from fhir_server.search.verify import checker
-from fhir_server.storage import codings, ident
+from fhir_server.storage import codings, ident, tally
 from fhir_server.storage.reads import Stored, readable
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING, Visibility, visible_sql, visible_types_sql
@@ -71,6 +71,8 @@ class Ready:
     hops_unrestricted: bool
     """Whether all is seen of the types that its chains and `_has` go through."""
     in_memory: bool = False
+    tallied: int | None = None
+    """The one key that decides alone and whose holders are counted already, where the caller may see all of the type."""
 
 
 # ---- making ready ----
@@ -115,18 +117,32 @@ async def prepare(
         types = (query.type,) if query.type else query.types or R4.types
         also.append(await inside(tenant, compartment, types))
     match, keys = whole(query, scene), keys_of(query)
+    if keys == []:
+        keys = [*by_default(query)]
     known = await codings.look_up(tenant, coded(match.predicate))
     match = _also(match, known, also)
+    rare = await few.look_up(tenant, match.predicate) if broad(query) and not also else {}
+    match = replace(match, predicate=few.named(match.predicate, rare))
     series = recognise(query, scene, keys, known)
     if series is not None:
-        series = replace(series, match=_also(series.match, known, also))
+        beside = _also(series.match, known, also)
+        series = replace(series, match=replace(beside, predicate=few.named(beside.predicate, rare)))
     selection = Selection(_seen(query, visibility), match, tuple(keys or ()), series)
-    return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, in_memory=keys is None)
+    tallied = _tallied(match) if query.type and visibility == EVERYTHING else None
+    return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, keys is None, tallied)
 
 
 def _also(match: Match, known: Mapping[int, tuple[int, ...]], also: list[Predicate]) -> Match:
     predicate = resolved(match.predicate, known)
     return Match(all_of([*also, predicate]) if also else predicate, match.doubt)
+
+
+def _tallied(match: Match) -> int | None:
+    """Return the one key that decides alone, or that of the whole type."""
+    if match == Match(ALWAYS):
+        return tally.ALL
+    part = match.predicate
+    return part.any_of[0] if match.doubt == NOTHING and isinstance(part, Keys) and len(part.any_of) == 1 else None
 
 
 # ---- statements ----
@@ -172,6 +188,10 @@ async def _sorted_in_memory(ready: Ready, position: Position, need: int) -> list
 
 async def _count(ready: Ready) -> int:
     """Return how many match, exactly."""
+    if ready.tallied is not None and ready.query.type:
+        counted = await tally.count(ready.tenant, ready.query.type, ready.tallied)
+        if counted is not None:
+            return counted
     text, args = select.count(ready.selection)
     total: int = (await fetch(ready.tenant, text, args))[0][0]
     if ready.selection.matched().doubt == NOTHING:

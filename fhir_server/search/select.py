@@ -7,14 +7,14 @@ in a second; other keys are looked up row by row.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fhir_server.search.compile import LIVE, condition
 from fhir_server.search.kinds.date import FIRST
 from fhir_server.search.order import Expression, Key, after
 from fhir_server.search.predicates import EVERYTHING, NOTHING, Match
-from fhir_server.search.series import Series
+from fhir_server.search.series import AT, CHANGED, Series
 from fhir_server.storage.reads import COLUMNS
 
 Seen = Callable[[list[Any]], str]
@@ -79,8 +79,11 @@ def _base(selection: Selection, parts: _Parts, phase: int | None = None) -> None
     parts.wheres.append(LIVE.replace("{r}", "r"))
     series = selection.along(phase)
     if series is not None:
-        patient, code = parts.arg(series.patient), parts.arg(series.code)
-        on = f"k0.rid = r.rid AND k0.patient = {patient} AND k0.code = {code} AND k0.at >= {parts.arg(FIRST)}"
+        on = f"k0.rid = r.rid AND k0.code = {parts.arg(series.code)}"
+        if series.patient is not None:
+            on += f" AND k0.patient = {parts.arg(series.patient)}"
+        if series.dated or series.column == AT:
+            on += f" AND k0.at >= {parts.arg(FIRST)}"
         parts.joins.append(f"JOIN {{s}}.series k0 ON {on}")
     parts.wheres.append(condition(selection.matched(phase).predicate, parts.args))
 
@@ -121,6 +124,9 @@ def _sorted(selection: Selection, parts: _Parts, phase: int) -> None:
     if keys and keys[0].table:
         tie = _lead(keys[0], selection, parts, phase)
         keys = keys[1:]
+    elif selection.along(phase) is not None:
+        parts.order.append(Expression(CHANGED, keys[0].descending))
+        tie, keys = "k0.rid", ()
     for number, key in enumerate(keys, 1):
         _follow(number, key, parts)
     parts.order.append(Expression(tie, bool(selection.keys) and selection.keys[-1].descending))
@@ -181,9 +187,9 @@ def estimate(selection: Selection) -> tuple[str, list[Any]]:
 def one(selection: Selection, rid: int) -> tuple[str, list[Any]]:
     """Return a statement that finds the row `rid` if it matches."""
     parts = _Parts()
-    _base(selection, parts)
+    _base(replace(selection, series=None), parts)  # in a series nothing leads to a rid
     parts.wheres.append(f"r.rid = {parts.arg(rid)}")
-    doubt = _doubt(selection.matched(), parts.args)
+    doubt = _doubt(selection.match, parts.args)
     return _text(f"{COLUMNS}, r.fhir_id, {doubt} AS doubt", parts), parts.args
 
 

@@ -1,21 +1,21 @@
-"""The reads that matter most: one patient's Observations of one code by time, from the table `series`.
+"""The reads that matter most: Observations of one code, of one patient or of all, from the table `series`.
 
-    Observation?patient=P&code=[S|]C[&date=…][&_sort=-date]
+    Observation?code=[S|]C[&patient=P][&date=…][&_sort=-date | &_sort=-_lastUpdated]
 
-A row stands there for each coding of an Observation whose subject is a Patient; what has no date stands before all dates, what
-has no coding under its text, both for `$lastn` only (`lastn.py`). So the table serves when the query asks for a date, or sorts by
-it (what has no date comes last and is found as usual).
+Every Observation stands there under each coding of its code: by patient and time, by time, and by its last change, which is the
+order of a search for one code that asks for none. What has no date stands before all dates: who goes by time finds it in a second
+phase, as everywhere. What has no coding stands under its text, for `$lastn` only (`lastn.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fhir_server.search.extract import SERIES_TYPE
-from fhir_server.search.kinds import date, reference, token
-from fhir_server.search.order import Key
+from fhir_server.search.kinds import composite, date, reference, token
+from fhir_server.search.order import COLUMNS, Key
 from fhir_server.search.parameters import table
 from fhir_server.search.predicates import Column, Keys, Match, Predicate, all_of, any_of
 from fhir_server.search.query import Chain, Clause, Query
@@ -25,6 +25,7 @@ from fhir_server.storage.index_keys import MOST_RID
 Codings = Mapping[int, tuple[int, ...]]
 """The keys that the dictionary of codings has under the key of a code."""
 
+AT, CHANGED = "k0.at", "k0.last_updated"
 _BOUNDS = {
     "eq": ("k0.at >= {} AND k0.at < {}", ("lo", "hi")),
     "lt": ("k0.at < {}", ("lo",)),
@@ -40,11 +41,18 @@ _BOUNDS = {
 class Series:
     """A search that goes along a series: whose, of what, and the condition on each row beside."""
 
-    patient: int
+    patient: int | None
     code: int
     match: Match
-    complete: bool
-    """Whether all that matches stands in the series: the query asks for a date."""
+    dated: bool
+    """Whether the query asks for a date."""
+    column: str
+    """What it is sorted by."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether going along it finds all: by its times it finds what has one."""
+        return self.dated or self.column != AT
 
 
 def _patient(clause: Clause | Chain, scene: Scene) -> int | None:
@@ -78,7 +86,27 @@ def _code(clause: Clause, scene: Scene, known: Codings) -> int | None:
     return codings[0] if len(codings) == 1 else None
 
 
-def _dated(clause: Clause, when: int) -> Predicate:
+def _composite_code(clause: Clause, scene: Scene, known: Codings) -> int | None:
+    """Return the key of the one coding that a composite of the resource's own code names first (`code-value-quantity`)."""
+    if clause.param.name not in _OF_CODE or len(clause.values) != 1 or clause.modifier is not None:
+        return None
+    value = clause.values[0]
+    first = value.parts[0] if isinstance(value, composite.Composite) else None
+    return _code(replace(clause, values=(first,)), scene, known) if isinstance(first, token.Token) else None
+
+
+def _bound(value: date.Date, when: int, *, all_patients: bool) -> tuple[str, list[datetime]]:
+    """Return what a date says of the start alone; "" when that is nothing, or not worth asking of one patient's rows."""
+    if value.prefix in ("ge", "gt") and all_patients:
+        # What is longer than a day may have begun long before; that is little, and found by its end.
+        (_, (short, *_)), (_, (ends, *_)) = date.conditions(value)
+        long = f"x.param = {when} AND x.hi - x.lo > interval '1 day' AND x.hi > {{}}"
+        return f"k0.at > {{}} OR k0.rid IN (SELECT x.rid FROM {{s}}.ix_date x WHERE {long})", [short, ends]
+    bound, names = _BOUNDS.get(value.prefix, ("", ()))
+    return bound, [getattr(value, name) for name in names]
+
+
+def _dated(clause: Clause, when: int, *, all_patients: bool) -> Predicate:
     """Return the condition of a date clause along a series: the row of ix_date is found by the start, which both have."""
     alternatives: list[str] = []
     bounds: list[str] = []
@@ -89,9 +117,9 @@ def _dated(clause: Clause, when: int) -> Predicate:
         for where, args in date.conditions(value):
             alternatives.append("(" + where.replace("lo ", "d.lo ").replace("hi ", "d.hi ") + ")")
             values.extend(args)
-        bound, names = _BOUNDS.get(value.prefix, ("", ()))
+        bound, found_values = _bound(value, when, all_patients=all_patients)
         bounds.append(bound)
-        bound_values.extend(getattr(value, name) for name in names)
+        bound_values.extend(found_values)
     exact = " OR ".join(alternatives)
     found = Column(
         f"EXISTS (SELECT FROM {{s}}.ix_date d WHERE d.param = {when} AND d.lo = k0.at AND d.rid = k0.rid AND ({exact}))",
@@ -101,15 +129,45 @@ def _dated(clause: Clause, when: int) -> Predicate:
     return all_of([near, found]) if all(bounds) else found
 
 
+def _column(keys: list[Key], when: int) -> str | None:
+    """Return the column of a series in whose order a search is sorted."""
+    if len(keys) != 1:
+        return None
+    if keys[0].ids == (when,):
+        return AT
+    return CHANGED if keys[0].column == COLUMNS["_lastUpdated"] else None
+
+
+_OF_CODE = frozenset({"code-value-quantity", "code-value-concept", "code-value-string", "code-value-date"})
+_BROAD = frozenset({"token", "date", "quantity", "number", "composite"})
+
+
+def broad(query: Query) -> bool:
+    """Tell whether nothing names few resources (a reference, an identifier): those are found first, then sorted."""
+    return all(
+        isinstance(c, Clause) and c.param.kind in _BROAD and c.param.name not in ("identifier", "_id")
+        for c in query.where
+    )
+
+
+def by_default(query: Query) -> tuple[Key, ...]:
+    """Return the order of a search that asks for none: what has one code goes along its series, by date, the newest first."""
+    clauses = [c for c in query.where if isinstance(c, Clause) and c.param.name in ("code", *_OF_CODE)]
+    codes = [c for c in clauses if c.modifier is None and len(c.values) == 1]
+    single = query.type == SERIES_TYPE and len(codes) == 1 and not query.sort
+    when = table(SERIES_TYPE).sources["date"][0].id
+    return (Key(descending=True, table="ix_date", ids=(when,)),) if single else ()
+
+
 def recognise(query: Query, scene: Scene, keys: list[Key] | None, known: Codings) -> Series | None:
     """Return the series that a search goes along; `known` are the codings it asks for. None when it goes along none."""
     if query.type != SERIES_TYPE or keys is None:
         return None
     when = table(SERIES_TYPE).sources["date"][0].id
-    by_time = len(keys) == 1 and keys[0].ids == (when,)
     where = [c for c in query.where if isinstance(c, Clause)]
     dates = [c for c in where if c.param.name == "date" and c.missing is None]
-    if (keys and not by_time) or not (by_time or dates):
+    column = _column(keys, when)
+    if column is None:
         return None
     patients = {
         c: found
@@ -117,9 +175,12 @@ def recognise(query: Query, scene: Scene, keys: list[Key] | None, known: Codings
         if isinstance(c, Clause | Chain) and c.param.name in ("subject", "patient") and (found := _patient(c, scene))
     }
     codes = {c: found for c in where if c.param.name == "code" and (found := _code(c, scene, known))}
-    if len(patients) != 1 or len(codes) != 1:
+    codes |= {c: found for c in where if (found := _composite_code(c, scene, known)) is not None and not codes}
+    if len(patients) > 1 or len(codes) != 1 or not (patients or broad(query)):
         return None
-    [(subject, patient)], [(coded, code)] = patients.items(), codes.items()
-    rest = [meaning(c, scene) for c in query.where if c not in (subject, coded, *dates)]
-    predicates = [_dated(c, when) for c in dates] + [m.predicate for m in rest]
-    return Series(patient, code, Match(all_of(predicates), any_of([m.doubt for m in rest])), complete=bool(dates))
+    ((coded, code),) = codes.items()
+    told = (coded, *patients, *dates) if coded.param.kind == "token" else (*patients, *dates)
+    rest = [meaning(c, scene) for c in query.where if c not in told]
+    predicates = [_dated(c, when, all_patients=not patients) for c in dates] + [m.predicate for m in rest]
+    match = Match(all_of(predicates), any_of([m.doubt for m in rest]))
+    return Series(next(iter(patients.values()), None), code, match, bool(dates), column)

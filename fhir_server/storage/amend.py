@@ -6,17 +6,18 @@ replaced, so that somebody else's change, of the same kind or a new version, is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.kit import json
-from fhir_server.storage import codec
-from fhir_server.storage.commands import AuditRow
+from fhir_server.storage import codec, codings
+from fhir_server.storage.commands import AuditRow, CodingRow
 from fhir_server.storage.errors import erased
 from fhir_server.storage.keystore import KeyDestroyed
 from fhir_server.storage.reads import COLUMNS, Stored, aad, stored
-from fhir_server.storage.statements import AUDIT_COLUMNS
+from fhir_server.storage.statements import AUDIT_COLUMNS, COUNTED
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import Visibility, visible_sql
 from profiles.registry import R4
@@ -43,12 +44,20 @@ WHERE r.type = $1 AND r.fhir_id = $2 AND h.version = $3 AND {{past}}
 _AMEND = f"""
 WITH n AS (
   UPDATE {{s}}.{{table}} SET body = $3, keys = $4::bigint[] WHERE rid = $1 AND version = $2 AND body = $5
-  RETURNING rid, version, patients),
+  RETURNING rid, version, type, patients, keys),
+{{tally}}
 audit_ AS (
   INSERT INTO {{s}}.audit ({AUDIT_COLUMNS})
   SELECT $6::timestamptz, $7::smallint, $8::smallint, $9::int, $10::smallint, n.rid, n.version, n.patients, $11::text, $12::text,
     $13::bytea FROM n)
 SELECT rid FROM n
+"""
+
+
+_TALLY = f"""tally_ AS (
+  INSERT INTO {{s}}.tally_new (type, key, n) SELECT type, key, sum(n) FROM (
+    SELECT o.type, k.key, -1 AS n FROM {{s}}.resource o JOIN n USING (rid), {COUNTED.format("o.keys")}
+    UNION ALL SELECT n.type, k.key, 1 FROM n, {COUNTED.format("n.keys")}) t GROUP BY type, key HAVING sum(n) <> 0),
 """
 
 
@@ -64,9 +73,18 @@ async def look(tenant: Tenant, type_: str, id_: str, version: int | None, visibi
 
 
 async def amend(
-    tenant: Tenant, found: Amendable, resource: dict[str, Any], keys: AbstractSet[int], audit: AuditRow
+    tenant: Tenant,
+    found: Amendable,
+    resource: dict[str, Any],
+    keys: AbstractSet[int],
+    new: Sequence[CodingRow],
+    audit: AuditRow,
 ) -> bool:
-    """Replace body and keys of a version; False, with nothing written, when it is not what was read any more."""
+    """Replace body and keys of a version; False, with nothing written, when it is not what was read any more.
+
+    `new` are codings among the keys that the dictionary may not know yet.
+    """
+    await codings.remember(tenant, new)
     row = found.stored
     try:
         cipher = tenant.keystore.get(row.key_id)
@@ -74,6 +92,7 @@ async def amend(
         raise erased(row.version) from None
     sealed = codec.encode(json.encode(resource), cipher, aad(tenant, row.type, row.id, row.version))
     text = _AMEND.replace("{table}", "resource" if found.current else "history")
+    text = text.replace("{tally}", _TALLY if found.current else "")
     line = (
         audit.recorded,
         audit.interaction,

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 """Which form of extraction wrote a row's index entries; a change of what is extracted raises it."""
 
 POST, PUT, DELETE, PATCH = 1, 2, 3, 4
@@ -39,6 +39,10 @@ class IndexRows:
     numbers: list[NumberRow] = field(default_factory=list)
     strings: list[tuple[int, str]] = field(default_factory=list)
     series: list[tuple[int, datetime]] = field(default_factory=list)
+    subject: str | None = None
+    """The patient whose series these are; None for those of nobody, or of several."""
+    counted: list[int] = field(default_factory=list)
+    """Those of the keys that stand in the dictionary of codings: how many resources hold them is kept."""
     codings: list[CodingRow] = field(default_factory=list)
     """Codings among the keys that this process has not seen in the dictionary yet: they go there before the commit."""
 

@@ -16,7 +16,7 @@ import asyncpg
 
 from fhir_server.errors import Unavailable
 from fhir_server.kit import metrics
-from fhir_server.storage import group, inserts, statements
+from fhir_server.storage import group, inserts, statements, tally
 from fhir_server.storage.commands import AuditRow, Command, IndexRows, Written
 from fhir_server.storage.errors import claim_taken, version_conflict
 from fhir_server.storage.prepare import Prepared, prepare
@@ -30,17 +30,15 @@ _FINDS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "dates": lambda row: row[:2],
     "numbers": lambda row: row[:3],
     "strings": lambda row: row,
-    "series": lambda row: row,
 }
 """What of an index row finds it again."""
 
 
 def _changes(kind: str, row: Prepared) -> tuple[list[Any], list[Any]]:
     """Return the index rows to delete and to insert: only what differs between the two versions."""
-    if kind == "series":
-        old, new = row.old_series, row.series
-    else:
-        old, new = getattr(row.command.previous or _EMPTY, kind), getattr(row.command.index or _EMPTY, kind)
+    if kind == "series":  # every row says when its resource has last changed
+        return sorted({found[:3] for found in row.old_series}), sorted(set(row.series))
+    old, new = getattr(row.command.previous or _EMPTY, kind), getattr(row.command.index or _EMPTY, kind)
     if not old:
         return [], sorted(set(new))
     before, after = set(old), set(new)
@@ -90,7 +88,7 @@ def _sections(row: Prepared, audit: AuditRow | None) -> tuple[tuple[str, ...], l
         args.append(list(command.claims))
     if command.method == "delete":
         names.append("old_claims")
-    names.append("outbox")
+    names += ["tally", "outbox"]
     args.append(command.origin)
     if audit is not None:
         names.append("audit")
@@ -142,6 +140,7 @@ def _copies(rows: Sequence[Prepared], audit: Sequence[AuditRow]) -> Iterator[tup
     yield "resource", [row.row() for row in rows if row.inserts]
     for kind in _KINDS:
         yield statements.NARROW[kind][0], [(row.rid, *new) for row in rows for new in _changes(kind, row)[1]]
+    yield "tally_new", tally.of_new([row for row in rows if row.inserts])
     yield "claim", [(row.rid, key) for row in rows for key in row.command.claims]
     yield "outbox", [inserts.event(row) for row in rows]
     yield "audit", [line.values() for line in audit]
@@ -171,9 +170,11 @@ async def _replace(
 async def _commit_many(tenant: Tenant, rows: Sequence[Prepared], audit: Sequence[AuditRow]) -> list[Written]:
     async with tenant.pool.acquire() as connection, connection.transaction():
         locked = await _lock(connection, tenant, rows)
+        await tally.add(connection, tenant, list(locked), -1)
         await _replace(connection, tenant, rows, locked)
         if locked:
             await _delete_index(connection, tenant, rows)
+            await tally.add(connection, tenant, list(locked), 1)
         _complete(audit, rows)
         for table, records in _copies(rows, audit):
             if records:
@@ -241,4 +242,5 @@ async def commit(tenant: Tenant, commands: Sequence[Command], audit: Sequence[Au
         raise _refusal(error, rows) from error
     tenant.remember(((done.type, done.id), done.rid) for done in written)
     tenant.announce(OUTBOX)
+    tally.written(tenant, len(commands))
     return written

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from fhir_server.storage import tally
 from fhir_server.storage.commands import AuditRow
 from fhir_server.storage.prepare import Prepared
 from fhir_server.storage.statements import COPY_COLUMNS
@@ -26,7 +27,8 @@ _TYPES: dict[str, tuple[str, ...]] = {
     "ix_date": ("bigint", "smallint", "timestamptz", "timestamptz"),
     "ix_number": ("bigint", "smallint", "bigint", "numeric", "numeric", "bigint", "bigint", "numeric", "numeric"),
     "ix_string": ("bigint", "smallint", "text"),
-    "series": ("bigint", "bigint", "bigint", "timestamptz"),
+    "series": ("bigint", "bigint", "bigint", "timestamptz", "timestamptz"),
+    "tally_new": ("smallint", "bigint", "bigint"),
     "claim": ("bigint", "bytea"),
     "outbox": ("bigint", "timestamptz", "int", "smallint", "smallint", "smallint", "text"),
     "audit": ("timestamptz", "smallint", "smallint", "int", "smallint", "bigint", "int", "text", "text", "text", "bytea"),
@@ -79,6 +81,7 @@ def new_rows(rows: Sequence[Prepared], audit: Sequence[AuditRow]) -> Tables:
         "ix_number": [(rid, *number) for rid, index in indexes for number in set(index.numbers)],
         "ix_string": [(rid, *string) for rid, index in indexes for string in set(index.strings)],
         "series": [(row.rid, *point) for row in rows for point in set(row.series)],
+        "tally_new": tally.of_new(rows),
         "claim": [(row.rid, key) for row in rows for key in row.command.claims],
         "outbox": [event(row) for row in rows],
         "audit": [line.values() for line in audit],

@@ -33,8 +33,10 @@ UNION ALL SELECT patient, key_id FROM {s}.patient_key WHERE patient = ANY($1)
 """
 
 
-SeriesRow = tuple[int, int, datetime]
-"""(patient, code, at)."""
+SeriesRow = tuple[int, int, datetime, datetime]
+"""(patient or 0, code, at, last updated)."""
+NOBODY = 0
+"""Whose series those are that are no one patient's."""
 
 
 @dataclass(slots=True)
@@ -84,7 +86,7 @@ async def _rids(tenant: Tenant, commands: Sequence[Command]) -> tuple[dict[ident
         if command.index is not None:
             others |= mentioned(command.index)
         if command.previous is not None:
-            others.update(("Patient", id_) for id_ in command.previous.patients)
+            others |= mentioned(command.previous)
     rids.update(await ident.rids(tenant, others - rids.keys()))
     return rids, new
 
@@ -138,19 +140,19 @@ def mentioned(index: IndexRows) -> set[ident.Name]:
     return {(type_, id_) for _, type_, id_ in index.references} | {("Patient", id_) for id_ in index.patients}
 
 
-def series_rows(index: IndexRows | None, rids: dict[ident.Name, int]) -> list[SeriesRow]:
-    """Return the rows of a resource in the time series of its patient."""
+def series_rows(index: IndexRows | None, rids: dict[ident.Name, int], moment: datetime) -> list[SeriesRow]:
+    """Return the rows of a resource, last updated at a moment, in the time series of its patient."""
     if index is None or not index.series:
         return []
-    patient = rids[("Patient", index.patients[0])]
-    return [(patient, code, at) for code, at in index.series]
+    patient = NOBODY if index.subject is None else rids[("Patient", index.subject)]
+    return [(patient, code, at, moment) for code, at in index.series]
 
 
 def _prepared(
     tenant: Tenant, command: Command, rids: dict[ident.Name, int], moment: datetime, *, inserts: bool
 ) -> Prepared:
     rid, version = rids[(command.type, command.id)], command.expected + 1
-    old_series = series_rows(command.previous, rids)
+    old_series = series_rows(command.previous, rids, moment)
     if command.resource is None:
         return Prepared(command, rid, inserts, version, 0, moment, [], [], b"", None, [], old_series)
     index = command.index or _EMPTY
@@ -158,7 +160,7 @@ def _prepared(
     key_id = _key_id(tenant, command, patients)
     body = kit_json.encode(stamped(command.resource, command.type, command.id, version, clock.instant(moment)))
     sealed = codec.encode(body, _cipher(tenant, key_id), aad(tenant, command.type, command.id, version))
-    series = series_rows(index, rids)
+    series = series_rows(index, rids, moment)
     return Prepared(command, rid, inserts, version, key_id, moment, patients, keys, body, sealed, series, old_series)
 
 

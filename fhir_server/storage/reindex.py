@@ -12,10 +12,10 @@ from typing import Any
 import asyncpg
 
 from fhir_server.kit import logs
-from fhir_server.storage import codings, ident
+from fhir_server.storage import codings, ident, tally
 from fhir_server.storage.commands import INDEX_VERSION, IndexRows
 from fhir_server.storage.errors import Erased
-from fhir_server.storage.prepare import mentioned, numbered, series_rows
+from fhir_server.storage.prepare import NOBODY, mentioned, numbered, series_rows
 from fhir_server.storage.reads import COLUMNS, Damaged, stored
 from fhir_server.storage.statements import COPY_COLUMNS, NARROW, delete_all
 from fhir_server.storage.tenants import Tenant
@@ -47,10 +47,10 @@ async def reindex(tenant: Tenant, index_of: Indexer, *, batch: int = BATCH) -> i
                 return changed
             rows = await connection.fetch(tenant.sql(_NEXT), state["done"], INDEX_VERSION, batch, timeout=600)
             if not rows:
+                await tally.fill(connection, tenant)
                 await connection.execute(tenant.sql("UPDATE {s}.index_state SET version = $1, done = 0"), INDEX_VERSION)
                 return changed
-            owners = {patient for row in rows for patient in row["patients"] or ()}
-            changed += await _replace(connection, tenant, _indexed(tenant, rows, index_of), owners)
+            changed += await _replace(connection, tenant, rows, _indexed(tenant, rows, index_of))
             await connection.execute(tenant.sql("UPDATE {s}.index_state SET done = $1"), rows[-1]["rid"])
 
 
@@ -71,9 +71,9 @@ def _indexed(tenant: Tenant, rows: Sequence[Any], index_of: Indexer) -> dict[int
 
 
 async def _replace(
-    connection: asyncpg.Connection, tenant: Tenant, indexes: dict[int, IndexRows], owners: set[int]
+    connection: asyncpg.Connection, tenant: Tenant, rows: Sequence[Any], indexes: dict[int, IndexRows]
 ) -> int:
-    """Put these entries in the place of those that the resources of some patients have."""
+    """Put these entries in the place of those that the rows have."""
     if not indexes:
         return 0
     await codings.remember(tenant, [coding for index in indexes.values() for coding in index.codings])
@@ -85,6 +85,8 @@ async def _replace(
         for column, value in zip(arrays, (rid, _array(patients) if patients else None, _array(keys)), strict=True):
             column.append(value)
     await connection.execute(tenant.sql(_KEYS), *arrays, INDEX_VERSION)
+    owners = {NOBODY, *(patient for row in rows for patient in row["patients"] or ())}
+    moments = {row["rid"]: row["last_updated"] for row in rows}
     for kind, (table, _) in NARROW.items():
         if kind == "series":  # no index leads to a rid there
             await connection.execute(tenant.sql(_SERIES), list(indexes), list(owners))
@@ -93,7 +95,7 @@ async def _replace(
         records = [
             (rid, *row)
             for rid, index in indexes.items()
-            for row in set(series_rows(index, rids) if kind == "series" else getattr(index, kind))
+            for row in set(series_rows(index, rids, moments[rid]) if kind == "series" else getattr(index, kind))
         ]
         if records:
             await connection.copy_records_to_table(

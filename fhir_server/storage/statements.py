@@ -14,18 +14,22 @@ AUDIT_COLUMNS = "recorded, interaction, status, agent, type, rid, version, patie
 _RESOURCE = "rid, last_updated, type, method, version, key_id, index_version, deleted, fhir_id, patients, keys, body"
 _BASE_ARGS = 12
 
+COUNTED = "LATERAL (SELECT c.key FROM {{s}}.coding c WHERE c.key = ANY ({}) UNION ALL SELECT 0) k"
+"""What is counted of a row: its keys in the dictionary of codings, and 0, the whole type."""
+
 # name -> (number of arguments, SQL); `r` is the row as it was just written, {0}.. are the arguments.
 _SECTIONS: dict[str, tuple[int, str]] = {
     "dates": (3, "INSERT INTO {s}.ix_date (rid, param, lo, hi) SELECT r.rid, u.* FROM r, unnest({0}::smallint[], {1}::timestamptz[], {2}::timestamptz[]) u"),
     "numbers": (8, "INSERT INTO {s}.ix_number (rid, param, key, lo, hi, unit, cunit, clo, chi) SELECT r.rid, u.* FROM r, unnest({0}::smallint[], {1}::bigint[], {2}::numeric[], {3}::numeric[], {4}::bigint[], {5}::bigint[], {6}::numeric[], {7}::numeric[]) u"),
     "strings": (2, "INSERT INTO {s}.ix_string (rid, param, value) SELECT r.rid, u.* FROM r, unnest({0}::smallint[], {1}::text[]) u"),
-    "series": (3, "INSERT INTO {s}.series (rid, patient, code, at) SELECT r.rid, u.* FROM r, unnest({0}::bigint[], {1}::bigint[], {2}::timestamptz[]) u"),
+    "series": (4, "INSERT INTO {s}.series (rid, patient, code, at, last_updated) SELECT r.rid, u.* FROM r, unnest({0}::bigint[], {1}::bigint[], {2}::timestamptz[], {3}::timestamptz[]) u"),
     "claims": (1, "INSERT INTO {s}.claim (rid, key) SELECT r.rid, u.* FROM r, unnest({0}::bytea[]) u"),
     "old_dates": (2, "DELETE FROM {s}.ix_date d USING r, unnest({0}::smallint[], {1}::timestamptz[]) u(param, lo) WHERE d.rid = r.rid AND d.param = u.param AND d.lo = u.lo"),
     "old_numbers": (3, "DELETE FROM {s}.ix_number d USING r, unnest({0}::smallint[], {1}::bigint[], {2}::numeric[]) u(param, key, lo) WHERE d.rid = r.rid AND d.param = u.param AND d.key = u.key AND d.lo = u.lo"),
     "old_strings": (2, "DELETE FROM {s}.ix_string d USING r, unnest({0}::smallint[], {1}::text[]) u(param, value) WHERE d.rid = r.rid AND d.param = u.param AND d.value = u.value"),
     "old_series": (3, "DELETE FROM {s}.series d USING r, unnest({0}::bigint[], {1}::bigint[], {2}::timestamptz[]) u(patient, code, at) WHERE d.rid = r.rid AND d.patient = u.patient AND d.code = u.code AND d.at = u.at"),
     "old_claims": (0, "DELETE FROM {s}.claim d USING r WHERE d.rid = r.rid"),
+    "tally": (0, "INSERT INTO {s}.tally_new (type, key, n) SELECT type, key, sum(n) FROM (SELECT o.type, k.key, -1 AS n FROM old o, " + COUNTED.format("o.keys") + " WHERE o.version > 0 AND NOT o.deleted UNION ALL SELECT $3::smallint, k.key, 1 FROM r, " + COUNTED.format("r.keys") + " WHERE NOT $8::bool) t GROUP BY type, key HAVING sum(n) <> 0"),
     "outbox": (1, "INSERT INTO {s}.outbox (rid, at, version, type, method, origin, patients) SELECT r.rid, $2, $5::int, $3::smallint, $4::smallint, {0}::smallint, r.patients FROM r"),
     "audit": (8, "INSERT INTO {s}.audit (" + AUDIT_COLUMNS + ") SELECT {0}::timestamptz, {1}::smallint, {2}::smallint, {3}::int, {4}::smallint, r.rid, $5::int, r.patients, {5}::text, {6}::text, {7}::bytea FROM r"),
 }  # fmt: skip
@@ -39,7 +43,7 @@ r AS (
   UPDATE {s}.resource n SET last_updated = $2, type = $3, method = $4, version = $5, key_id = $6, index_version = $7, deleted = $8,
     fhir_id = $9, patients = CASE WHEN $8 THEN old.patients ELSE $10::bigint[] END,
     keys = CASE WHEN $8 THEN old.keys ELSE $11::bigint[] END, body = $12
-  FROM old WHERE n.rid = old.rid RETURNING n.rid, n.patients)"""
+  FROM old WHERE n.rid = old.rid RETURNING n.rid, n.patients, n.keys)"""
 
 
 @cache
@@ -81,7 +85,8 @@ COPY_COLUMNS: dict[str, tuple[str, ...]] = {
     "ix_date": ("rid", "param", "lo", "hi"),
     "ix_number": ("rid", "param", "key", "lo", "hi", "unit", "cunit", "clo", "chi"),
     "ix_string": ("rid", "param", "value"),
-    "series": ("rid", "patient", "code", "at"),
+    "series": ("rid", "patient", "code", "at", "last_updated"),
+    "tally_new": ("type", "key", "n"),
     "claim": ("rid", "key"),
     "outbox": ("rid", "at", "version", "type", "method", "origin", "patients"),
     "audit": tuple(AUDIT_COLUMNS.split(", ")),

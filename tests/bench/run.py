@@ -12,7 +12,7 @@ from asyncpg import PostgresError
 from fhir_server.cli.options import screen
 from fhir_server.kit import json
 from fhir_server.settings import ROOT
-from tests.bench import create, fhirpath, imports, loop, search, stages, storage, xml
+from tests.bench import create, fhirpath, imports, loop, scale, search, stages, storage, xml
 from tests.bench.client import connections, request
 from tests.bench.rig import Rig, machine, rig
 
@@ -22,7 +22,7 @@ FAILED = "failed"
 Json = dict[str, Any]
 
 
-def run(parts: tuple[str, ...] = PARTS, synthea: Path = SYNTHEA) -> Json:
+def run(parts: tuple[str, ...] = PARTS, synthea: Path = SYNTHEA, sizes: tuple[int, ...] = ()) -> Json:
     """Measure the parts; what was not measured (no data set, not asked for) is null."""
     with rig() as made:
         details: Json = {"machine": {**machine(made.folder), "web_processes": made.settings.processes}}
@@ -30,11 +30,23 @@ def run(parts: tuple[str, ...] = PARTS, synthea: Path = SYNTHEA) -> Json:
             if name in parts:
                 screen.print(f"bench: {name} …")
                 details[name] = _guarded(part)
+    if "scale" in parts:  # in a database of its own: what others have left there would be found too
+        details["scale"] = _scale(sizes or scale.SIZES)
     if "fhirpath" in parts:
         details["fhirpath"] = fhirpath.measure()
     if "xml" in parts:
         details["xml"] = xml.measure()
     return _object(details)
+
+
+def _scale(sizes: tuple[int, ...]) -> Any:
+    """Measure searches over so many Observations, and write the report when these are the sizes that it is about."""
+    with rig() as made:
+        where = machine(made.folder)
+        found = _guarded(lambda: scale.measure(made, sizes))
+    if sizes == scale.SIZES and FAILED not in found:
+        scale.REPORT.write_text(scale.report(found, where))
+    return found
 
 
 def _guarded(part: Callable[[], Coroutine[Any, Any, Any]]) -> Any:

@@ -13,11 +13,17 @@ _SIZES = """
 """
 _ENTRIES = """
     SELECT cardinality(r.keys) AS keys,
-        (SELECT count(*) FROM t_default.ix_date i WHERE i.rid = r.rid) AS dates,
-        (SELECT count(*) FROM t_default.ix_number i WHERE i.rid = r.rid) AS numbers,
-        (SELECT count(*) FROM t_default.ix_string i WHERE i.rid = r.rid) AS strings,
-        (SELECT count(*) FROM t_default.series i WHERE i.rid = r.rid) AS series
+        (SELECT sum(2 + (hi - lo > interval '1 day')::int) FROM t_default.ix_date i WHERE i.rid = r.rid) AS dates,
+        (SELECT sum(2 + (cunit <> 0)::int + (hi > lo)::int) FROM t_default.ix_number i WHERE i.rid = r.rid) AS numbers,
+        (SELECT 2 * count(*) FROM t_default.ix_string i WHERE i.rid = r.rid) AS strings,
+        (SELECT 3 * count(*) FROM t_default.series i WHERE i.rid = r.rid) AS series
     FROM t_default.resource r WHERE r.fhir_id = $1
+"""
+_MEAN = """
+    SELECT (SELECT sum(cardinality(keys)) FROM t_default.resource WHERE version > 0 AND NOT deleted)
+      + (SELECT sum(2 + (hi - lo > interval '1 day')::int) FROM t_default.ix_date)
+      + (SELECT sum(2 + (cunit <> 0)::int + (hi > lo)::int) FROM t_default.ix_number)
+      + (SELECT 2 * count(*) FROM t_default.ix_string) + (SELECT 3 * count(*) FROM t_default.series)
 """
 
 
@@ -27,6 +33,7 @@ async def bytes_a_resource(rig: Rig) -> dict[str, object]:
     try:
         await connection.execute("VACUUM ANALYZE")
         sizes = {row["relname"]: row["size"] for row in await connection.fetch(_SIZES)}
+        entries = await connection.fetchval(_MEAN)
         count = await connection.fetchval("SELECT count(*) FROM t_default.resource WHERE version > 0 AND NOT deleted")
     finally:
         await connection.close()
@@ -36,17 +43,18 @@ async def bytes_a_resource(rig: Rig) -> dict[str, object]:
     return {
         "bytes": round(sum(kept.values()) / count),
         "resources": count,
+        "index_entries_mean": round(float(entries) / count, 2),
         "tables": largest,
         "audit": round(audit / count),
     }
 
 
 async def index_entries(rig: Rig, observation: str) -> dict[str, int]:
-    """Return how many entries one Observation has in the array of keys and in the narrow tables."""
+    """Return how many index entries one Observation has: keys, and one in each index of the narrow tables that holds its rows."""
     connection = await asyncpg.connect(rig.dsn)
     try:
         row = await connection.fetchrow(_ENTRIES, observation)
     finally:
         await connection.close()
     assert row is not None
-    return dict(row)
+    return {name: int(value or 0) for name, value in row.items()}

@@ -111,9 +111,18 @@ def test_the_subject_leads_the_patients_of_a_series() -> None:
         {"subject": {"reference": "http://other/Patient/p1"}},
     ],
 )
-def test_what_is_no_patients_has_no_series(change: dict[str, Any]) -> None:
+def test_what_is_no_patients_is_in_nobodys_series(change: dict[str, Any]) -> None:
     resource = {name: value for name, value in (HEART_RATE | change).items() if value is not None}
-    assert extract(TENANT, resource).series == []
+    rows, own = extract(TENANT, resource), extract(TENANT, HEART_RATE)
+    assert (rows.series, rows.subject) == (own.series, None)
+    assert own.subject == "p1"
+
+
+def test_what_is_counted_are_the_codings_and_the_codes_of_closed_lists() -> None:
+    rows = extract(TENANT, HEART_RATE | {"identifier": [{"system": "urn:x", "value": "1"}]})
+    codes = {name: param("Observation", name) for name in ("category", "code", "status")}
+    assert {row[3] for row in rows.codings if row[0] in rows.counted} == set(codes.values())
+    assert len(rows.counted) == 3
 
 
 def test_series_hold_what_has_no_date_before_all_dates_and_what_has_no_coding_by_its_text() -> None:

@@ -23,12 +23,25 @@ DateRow = tuple[int, datetime, datetime]
 class Entries:
     """The entries of one resource while they are collected."""
 
-    __slots__ = ("base", "blind", "codings", "dates", "key", "keys", "known", "numbers", "references", "strings")
+    __slots__ = (
+        "base",
+        "blind",
+        "codings",
+        "counted",
+        "dates",
+        "key",
+        "keys",
+        "known",
+        "numbers",
+        "references",
+        "strings",
+    )
 
     def __init__(self, key: KeyFunction, base: str, known: Known, *, blind: bool) -> None:
         self.key = key
         self.known = known
         self.codings: dict[int, CodingRow] = {}
+        self.counted: set[int] = set()
         self.base = base
         self.blind = blind
         self.keys: set[int] = set()
@@ -39,5 +52,6 @@ class Entries:
 
     def rows(self) -> IndexRows:
         """Return them as storage takes them; `patients` and `series` are the caller's to fill."""
-        found = list(self.codings.values())
-        return IndexRows(list(self.keys), self.references, [], self.dates, self.numbers, self.strings, [], found)
+        rows = IndexRows(list(self.keys), self.references, [], self.dates, self.numbers, self.strings)
+        rows.codings, rows.counted = list(self.codings.values()), list(self.counted)
+        return rows

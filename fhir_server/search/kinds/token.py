@@ -80,6 +80,7 @@ def _coding(entries: Entries, param: int, value: dict[str, Any]) -> None:
             return
         key = _unknown(entries, param, system, code, value.get("display"))
     entries.keys.add(key)
+    entries.counted.add(key)
 
 
 def _unknown(entries: Entries, param: int, system: str | None, code: str | None, display: str | None) -> int:
@@ -113,6 +114,16 @@ def _primitive(entries: Entries, param: int, value: Any) -> None:
     entries.keys.add(entries.key(param, "c", text))
 
 
+def _code(entries: Entries, param: int, value: str) -> None:
+    """Add a code of a closed list: it stands in the dictionary only to be counted, a search knows its key."""
+    key = entries.known.get((param, "", value))
+    if key is None:
+        key = entries.key(param, "c", value.casefold())
+        entries.codings.setdefault(key, (key, 0, 0, param, "", value, None))
+    entries.keys.add(key)
+    entries.counted.add(key)
+
+
 def _uri(entries: Entries, param: int, value: str) -> None:
     _primitive(entries, param, value)
     entries.keys.add(entries.key(param, "sc", "", value.casefold()))
@@ -123,6 +134,7 @@ _ROWS: dict[str, Callable[[Entries, int, Any], None]] = {
     "CodeableConcept": _concept,
     "Identifier": _identifier,
     "ContactPoint": _contact,
+    "code": _code,
     "uri": _uri,
     "url": _uri,
 }

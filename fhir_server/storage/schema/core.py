@@ -17,6 +17,30 @@ CODING: tuple[str, ...] = (
     "INSERT INTO {s}.index_state VALUES (1, 0)",
 )
 
+SERIES: tuple[str, ...] = (
+    # Every Observation under each of its codes: one patient's by time (the reads that matter most), everybody's by time and by the
+    # last change. `patient` is 0 where the subject is no one Patient.
+    """
+    CREATE TABLE {s}.series (
+      patient bigint NOT NULL, code bigint NOT NULL, at timestamptz NOT NULL, last_updated timestamptz NOT NULL, rid bigint NOT NULL
+    )
+    """,
+    "CREATE INDEX series_patient ON {s}.series (patient, code, at, rid)",
+    "CREATE INDEX series_at ON {s}.series (code, at, rid)",
+    "CREATE INDEX series_updated ON {s}.series (code, last_updated, rid)",
+    # The order of a search that asks for none.
+    "CREATE INDEX resource_type ON {s}.resource (type, rid) WHERE version > 0 AND NOT deleted",
+)
+
+TALLY: tuple[str, ...] = (
+    # How many resources hold a coding: the sum of what is folded and what was added since (`storage/tally.py`).
+    "CREATE TABLE {s}.tally (type smallint, key bigint, n bigint NOT NULL, PRIMARY KEY (type, key)) WITH (fillfactor = 70)",
+    """
+    CREATE TABLE {s}.tally_new (key bigint NOT NULL, n bigint NOT NULL, type smallint NOT NULL)
+    WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)
+    """,
+)
+
 STATEMENTS: tuple[str, ...] = (
     # One process takes 64 numbers at a time, so that a create knows its rid before it speaks to the database.
     "CREATE SEQUENCE {s}.rid INCREMENT BY 64",
