@@ -103,7 +103,7 @@ def _contained(_: Query, text: str, __: int) -> str:
         raise invalid("_contained", "is true, false or both")
     if text != "false":
         raise Unsupported(
-            "search-contained",
+            "search-not-supported",
             "Contained resources are not searched by themselves: search their containers, with _contained=false or without.",
         )
     return text
