@@ -5,6 +5,7 @@ FHIR requests go straight to `http/routes.py`; FastAPI serves what is not FHIR: 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -27,6 +28,7 @@ from fhir_server.http.metadata import openapi_body
 from fhir_server.http.routes import Fhir, is_fhir
 from fhir_server.http.services import Services
 from fhir_server.settings import Settings
+from fhir_server.storage import own
 from fhir_server.storage.tenants import Tenant, connect, open_tenants, refuse_unsafe
 from workers.queue import Waker
 
@@ -81,6 +83,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     pool = await connect(settings.database_url, max_size=settings.database_pool)
     redis: Redis | None = Redis.from_url(settings.redis_url) if settings.redis_url else None
     waker = Waker(settings.redis_url) if settings.redis_url else None
+    learning: asyncio.Task[None] | None = None
     try:
         await refuse_unsafe(pool)
         every_patient = settings.user_reach == "tenant"
@@ -89,8 +92,13 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             await ensure_partitions(tenant)
             if waker is not None:
                 tenant.announce = partial(waker.wake, name)
+        await own.refresh(tenants.values())
+        learning = asyncio.create_task(own.keep_learning(tenants.values()), name="own search parameters")
         yield Services(settings, pool, tenants, redis)
     finally:
+        if learning is not None:
+            learning.cancel()
+            await asyncio.gather(learning, return_exceptions=True)
         if waker is not None:
             await waker.close()
         if redis is not None:

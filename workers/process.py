@@ -20,7 +20,9 @@ import httpcore
 import uvloop
 
 from fhir_server.kit import logs
+from fhir_server.search import parameters
 from fhir_server.settings import Settings
+from fhir_server.storage import own
 from fhir_server.storage.tenants import JOBS, OUTBOX, Tenant, connect, open_tenants, refuse_unsafe
 from fhir_server.subscriptions import egress
 from workers import loop, queue
@@ -108,7 +110,7 @@ class Worker:
             ("tidy", partial(sweep.tidy, tenant), bells.quiet, sweep.TIDY_SECONDS),
         ]
         return [
-            asyncio.create_task(repeat(task, what, bell, self.stop, pause), name=f"{task} {name}")
+            asyncio.create_task(repeat(task, _knowing(tenant, what), bell, self.stop, pause), name=f"{task} {name}")
             for task, what, bell, pause in work
         ]
 
@@ -137,6 +139,16 @@ class Worker:
         await asyncio.gather(*loops, return_exceptions=True)
 
 
+def _knowing(tenant: Tenant, work: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
+    """Return the work with searches, and the jobs that it starts, knowing the tenant's own parameters as they are then."""
+
+    async def round_() -> bool:
+        parameters.use(tenant.own)
+        return await work()
+
+    return round_
+
+
 @asynccontextmanager
 async def opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Worker]:
     """Open the database (waiting for it as long as it takes), the tenants and the way out; close them at the end."""
@@ -147,7 +159,12 @@ async def opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Worker]:
             settings.tenants, pool, settings.keys_dir, settings.origin, every_patient=settings.user_reach == "tenant"
         )
         async with egress.client(settings) as client:
-            yield Worker(settings, tenants, kinds, client)
+            await own.refresh(tenants.values())
+            learning = asyncio.create_task(own.keep_learning(tenants.values()), name="own search parameters")
+            try:
+                yield Worker(settings, tenants, kinds, client)
+            finally:
+                await loop.ended(learning)
     finally:
         await pool.close()
 

@@ -16,6 +16,7 @@ from fhir_server.storage.ident import known_rid
 from fhir_server.storage.tenants import Tenant
 
 _FIND = "SELECT id FROM {s}.agent WHERE digest = $1"
+_AGENT = "SELECT client_id, person, patient, scope FROM {s}.agent WHERE id = $1"
 _MAKE = """
 INSERT INTO {s}.agent (digest, client_id, person, patient, scope) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (digest) DO NOTHING RETURNING id
@@ -111,6 +112,14 @@ async def of_person(tenant: Tenant, account: Account) -> Principal:
     """Return who a person is on our own pages: everything that the roles allow, for whom the person cares for."""
     scopes = tuple(scope for scope in roles.rights(account.roles) if scope.level == "user")
     return await principal(tenant, "clarity-login", scopes, user=account.fhir_user, account=account)
+
+
+async def of_agent(tenant: Tenant, agent: int) -> Principal:
+    """Return who an agent's number stands for, cut to what its client may do now; Unauthenticated when that is nothing."""
+    row = await tenant.pool.fetchrow(tenant.sql(_AGENT), agent)
+    if row is None:
+        raise Unauthenticated("Nobody is known by this number.", "agent-unknown")
+    return await current_principal(tenant, row["client_id"], row["scope"], patient=row["patient"], user=row["person"])
 
 
 async def worker_principal(tenant: Tenant) -> Principal:

@@ -17,6 +17,7 @@ from fhir_server.cli.options import fail
 from fhir_server.kit import json
 from fhir_server.search.extract import extract
 from fhir_server.settings import Settings
+from fhir_server.storage import own
 from fhir_server.storage.commands import IndexRows
 from fhir_server.storage.keystore import InvalidSeal
 from fhir_server.storage.reindex import reindex
@@ -80,6 +81,7 @@ async def index_anew(settings: Settings) -> int:
     changed = 0
     for name in settings.tenants:
         async with opened(settings, name) as tenant:
+            await own.load(tenant)
             changed += await reindex(tenant, partial(_index_of, tenant))
     return changed
 

@@ -12,12 +12,15 @@ from fhir_server.interactions.call import Result
 from fhir_server.interactions.capabilities import Served, capability_statement
 from fhir_server.kit import clock, json
 from fhir_server.operations.registry import OPERATIONS
+from fhir_server.search.parameters import used
+from fhir_server.storage.own import OwnParams
 
 _started = clock.now()
 
 
 @lru_cache(maxsize=256)
-def _statement(base: str, served: Served) -> bytes:
+def _statement(base: str, served: Served, _: OwnParams) -> bytes:
+    """Return the statement; made anew when the tenant's own search parameters are others."""
     definitions = [operation.definition for operation in OPERATIONS]
     return json.encode(capability_statement(base, token_url(base), definitions, served, _started))
 
@@ -47,4 +50,4 @@ def metadata(services: Services, base: str, params: Params) -> Result:
     """Return the CapabilityStatement; `mode` can only be `full`."""
     if any(name == "mode" and value != "full" for name, value in params):
         raise NotSupported("Only mode=full is served.", "metadata-mode")
-    return Result(200, _statement(base, _served(services)))
+    return Result(200, _statement(base, _served(services), used()))

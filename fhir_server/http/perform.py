@@ -12,7 +12,19 @@ from fhir_server.audit.record import audit_row, write_audit
 from fhir_server.context import RequestContext
 from fhir_server.errors import FhirError, MethodNotAllowed
 from fhir_server.http.render import allow
-from fhir_server.interactions import batch, conditional, create, delete, history, patch, read, search, update, vread
+from fhir_server.interactions import (
+    asynchronous,
+    batch,
+    conditional,
+    create,
+    delete,
+    history,
+    patch,
+    read,
+    search,
+    update,
+    vread,
+)
 from fhir_server.interactions.address import Kind
 from fhir_server.interactions.call import Call, Handler, Result
 from fhir_server.interactions.failures import audit_failure
@@ -47,6 +59,7 @@ HANDLERS: Mapping[Kind, Mapping[str, Handler]] = {
     "compartment": {"GET": search.search},
     "search-compartment": {"POST": search.search},
     "metadata": {"GET": _capabilities},
+    "async": {"GET": asynchronous.status, "DELETE": asynchronous.cancel},
     "operation": {"GET": invoke.invoke, "POST": invoke.invoke},
 }
 
@@ -57,6 +70,8 @@ async def perform(ctx: RequestContext, call: Call) -> Result:
         handler = handler_of(call)
         if call.provenance is not None:
             await check_header(ctx, call)
+        if call.later is not None and not invoke.answers_later(call):
+            handler = asynchronous.accept
         result = await handler(ctx, call)
     except FhirError as error:
         await audit_failure(ctx, call, error.status)

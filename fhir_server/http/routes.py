@@ -12,7 +12,7 @@ from functools import partial
 from fhir_server.audit.record import door_event
 from fhir_server.auth.bearer import authenticate
 from fhir_server.context import Principal, RequestContext
-from fhir_server.errors import BadRequest, FhirError, MethodNotAllowed, NotFound, NotSupported, Unauthenticated
+from fhir_server.errors import BadRequest, FhirError, MethodNotAllowed, NotFound, Unauthenticated
 from fhir_server.http import browsers, edge, faces, render
 from fhir_server.http.edge import Disconnected, Receive, Scope, Send
 from fhir_server.http.headers import Prefer, parse_conditions, parse_prefer
@@ -35,6 +35,7 @@ from fhir_server.interactions.codes import interaction_of
 from fhir_server.interactions.failures import unforeseen
 from fhir_server.kit import metrics
 from fhir_server.kit.clock import monotonic
+from fhir_server.search import parameters
 from fhir_server.storage.tenants import Tenant
 
 _NO_PREFERENCE = Prefer()
@@ -125,6 +126,7 @@ class _Request:
         edge.refuse_repeated(self._scope, self._headers)
         params = self._shape_params(parse_query(self._scope["query_string"].decode("latin-1")))
         tenant, path = self._place()
+        parameters.use(tenant.own)
         method = "GET" if self._scope["method"] == "HEAD" else self._scope["method"]
         if path == "metadata":
             self.interaction = "capabilities"
@@ -144,8 +146,7 @@ class _Request:
         call.statement = partial(metadata, self._services, tenant.base)
         await self._read_body(call, receive)
         self._check_face()
-        if prefer.respond_async:
-            raise NotSupported("Answering later (Prefer: respond-async) is not supported here.", "respond-async")
+        call.later = path if prefer.respond_async else None
         return await perform(ctx, call)
 
     def _client(self) -> str | None:

@@ -13,7 +13,7 @@ from profiles.registry import R4
 
 Kind = Literal[
     "system", "metadata", "type", "instance", "version", "history-system", "history-type", "history-instance",
-    "search-system", "search-type", "compartment", "search-compartment", "operation",
+    "search-system", "search-type", "compartment", "search-compartment", "operation", "async",
 ]  # fmt: skip
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
@@ -67,6 +67,8 @@ def parse_address(path: str) -> Address:
     }
     if first in fixed and not rest:
         return fixed[first]
+    if first == "_async" and len(rest) == 1 and is_id(rest[0]):
+        return Address("async", id=rest[0])
     raise NotFound(
         "There is no resource type or endpoint of this name; resource types are written as in R4, such as Patient.",
         "unknown-address",

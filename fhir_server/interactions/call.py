@@ -61,6 +61,8 @@ class Call:
     nested: bool = False
     """It stands in a Bundle."""
     limits: Limits = LIMITS
+    later: str | None = None
+    """The path below the base, when the caller prefers an answer later (`asynchronous.py`)."""
     statement: Callable[[Params], Result] | None = None
     """What `metadata` answers to an entry of a Bundle; set by the edge, which knows what the server offers."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from fhir_server.interactions.call import PATCH_FORMATS, Json, Limits
@@ -14,7 +13,7 @@ from fhir_server.kit.clock import instant
 from fhir_server.search.hops import MAX_DEPTH
 from fhir_server.search.include import APART, references
 from fhir_server.search.modifier_table import documentation
-from fhir_server.search.parameters import served_params
+from fhir_server.search.parameters import behind, remembered, served_params
 from profiles.registry import R4
 
 SOFTWARE = {"name": "Clarity", "version": "0.1.0"}
@@ -144,7 +143,7 @@ def _includes(type_: str) -> list[str]:
     return ["*", f"{type_}:*", *named] if named else []
 
 
-@cache
+@remembered
 def _referring() -> dict[str, list[str]]:
     """Type -> what `_revinclude` finds that refers to it; under "" what may refer to any."""
     found: dict[str, list[str]] = {}
@@ -160,10 +159,11 @@ def _reverse_includes(type_: str) -> list[str]:
 
 
 def _params(type_: str) -> list[Json]:
-    named = [{"name": param.name, "definition": param.url, "type": param.kind} for param in served_params(type_)]
+    served = [param for param in served_params(type_) if not behind(param)]
+    named = [{"name": param.name, "definition": param.url, "type": param.kind} for param in served]
     if type_ in _READ_ONLY:  # the trail has a search of its own
         return named
-    said = (documentation(type_, param) for param in served_params(type_))
+    said = (documentation(type_, param) for param in served)
     return [each | {"documentation": text} for each, text in zip(named, said, strict=True)]
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from fhir_server.auth import policy
 from fhir_server.context import RequestContext
 from fhir_server.errors import Issue, Unprocessable
@@ -12,10 +14,19 @@ from fhir_server.interactions.call import Json
 from fhir_server.interactions.content import own
 from fhir_server.kit import json
 from fhir_server.model.references import find_references, settle_references
-from fhir_server.search.extract import extract
-from fhir_server.storage.commands import CLIENT, DELETE, INDEX_VERSION, POST, PUT, Command, IndexRows
+from fhir_server.search import own as search_own
+from fhir_server.search.extract import extract, extract_as
+from fhir_server.storage.commands import CLIENT, DELETE, POST, PUT, Command, IndexRows
 from fhir_server.storage.reads import Stored
 from fhir_server.storage.tenants import Tenant
+
+
+def _servable(tenant: Tenant, current: Stored | None, resource: Json) -> None:
+    search_own.check(tenant.own, current.rid if current else None, resource)
+
+
+_CHECKS: Mapping[str, Callable[[Tenant, Stored | None, Json], None]] = {search_own.TYPE: _servable}
+"""What the server acts upon by itself must be something that it can act upon."""
 
 HTTP_METHODS = {"POST": POST, "PUT": PUT, "DELETE": DELETE}
 
@@ -40,9 +51,12 @@ def build(
     """
     if not settled:
         check_references(resource, tenant.base, text)
+    if resource["resourceType"] in _CHECKS:
+        _CHECKS[resource["resourceType"]](tenant, current, resource)
     resource = resource | {"id": id_}  # a copy, for who tries again; a Patient is in its own compartment by its id
     own(resource)
     created = current is None or current.deleted
+    previous = previous_index(tenant, current)
     return Command(
         "create" if created else "update",
         resource["resourceType"],
@@ -50,26 +64,29 @@ def build(
         resource,
         extract(tenant, resource),
         expected=current.version if current else 0,
-        previous=previous_index(tenant, current),
+        previous=previous,
         key_id=current.own_key if current else 0,
         claims=claims,
         origin=origin,
         http_method=http_method,
         fresh=fresh,
+        seen=current.index_version if current and previous is not None else None,
     )
 
 
 def build_delete(tenant: Tenant, current: Stored, *, origin: int = CLIENT) -> Command:
     """Return the command that deletes `current`."""
+    previous = previous_index(tenant, current)
     return Command(
         "delete",
         current.type,
         current.id,
         expected=current.version,
-        previous=previous_index(tenant, current),
+        previous=previous,
         key_id=current.own_key,
         origin=origin,
         http_method=DELETE,
+        seen=current.index_version if previous is not None else None,
     )
 
 
@@ -91,9 +108,7 @@ def previous_index(tenant: Tenant, current: Stored | None) -> IndexRows | None:
         return None
     if current.deleted:
         return IndexRows()
-    if current.index_version != INDEX_VERSION:
-        return None
-    return extract(tenant, json.decode_trusted(current.body))
+    return extract_as(tenant, current.index_version, json.decode_trusted(current.body))
 
 
 async def authorise(ctx: RequestContext, command: Command, interaction: str) -> None:

@@ -32,6 +32,11 @@ DELIVERY_FAILURES = Counter(
 WAKES_FAILED = Counter(
     "clarity_wakes_failed", "Wake-ups that Redis did not take; polling makes up for them.", ("error",)
 )
+OWN_PARAMETERS_FAILED = Counter(
+    "clarity_own_parameters_failed",
+    "Resources in which a posted search parameter failed and found nothing.",
+    ("reason",),
+)
 QUEUE_DEPTH = Gauge("clarity_queue_depth", "Jobs that wait.", ("kind",), multiprocess_mode="mostrecent")
 OUTBOX_LAG = Gauge(
     "clarity_outbox_lag_seconds", "Age of the oldest event that a consumer has not read.", ("consumer",),

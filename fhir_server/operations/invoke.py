@@ -21,6 +21,11 @@ async def invoke(ctx: RequestContext, call: Call) -> Result:
     return result
 
 
+def answers_later(call: Call) -> bool:
+    """Tell whether a call is of an operation that answers later by itself."""
+    return call.address.kind == "operation" and any(o.later and o.serves(call.address) for o in OPERATIONS)
+
+
 def _find(call: Call) -> Operation:
     for operation in OPERATIONS:
         if operation.serves(call.address):

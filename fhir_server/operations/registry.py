@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from fhir_server.context import RequestContext
 from fhir_server.interactions.address import Address
 from fhir_server.interactions.call import Call, Json, Result
-from fhir_server.operations import everything, explain, lastn, meta, meta_add, meta_delete, stats, twin, validate
+from fhir_server.operations import (
+    everything,
+    explain,
+    lastn,
+    meta,
+    meta_add,
+    meta_delete,
+    reindex,
+    stats,
+    twin,
+    validate,
+)
 
 Handle = Callable[[RequestContext, Call], Awaitable[Result]]
 
@@ -21,6 +32,8 @@ class Operation:
     handle: Handle
     versions: bool = False
     """Whether it may be called on a version in the history too."""
+    later: bool = False
+    """It answers later by itself, whatever the caller prefers."""
 
     def serves(self, address: Address) -> bool:
         """Tell whether the operation may be called at an address."""
@@ -51,4 +64,5 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(meta.DEFINITION, meta.handle, versions=True),
     Operation(meta_add.DEFINITION, meta_add.handle, versions=True),
     Operation(meta_delete.DEFINITION, meta_delete.handle, versions=True),
+    Operation(reindex.DEFINITION, reindex.handle, later=True),
 )

@@ -25,8 +25,10 @@ from fhir_server.search.kinds import (
     uri,
 )
 from fhir_server.search.kinds.entries import Entries, KeyFunction, Known, Pairs
-from fhir_server.search.parameters import Instances, Source, table
-from fhir_server.storage.commands import IndexRows
+from fhir_server.search.own import guarded
+from fhir_server.search.parameters import Instances, Source, Table, own_table, r4_table, table
+from fhir_server.storage.commands import IndexRows, generation_of
+from fhir_server.storage.own import FIRST, OwnParams
 from profiles.registry import R4
 
 Rows = Callable[[Entries, int, Pairs], None]
@@ -61,6 +63,11 @@ class Tenant(Protocol):
     @property
     def codings(self) -> Known:
         """Return the codings that are known to stand in the dictionary."""
+        ...
+
+    @property
+    def own(self) -> OwnParams:
+        """Return the search parameters of its own."""
         ...
 
     @property
@@ -99,13 +106,32 @@ def _steps(source: Source, type_: str) -> list[tuple[str, Step]]:
     rows = ROWS[source.param.kind]
     if rows is string.rows and type_ in string.IN_PIECES:
         rows = string.rows_in_pieces
-    return [(t.first, Step(source.id, extractor(t.expression, type_), rows)) for t in source.terms]
+    found = [(t.first, extractor(t.expression, type_)) for t in source.terms]
+    if source.id >= FIRST:  # what somebody has posted must not fail the writes of others
+        found = [(first, guarded(find)) for first, find in found]
+    return [(first, Step(source.id, find, rows)) for first, find in found]
 
 
 @cache
 def plan(type_: str) -> Plan:
-    """Return the plan of a type."""
-    known = table(type_)
+    """Return the plan of a type, by R4's parameters."""
+    return _plan(r4_table(type_))
+
+
+def _own_plan(own: OwnParams, type_: str, generation: int) -> Plan:
+    """Return the plan of a type with the tenant's own parameters of a generation."""
+    params = own.written(type_, generation) if generation != own.generation else own.by_type.get(type_, ())
+    if not params:
+        return plan(type_)
+    at = ("plan", type_, generation)
+    made: Plan | None = own.made.get(at)
+    if made is None:
+        made = own.made[at] = _plan(own_table(type_, params))
+    return made
+
+
+def _plan(known: Table) -> Plan:
+    type_ = known.type
     by_element: dict[str, list[Step]] = {}
     for source in known.stored:
         for first, step in _steps(source, type_):
@@ -141,10 +167,17 @@ def series_codes(key: KeyFunction, resource: dict[str, Any]) -> set[int]:
     return coded or {key(code, "t", concept.get("text", ""))}
 
 
-def extract(tenant: Tenant, resource: dict[str, Any]) -> IndexRows:
-    """Return the index entries of a resource."""
-    type_ = resource["resourceType"]
-    todo = plan(type_)
+def extract_as(tenant: Tenant, version: int, resource: dict[str, Any]) -> IndexRows | None:
+    """Return the index entries of a resource as they were made for a row with this `index_version`; None when that is not known."""
+    generation = generation_of(version, tenant.own.generation)
+    return None if generation is None or generation < 0 else extract(tenant, resource, generation)
+
+
+def extract(tenant: Tenant, resource: dict[str, Any], generation: int | None = None) -> IndexRows:
+    """Return the index entries of a resource, by the tenant's own parameters too: those of a generation, the newest by default."""
+    type_, own = resource["resourceType"], tenant.own
+    at = own.generation if generation is None else generation
+    todo = plan(type_) if type_ not in own.types else _own_plan(own, type_, at)
     entries = Entries(tenant.key, tenant.base, tenant.codings, blind=todo.blind)
     properties = todo.properties
     for name in resource:
@@ -162,7 +195,7 @@ def extract(tenant: Tenant, resource: dict[str, Any]) -> IndexRows:
     )
     if type_ == "Patient" and "id" in resource:
         patients[resource["id"]] = None
-    rows.patients = list(patients)
+    rows.patients, rows.generation = list(patients), at
     if type_ == SERIES_TYPE:
         _series(tenant, resource, rows)
     return rows

@@ -12,11 +12,10 @@ literal references and canonical URLs. Logical references (an identifier only) l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache
 
 from fhir_server.errors import BadSearch, Issue
 from fhir_server.search.modifiers import suggestions
-from fhir_server.search.parameters import Source, served_params, table
+from fhir_server.search.parameters import Source, remembered, served_params, table
 from fhir_server.search.query import Include, Query, Unsupported, invalid, shown
 from profiles.registry import R4, SearchParam
 
@@ -142,13 +141,13 @@ Step = tuple[Source, str | None]
 """Index entries to follow, and the type that they must lead to; None for any."""
 
 
-@cache
+@remembered
 def references(type_: str) -> dict[str, SearchParam]:
     """Return the reference parameters of a type by name: what can be followed."""
     return {param.name: param for param in served_params(type_) if param.kind == "reference"}
 
 
-@cache
+@remembered
 def _steps(type_: str, name: str | None, target: str | None) -> tuple[Step, ...]:
     found: dict[tuple[int, str | None], Step] = {}
     for param in references(type_) if name is None else (name,):
@@ -176,7 +175,7 @@ def backward_steps(include: Include, type_: str) -> tuple[Step, ...]:
     return _targeted(type_, include.name, include.target)
 
 
-@cache
+@remembered
 def _targeted(type_: str, name: str | None, target: str | None) -> tuple[Step, ...]:
     steps = _steps(type_, name, target)
     return tuple((source, each) for source, to in steps for each in ((to,) if to else source.param.targets or (None,)))

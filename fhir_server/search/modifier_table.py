@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from fhir_server.search.parameters import COLUMNS, WORDS, table
+from fhir_server.search.parameters import COLUMNS, WORDS, remembered, table
 from profiles.registry import R4, SearchParam
 
 Types = frozenset[str]
@@ -88,7 +88,7 @@ KNOWN = frozenset(
 """All of R4. `ofType` is how its code list spells `of-type`."""
 
 
-@cache
+@remembered
 def types_of(type_: str, name: str) -> Types:
     """Return the FHIR types that a parameter's values can have; empty when unknown."""
     sources = table(type_).sources.get(name, ())
@@ -100,7 +100,7 @@ def _said(param: SearchParam, modifier: str) -> str:
     return f"The modifier :{modifier} does not go with {param.name}, a parameter of kind {param.kind}"
 
 
-@cache
+@remembered
 def allowed(type_: str, param: SearchParam) -> tuple[str, ...]:
     """Return the modifiers that a parameter takes, as the CapabilityStatement lists them."""
     rules = TABLE[param.kind]

@@ -13,11 +13,15 @@ A composite whose expression is the resource itself is the AND of its components
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, wraps
+from typing import ParamSpec, TypeVar, cast
 
 from fhir_server.search.expressions import Term, normalise, resolves, split_outside, term, terms
+from fhir_server.storage.own import FIRST, NONE, OwnParam, OwnParams
+from profiles.definitions import Kind
 from profiles.registry import R4, SearchParam
 
 ATOMIC = frozenset({"token", "string", "date", "number", "quantity", "reference", "uri", "special"})
@@ -28,6 +32,8 @@ WORDS = frozenset({"_text", "_content"})
 """Answered by looking into resources: no values of theirs are stored."""
 
 Kinds = tuple[str, ...]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +187,61 @@ class _Composites:
             self.below.setdefault(param.name, []).append(made)
 
 
-@cache
+_OWN: ContextVar[OwnParams] = ContextVar("own_params", default=NONE)
+
+
+def use(own: OwnParams) -> None:
+    """Say whose own parameters searches know from here on, in this task: set at every door, as soon as the tenant is known."""
+    _OWN.set(own)
+
+
+def used() -> OwnParams:
+    """Return the own parameters that searches of this task know."""
+    return _OWN.get()
+
+
+def remembered(make: Callable[P, T]) -> Callable[P, T]:
+    """Return a function of the tables that works each thing out once, for each set of own parameters."""
+
+    @wraps(make)
+    def found(*args: P.args, **kwargs: P.kwargs) -> T:
+        made, at = _OWN.get().made, (make, args)
+        if at not in made:
+            made[at] = make(*args, **kwargs)
+        return cast("T", made[at])
+
+    return found
+
+
 def table(type_: str) -> Table:
-    """Return the table of a resource type."""
+    """Return the table of a resource type, with the own parameters of the tenant that this task works for."""
+    own = _OWN.get()
+    params = own.by_type.get(type_)
+    return r4_table(type_) if params is None else _own(own, type_, params)
+
+
+def _own(own: OwnParams, type_: str, params: tuple[OwnParam, ...]) -> Table:
+    at = ("table", type_)
+    made: Table | None = own.made.get(at)
+    if made is None:
+        made = own.made[at] = own_table(type_, params)
+    return made
+
+
+def own_table(type_: str, params: Iterable[OwnParam]) -> Table:
+    """Return the table of a type with some own parameters; each has entries of its own."""
+    known = r4_table(type_)
+    made = [
+        SearchParam(p.number, p.type, p.name, cast("Kind", p.kind), p.expression, p.targets, (), p.url) for p in params
+    ]
+    sources = {param.name: (Source(param, own_terms(param, type_)),) for param in made}
+    stored = (*known.stored, *(source for found in sources.values() for source in found))
+    return replace(known, sources={**known.sources, **sources}, stored=stored)
+
+
+@cache
+def r4_table(type_: str) -> Table:
+    """Return the table of a resource type by R4's parameters alone."""
     params = [p for p in R4.params(type_).values() if p.expression and p.name not in COLUMNS]
     atomic = [(p, own_terms(p, type_)) for p in params if p.kind in ATOMIC]
     stored: list[Source] = []
@@ -200,9 +258,24 @@ def holds(source: Source, type_name: str) -> bool:
     return not source.types or type_name in source.types
 
 
-@cache
 def served_params(type_: str) -> tuple[SearchParam, ...]:
-    """Return the parameters that searches of a type may name, by name."""
-    known = table(type_)
+    """Return the parameters that searches of a type may name, by name; own ones too, from when their entries are written."""
+    own = _OWN.get().by_type.get(type_)
+    if own is None:
+        return _r4_params(type_)
+    found = [source.param for param in own for source in table(type_).sources[param.name]]
+    return tuple(sorted((*_r4_params(type_), *found), key=lambda param: param.name))
+
+
+def behind(param: SearchParam) -> bool:
+    """Tell whether resources may lack the entries of an own parameter: those written before it, until `$reindex` is done."""
+    return param.id >= FIRST and any(
+        p.number == param.id and not p.served for p in _OWN.get().by_type.get(param.base, ())
+    )
+
+
+@cache
+def _r4_params(type_: str) -> tuple[SearchParam, ...]:
+    known = r4_table(type_)
     names = {*known.sources, *known.below, *known.rooted, *COLUMNS, *WORDS}
     return tuple(param for name, param in sorted(R4.params(type_).items()) if name in names)

@@ -7,15 +7,22 @@ refused, and the nearest names are offered; in lenient handling it is left out, 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 from fhir_server.errors import BadSearch, Issue
 from fhir_server.search import filter as filter_
 from fhir_server.search import hops, include
 from fhir_server.search.controls import CONTROLS, ONCE
+from fhir_server.search.parameters import behind, served_params, used
 from fhir_server.search.query import IGNORED, Params, Query, Unsupported, invalid, shown, weight
+from profiles.registry import SearchParam
 
 MAX_VALUES = 2000
 """Values of one search, all parameters together."""
+PARTIAL = "search-parameter-partial"
+"""The id of the warning that resources may lack the entries of a parameter that is searched by."""
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
@@ -23,6 +30,32 @@ def _check_text(name: str, text: str) -> None:
     """Refuse what no text of a resource can hold: U+0000 and halves of surrogate pairs."""
     if _NO_TEXT.search(text):
         raise invalid(name, "has characters that no text can have")
+
+
+def _partial(query: Query) -> Iterator[Issue]:
+    """Yield a warning for each parameter, anywhere in the query, that not all resources are found by yet."""
+    named = [
+        param for each in query.includes if each.type and each.name
+        for param in served_params(each.type) if param.name == each.name
+    ]  # fmt: skip
+    for name in dict.fromkeys(param.name for param in (*named, *_params((query.where, query.sort))) if behind(param)):
+        text = (
+            f"Resources that were written before the search parameter {name} are not all found by it yet;"
+            " they are when POST [type]/$reindex is done."
+        )
+        yield Issue("incomplete", PARTIAL, text, name, "warning")
+
+
+def _params(part: Any) -> Iterator[SearchParam]:
+    """Yield the parameters that a part of a query names."""
+    if isinstance(part, SearchParam):
+        yield part
+    elif isinstance(part, tuple | list):
+        for each in part:
+            yield from _params(each)
+    elif is_dataclass(part):
+        for field in fields(part):
+            yield from _params(getattr(part, field.name))
 
 
 def _take(query: Query, name: str, text: str, base: str, most: int) -> None:
@@ -63,4 +96,6 @@ def parse_query(type_: str | None, params: Params, *, lenient: bool, base: str =
     if sum(hops.count(each) for each in query.where) > hops.MAX_HOPS:
         text = f"The chains and _has of a search go {hops.MAX_HOPS} ways at most, each type of a chain without types counted."
         raise BadSearch(text, "search-too-many-hops")
+    if used().by_type:
+        query.issues += _partial(query)
     return query

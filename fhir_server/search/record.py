@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any
 
 from fhir_server.search.compile import LIVE
-from fhir_server.search.parameters import table
+from fhir_server.search.parameters import r4_table
 from fhir_server.search.select import Position
 from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.reads import COLUMNS, Stored, readable
@@ -88,7 +88,7 @@ EVERYBODY = Record(0, (), ())
 def _encounter_params() -> tuple[int, ...]:
     found = {
         source.id for type_ in R4.types for name in R4.compartment("Encounter", type_)
-        for source in table(type_).sources.get(name, ()) if source.param.kind == "reference"
+        for source in r4_table(type_).sources.get(name, ()) if source.param.kind == "reference"
     }  # fmt: skip
     return tuple(sorted(found))
 
@@ -101,7 +101,7 @@ def _care_dates() -> tuple[int, ...]:
             source.id
             for type_ in R4.types
             if R4.compartment("Patient", type_) and type_ not in _OF_A_PERSON
-            for source in table(type_).stored
+            for source in r4_table(type_).stored
             if source.param.kind == "date"
         )
     )
@@ -111,7 +111,7 @@ def _care_dates() -> tuple[int, ...]:
 def _references() -> tuple[int, ...]:
     """Return the parameters by which members of a patient's record refer to anything."""
     types = ("Patient", *(type_ for type_ in R4.types if R4.compartment("Patient", type_)))
-    found = {s.id for type_ in types for s in table(type_).stored if s.param.kind == "reference"}
+    found = {s.id for type_ in types for s in r4_table(type_).stored if s.param.kind == "reference"}
     return tuple(sorted(found))
 
 

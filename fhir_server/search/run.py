@@ -18,7 +18,7 @@ from fhir_server.search.compartment import Compartment, inside
 from fhir_server.search.gather import MOST, Gathered, gather
 from fhir_server.search.order import keys_of
 from fhir_server.search.page import Place, restore, seal
-from fhir_server.search.parse import parse_query
+from fhir_server.search.parse import PARTIAL, parse_query
 from fhir_server.search.predicates import EVERYTHING as ALWAYS
 from fhir_server.search.predicates import NOTHING, Keys, Match, Predicate, all_of, coded, resolved
 from fhir_server.search.query import Params, Query, title
@@ -338,6 +338,9 @@ def _criteria(tenant: Tenant, type_: str, params: Params) -> Query:
     query = parse_query(type_, params, lenient=False, base=tenant.base)
     if query.includes:
         raise BadSearch("Criteria find resources, they include none.", "criteria-include", "_include")
+    partial = next((issue for issue in query.issues if issue.id == PARTIAL), None)
+    if partial is not None:
+        raise BadSearch(f"{partial.text} Criteria must find all that meets them.", PARTIAL, partial.expression)
     if not query.where:
         raise BadSearch("These criteria name no search parameter: they would match everything.", "criteria-empty")
     return query

@@ -14,6 +14,20 @@ from typing import Any, Literal
 INDEX_VERSION = 3
 """Which form of extraction wrote a row's index entries; a change of what is extracted raises it."""
 
+FORMS, _GENERATIONS = 64, 500
+
+
+def index_version(generation: int) -> int:
+    """Return what a row says of its index entries: the form of extraction, and the generation of own search parameters."""
+    return INDEX_VERSION + FORMS * (generation % _GENERATIONS)
+
+
+def generation_of(version: int, newest: int) -> int | None:
+    """Return the generation that a row was written by, as far as `newest` is known; None when another form wrote it."""
+    form, cycled = version % FORMS, version // FORMS
+    return newest - (newest - cycled) % _GENERATIONS if form == INDEX_VERSION else None
+
+
 POST, PUT, DELETE, PATCH = 1, 2, 3, 4
 
 CLIENT, TWIN, PREDICTION, SUBSCRIPTION, IMPORT = 0, 1, 2, 3, 4
@@ -45,6 +59,8 @@ class IndexRows:
     """Those of the keys that stand in the dictionary of codings: how many resources hold them is kept."""
     codings: list[CodingRow] = field(default_factory=list)
     """Codings among the keys that this process has not seen in the dictionary yet: they go there before the commit."""
+    generation: int = 0
+    """That of the tenant's own search parameters that went in."""
 
 
 @dataclass(slots=True)
@@ -64,6 +80,8 @@ class Command:
     http_method: int = POST
     fresh: bool = False
     """The id was made by us for this command, so nobody can have mentioned it."""
+    seen: int | None = None
+    """The `index_version` of the row that `previous` was found by: entries made anew meanwhile are another conflict."""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from fhir_server.kit import clock
 from fhir_server.kit import json as kit_json
 from fhir_server.storage import codec, codings, ident
-from fhir_server.storage.commands import INDEX_VERSION, Command, IndexRows
+from fhir_server.storage.commands import Command, IndexRows, index_version
 from fhir_server.storage.errors import erased_owner
 from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.keystore import KeyDestroyed
@@ -58,10 +58,10 @@ class Prepared:
 
     def row(self) -> tuple[Any, ...]:
         """Return the columns of `resource` in their order."""
-        command = self.command
+        command, generation = self.command, (self.command.index or _EMPTY).generation
         return (
             self.rid, self.last_updated, R4.type_id(command.type), command.http_method, self.version, self.key_id,
-            INDEX_VERSION, command.method == "delete", command.id, self.patients or None, self.keys, self.sealed,
+            index_version(generation), command.method == "delete", command.id, self.patients or None, self.keys, self.sealed,
         )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import asyncpg
 
 from fhir_server.kit import logs
 from fhir_server.storage import codings, ident, tally
-from fhir_server.storage.commands import INDEX_VERSION, IndexRows
+from fhir_server.storage.commands import FORMS, INDEX_VERSION, IndexRows, index_version
 from fhir_server.storage.errors import Erased
 from fhir_server.storage.prepare import NOBODY, mentioned, numbered, series_rows
 from fhir_server.storage.reads import COLUMNS, Damaged, stored
@@ -29,11 +29,11 @@ _LOG = logs.logger(__name__)
 _STATE = "SELECT version, done FROM {s}.index_state FOR UPDATE"
 _NEXT = f"""
 SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r
-WHERE r.rid > $1 AND r.index_version < $2 AND r.version > 0 AND NOT r.deleted ORDER BY r.rid LIMIT $3 FOR UPDATE
+WHERE r.rid > $1 AND r.index_version % {FORMS} < $2 AND r.version > 0 AND NOT r.deleted ORDER BY r.rid LIMIT $3 FOR UPDATE
 """
 _KEYS = """
-UPDATE {s}.resource r SET patients = u.patients::bigint[], keys = u.keys::bigint[], index_version = $4
-FROM unnest($1::bigint[], $2::text[], $3::text[]) u(rid, patients, keys) WHERE r.rid = u.rid
+UPDATE {s}.resource r SET patients = u.patients::bigint[], keys = u.keys::bigint[], index_version = u.version
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::smallint[]) u(rid, patients, keys, version) WHERE r.rid = u.rid
 """
 
 
@@ -84,7 +84,8 @@ async def _replace(
         patients, keys = numbered(index, rids)
         for column, value in zip(arrays, (rid, _array(patients) if patients else None, _array(keys)), strict=True):
             column.append(value)
-    await connection.execute(tenant.sql(_KEYS), *arrays, INDEX_VERSION)
+    versions = [index_version(index.generation) for index in indexes.values()]
+    await connection.execute(tenant.sql(_KEYS), *arrays, versions)
     owners = {NOBODY, *(patient for row in rows for patient in row["patients"] or ())}
     moments = {row["rid"]: row["last_updated"] for row in rows}
     for kind, (table, _) in NARROW.items():

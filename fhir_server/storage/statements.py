@@ -12,7 +12,7 @@ from functools import cache
 AUDIT_COLUMNS = "recorded, interaction, status, agent, type, rid, version, patients, request, address, detail"
 
 _RESOURCE = "rid, last_updated, type, method, version, key_id, index_version, deleted, fhir_id, patients, keys, body"
-_BASE_ARGS = 12
+_BASE_ARGS = 13
 
 COUNTED = "LATERAL (SELECT c.key FROM {{s}}.coding c WHERE c.key = ANY ({}) UNION ALL SELECT 0) k"
 """What is counted of a row: its keys in the dictionary of codings, and 0, the whole type."""
@@ -35,7 +35,8 @@ _SECTIONS: dict[str, tuple[int, str]] = {
 }  # fmt: skip
 
 _HEAD = """old AS (
-  SELECT * FROM {s}.resource WHERE rid = $1 AND version = $5::int - 1 FOR UPDATE),
+  SELECT * FROM {s}.resource
+  WHERE rid = $1 AND version = $5::int - 1 AND ($13::smallint IS NULL OR index_version = $13) FOR UPDATE),
 h AS (
   INSERT INTO {s}.history (rid, last_updated, type, method, version, key_id, index_version, deleted, patients, keys, body)
   SELECT rid, last_updated, type, method, version, key_id, index_version, deleted, patients, keys, body FROM old WHERE version > 0),
@@ -48,7 +49,7 @@ r AS (
 
 @cache
 def replace(sections: tuple[str, ...]) -> str:
-    """Return the statement with these sections; its arguments are the resource row, then the sections' in order."""
+    """Return the statement with these sections; its arguments are the resource row, the index version seen, then the sections'."""
     parts = [_HEAD]
     first = _BASE_ARGS + 1
     for name in sections:
@@ -58,7 +59,7 @@ def replace(sections: tuple[str, ...]) -> str:
     return "WITH " + ",\n".join(parts) + "\nSELECT rid, patients FROM r"
 
 
-LOCK = "SELECT rid, version, deleted, patients, keys FROM {s}.resource WHERE rid = ANY($1::bigint[]) ORDER BY rid FOR UPDATE"
+LOCK = "SELECT rid, version, index_version, deleted, patients, keys FROM {s}.resource WHERE rid = ANY($1::bigint[]) ORDER BY rid FOR UPDATE"
 
 KEEP_HISTORY = """
 INSERT INTO {s}.history (rid, last_updated, type, method, version, key_id, index_version, deleted, patients, keys, body)

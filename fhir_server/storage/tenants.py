@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from fhir_server.storage import index_keys
+from fhir_server.storage import index_keys, own
 from fhir_server.storage.keystore import Keystore
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
@@ -86,6 +86,8 @@ class Tenant:
         """(param, system, code) as written, with its index key: those that are known to stand in the dictionary."""
         self.every_patient = False
         """Whether caregivers reach every patient by `user/` scopes, not only those whom they care for."""
+        self.own = own.NONE
+        """Search parameters of its own, as this process knows them; `own.refresh` looks for newer ones."""
         self.announce: Callable[[str], None] = lambda _kind: None
         """Told OUTBOX or JOBS when there is work, by whoever has committed it; must not wait, and may be lost."""
         self._sql: dict[str, str] = {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fhir_server.audit.codes import BY_NAME
 from fhir_server.auth import policy, principals
 from fhir_server.context import RequestContext
@@ -19,7 +17,6 @@ _WROTE = """
 SELECT agent FROM {s}.audit WHERE rid = $1 AND version = $2 AND interaction = ANY($3::smallint[]) AND status < 300
 ORDER BY recorded, id LIMIT 1
 """
-_AGENT = "SELECT client_id, person, patient, scope FROM {s}.agent WHERE id = $1"
 
 
 async def who_wrote(tenant: Tenant, rid: int, version: int) -> int | None:
@@ -30,12 +27,7 @@ async def who_wrote(tenant: Tenant, rid: int, version: int) -> int | None:
 
 async def context(tenant: Tenant, agent: int, request_id: str) -> RequestContext:
     """Return a request in the name of the agent, cut to what its client may do now; Unauthenticated when that is nothing."""
-    row: Any = await tenant.pool.fetchrow(tenant.sql(_AGENT), agent)
-    if row is None:
-        raise Unauthenticated("Nobody is known by this number.", "agent-unknown")
-    principal = await principals.current_principal(
-        tenant, row["client_id"], row["scope"], patient=row["patient"], user=row["person"]
-    )
+    principal = await principals.of_agent(tenant, agent)
     return RequestContext(tenant, principal, request_id, tenant.base)
 
 

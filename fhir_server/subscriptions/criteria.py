@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from fhir_server.errors import BadSearch
 from fhir_server.search.parse import parse_query
 from fhir_server.search.query import Clause
+from fhir_server.storage.own import FIRST
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions.refusal import Refusal
 from profiles.registry import R4
@@ -62,5 +63,8 @@ def parse(tenant: Tenant, subscription: dict[str, Any]) -> Criteria:
         raise Refusal("criteria-invalid", f"criteria: {error.text}") from error
     if not all(isinstance(each, Clause) for each in query.where):
         text = "criteria ask of the resource itself: chains, _has, _filter and _list are not served there."
+        raise Refusal("criteria-not-supported", text)
+    if any(isinstance(each, Clause) and each.param.id >= FIRST for each in query.where):
+        text = "criteria are R4's own search parameters: one that was added may be gone when a change is to be told."
         raise Refusal("criteria-not-supported", text)
     return Criteria(type_, tuple(params))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fhir_server.audit.record import audit_row
 from fhir_server.kit import ids, json
-from fhir_server.search.extract import extract
-from fhir_server.storage.commands import INDEX_VERSION, PUT, SUBSCRIPTION, Command
+from fhir_server.search.extract import extract, extract_as
+from fhir_server.storage.commands import PUT, SUBSCRIPTION, Command
 from fhir_server.storage.commit import commit
 from fhir_server.storage.errors import VersionConflict
 from fhir_server.storage.reads import Stored
@@ -21,6 +21,7 @@ async def write(tenant: Tenant, current: Stored, status: Status, error: str | No
     after["status"] = status
     if error is not None:
         after["error"] = error
+    previous = extract_as(tenant, current.index_version, before)
     command = Command(
         "update",
         current.type,
@@ -28,10 +29,11 @@ async def write(tenant: Tenant, current: Stored, status: Status, error: str | No
         after,
         extract(tenant, after),
         expected=current.version,
-        previous=extract(tenant, before) if current.index_version == INDEX_VERSION else None,
+        previous=previous,
         key_id=current.own_key,
         origin=SUBSCRIPTION,
         http_method=PUT,
+        seen=None if previous is None else current.index_version,
     )
     ctx = await author.server(tenant, ids.request_id())
     try:

@@ -12,6 +12,7 @@ from fhir_server.kit import json
 from fhir_server.search.extract import UNDATED, blind, entry_count, extract
 from fhir_server.search.kinds.entries import Known
 from fhir_server.storage.index_keys import hashed
+from fhir_server.storage.own import NONE
 from profiles.registry import R4
 from tests.r4_examples import examples
 
@@ -36,6 +37,7 @@ class Keys:
 
     base = "http://clarity.test/fhir"
     codings: ClassVar[Known] = {}
+    own = NONE
 
     def key(self, param: int, *parts: str) -> int:
         return hashed(b"secret", param, parts)

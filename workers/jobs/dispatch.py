@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from fhir_server.kit import clock
+from fhir_server.search import own as search_own
 from fhir_server.settings import Settings
 from fhir_server.storage import blocks, jobs, outbox
 from fhir_server.storage.commands import CLIENT, IMPORT, SUBSCRIPTION
@@ -19,6 +20,7 @@ from fhir_server.storage.jobs import NewJob
 from fhir_server.storage.outbox import Event
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions import match
+from workers.jobs import parameters
 
 CONSUMER = "dispatch"
 TWIN = "twin"
@@ -37,6 +39,7 @@ async def dispatch(tenant: Tenant, settings: Settings) -> bool:
         if events:
             await _feed_twins(connection, tenant, events, settings)
             await jobs.add(connection, tenant, _judgements(events, clock.now()))
+            await jobs.add(connection, tenant, _parameters(events, clock.now()))
             await match.enqueue(connection, tenant, events)
     return bool(events)
 
@@ -68,3 +71,9 @@ def _judgements(events: Sequence[Event], now: datetime) -> list[NewJob]:
     """Return a job for each Subscription that somebody else than the server has changed."""
     rids = {event.rid for event in events if event.type == "Subscription" and event.origin != SUBSCRIPTION}
     return [(JUDGE, str(rid), {}, now) for rid in sorted(rids)]
+
+
+def _parameters(events: Sequence[Event], now: datetime) -> list[NewJob]:
+    """Return a job for each SearchParameter that somebody has changed."""
+    rids = {event.rid for event in events if event.type == search_own.TYPE}
+    return [(parameters.KIND, str(rid), {}, now) for rid in sorted(rids)]

@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import Final
 
 from fhir_server.settings import Settings
+from fhir_server.storage import async_jobs
 from fhir_server.storage.jobs import Job
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions.judge import judge
-from workers.jobs import dispatch, twin
+from workers.jobs import asynchronous, dispatch, parameters, twin
 from workers.jobs.runner import Kind, Kinds
 
 
@@ -24,4 +25,6 @@ def _refresh_rest(settings: Settings) -> timedelta:
 KINDS: Final[Kinds] = {
     dispatch.TWIN: Kind(twin.run, rest=_refresh_rest),
     dispatch.JUDGE: Kind(_judge, limit=timedelta(minutes=1)),
+    parameters.KIND: Kind(parameters.run, limit=timedelta(minutes=1)),
+    async_jobs.QUEUE: Kind(asynchronous.run, limit=timedelta(hours=24)),
 }

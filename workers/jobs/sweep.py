@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from fhir_server.audit.partitions import ensure_partitions
 from fhir_server.kit import clock, metrics
-from fhir_server.storage import jobs, outbox
+from fhir_server.storage import async_jobs, jobs, outbox
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions import closing, deliveries
 from workers.jobs.dispatch import CONSUMER
@@ -34,5 +34,6 @@ async def tidy(tenant: Tenant) -> bool:
     trimmed = await outbox.trim(tenant)
     forgotten = await deliveries.forget(tenant, _REMEMBERED)
     await tenant.pool.execute(tenant.sql(_JTI), clock.now())
+    await async_jobs.forget(tenant)
     await ensure_partitions(tenant)
     return max(trimmed, forgotten) >= 10_000
