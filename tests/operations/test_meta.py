@@ -245,6 +245,7 @@ async def test_a_change_is_audited_with_it(system: Caller) -> None:
 def test_what_meta_is_found_by_are_keys_only(tenants: dict[str, Any]) -> None:
     """An amendment replaces keys; were there narrow rows, they would have to be replaced too."""
     full = {"profile": ["http://p.example/a"], "tag": [TAG | {"display": "x"}], "security": [LABEL], "source": "urn:x"}
-    rows = extract(tenants["default"], {"resourceType": "Observation", "meta": full})
-    assert rows.keys
-    assert not any([rows.dates, rows.numbers, rows.strings, rows.series, rows.references])
+    bare, rows = (extract(tenants["default"], observation(meta=each)) for each in ({}, full))
+    assert set(rows.keys) > set(bare.keys)
+    for name in ("dates", "numbers", "strings", "series", "references", "patients"):
+        assert getattr(rows, name) == getattr(bare, name), name
