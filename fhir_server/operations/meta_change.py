@@ -22,6 +22,7 @@ from fhir_server.operations.meta import answer
 from fhir_server.operations.parameters import read_parameters
 from fhir_server.search.extract import extract
 from fhir_server.storage.amend import Amendable, amend, look
+from fhir_server.storage.commands import IndexRows
 
 _STAMPED = ("versionId", "lastUpdated")
 _MAX_VERSION = 2**31 - 1
@@ -50,7 +51,9 @@ async def change_meta(
         resource = before | {"meta": after}
         index = extract(ctx.tenant, resource)
         await policy.check_write(ctx, type_, "update", index, there.stored.id)
-        if await amend(ctx.tenant, there, resource, _keys(ctx, there, before, resource), index.codings, row):
+        if await amend(
+            ctx.tenant, there, resource, _keys(there, extract(ctx.tenant, before), index), index.codings, row
+        ):
             result.audited = True
             return result
     raise overtaken()
@@ -84,10 +87,7 @@ def _there(found: Amendable | None) -> Amendable:
     return found
 
 
-def _keys(ctx: RequestContext, found: Amendable, before: Json, after: Json) -> frozenset[int]:
-    """Return the keys of a version with those that only the new Meta makes, and without those that only the old one made."""
-    old, new = (
-        frozenset(extract(ctx.tenant, {"resourceType": each["resourceType"], "meta": each["meta"]}).keys)
-        for each in (before, after)
-    )
-    return (found.keys - (old - new)) | (new - old)
+def _keys(found: Amendable, old: IndexRows, new: IndexRows) -> frozenset[int]:
+    """Return the keys of a version with those that only the new content makes, and without those that only the old one made."""
+    before, after = frozenset(old.keys), frozenset(new.keys)
+    return (found.keys - (before - after)) | (after - before)
