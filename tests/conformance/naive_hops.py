@@ -19,6 +19,7 @@ MARKS: dict[str, tuple[str, Test]] = {
     "dead": ("Patient", lambda r: "deceasedDateTime" in r or r.get("deceasedBoolean") is True),
     "patient": ("Patient", lambda _: True),
     "height": ("Observation", lambda r: has(r["code"], "http://loinc.org", "8302-2")),
+    "haemoglobin": ("Observation", lambda r: has(r["code"], "http://loinc.org", "718-7")),
     "heavy": ("Observation", lambda r: has(r["code"], None, "29463-7") and (value(r) or 0) > 90),
     "vital": ("Observation", lambda r: any_has(r.get("category", []), "vital-signs")),
     "active": ("Condition", lambda r: has(r.get("clinicalStatus"), None, "active")),
@@ -116,7 +117,9 @@ HOPS: dict[str, Callable[[Net], Iterable[str]]] = {
         n.marked("emergency") & n.leading("encounter subject", n.led_to("observation subject", n.marked("height")))
     ),
     "MedicationRequest?encounter.class=AMB": lambda n: n.leading("request encounter", n.marked("ambulatory")),
-    "DiagnosticReport?result.code=http://loinc.org|8302-2": lambda n: n.leading("report result", n.marked("height")),
+    "DiagnosticReport?result.code=http://loinc.org|718-7": lambda n: n.leading(
+        "report result", n.marked("haemoglobin")
+    ),
     "Claim?patient.deceased=true": lambda n: n.leading("claim patient", n.marked("dead")),
     "Provenance?target:Patient.gender=female": lambda n: n.leading("provenance target", n.marked("female")),
     "Patient?_has:Condition:subject:clinical-status=active": lambda n: n.led_to(

@@ -39,7 +39,7 @@ STRICT = [
     ("_filter=code co x", "search-filter-operator", "is not compared by co"),
     ("_list=$current-problems", "search-functional-list", "no functional lists"),
     ("_query=x", "search-not-supported", "_query"),
-    ("_contained=true", "search-contained", "contained"),
+    ("_contained=true", "search-not-supported", "contained"),
 ]
 ALWAYS = [
     ("date=yesterday", "search-value"),
