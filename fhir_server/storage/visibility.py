@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fhir_server.storage.index_keys import COMPARTMENT, pack
 from profiles.registry import R4
 
 
@@ -38,8 +39,22 @@ class Grant:
 
 Visibility = tuple[Grant, ...]
 
+FEW = 100
+"""So many keys of a group are looked for in the index; of more, each row that is met is asked, by one hash table a statement."""
+
 EVERYTHING: Visibility = (Grant(),)
 NOTHING: Visibility = ()
+
+
+def _group_sql(alias: str, group: tuple[int, ...], place: str) -> str:
+    """Return that a row holds one key of a group; compartments stand in `patients` too, where there are fewer to ask."""
+    if len(group) <= FEW:
+        return f"{alias}.keys && {place}"
+    compartments = pack(COMPARTMENT, 0) < min(group) and max(group) < pack(COMPARTMENT + 1, 0)
+    column = "patients" if compartments else "keys"
+    # IS TRUE keeps the planner from making a join of it, which would build the table anew for every row.
+    held = f"(held.key IN (SELECT unnest({place}))) IS TRUE"
+    return f"EXISTS (SELECT FROM unnest({alias}.{column}) AS held(key) WHERE {held})"
 
 
 def _grant_sql(alias: str, grant: Grant, args: list[Any]) -> str:
@@ -52,7 +67,7 @@ def _grant_sql(alias: str, grant: Grant, args: list[Any]) -> str:
         parts.append(f"NOT {alias}.keys && ${len(args)}::bigint[]")
     for group in grant.any_of:
         args.append(list(group))
-        parts.append(f"{alias}.keys && ${len(args)}::bigint[]")
+        parts.append(_group_sql(alias, group, f"${len(args)}::bigint[]"))
     if grant.rids:
         args.append(list(grant.rids))
         parts.append(f"{alias}.rid = ANY(${len(args)}::bigint[])")

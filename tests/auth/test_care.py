@@ -13,6 +13,7 @@ from fhir_server.auth.principals import current_principal
 from fhir_server.auth.reach import about_patients, held_back, in_patient_compartment, shared
 from fhir_server.auth.tokens import mint
 from fhir_server.context import RequestContext
+from fhir_server.storage import visibility as sql
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import Grant
 from profiles.registry import R4
@@ -62,7 +63,9 @@ def visit(patient: str, member: str, status: str = "finished") -> dict[str, Any]
 
 
 @pytest.mark.smart(140, 368)
-async def test_three_ways_to_care_and_no_other(system, acting):
+@pytest.mark.parametrize("few", [100, 1])
+async def test_three_ways_to_care_and_no_other(system, acting, monkeypatch, few):
+    monkeypatch.setattr(sql, "FEW", few)
     who = f"Practitioner/{await made(system, 'Practitioner')}"
     by_name = await made(system, "Patient", generalPractitioner=[reference(who)])
     by_team, by_visit, stranger = [await made(system, "Patient") for _ in range(3)]
@@ -77,6 +80,8 @@ async def test_three_ways_to_care_and_no_other(system, acting):
     assert (await user.get(f"Patient/{stranger}")).status == 404
     assert (await user.get(f"Patient/{stranger}/_history")).status == 404
     assert (await user.get(f"Patient?_id={stranger}&_total=accurate")).json["total"] == 0
+    assert (await user.get("Patient?_total=accurate&_count=1")).json["total"] == 3
+    assert {entry["resource"]["id"] for entry in (await user.get("Patient/_history")).json["entry"]} == await seen(user)
 
 
 @pytest.mark.parametrize("status", ["proposed", "suspended", "inactive", "entered-in-error"])

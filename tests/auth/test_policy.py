@@ -16,6 +16,7 @@ from fhir_server.context import ANONYMOUS, RequestContext
 from fhir_server.errors import Forbidden
 from fhir_server.kit import ids
 from fhir_server.search.extract import extract
+from fhir_server.storage import visibility as sql
 from fhir_server.storage.commands import IndexRows
 from fhir_server.storage.ident import known_rid
 from fhir_server.storage.index_keys import COMPARTMENT, pack
@@ -305,14 +306,20 @@ def test_both_sees_what_each_sees(left, right, held):
     assert admits(both(left, right), held) == (admits(left, held) and admits(right, held))
 
 
-async def test_the_sql_says_what_admits_says(tenant):
+@pytest.mark.parametrize("few", [100, 0])
+@pytest.mark.parametrize("sign", [1, -1])
+async def test_the_sql_says_what_admits_says(tenant, monkeypatch, few, sign):
     """Every small Visibility with groups, asked of PostgreSQL and of memory."""
-    shapes = [Grant(a, n, o) for a, n, o in product([(), (1,)], [(), (2,)], [(), ((),), ((1, 3),), ((1, 3), (2, 3))])]
+    monkeypatch.setattr(sql, "FEW", few)  # many are asked for another way; references and hashes stand in keys alone
+    one, two, three = sign, 2 * sign, 3 * sign
+    table = product([(), (one,)], [(), (two,)], [(), ((one, three),), ((one, three), (two, three))])
+    shapes = [Grant(a, n, o) for a, n, o in table]
     sights = [NOTHING, EVERYTHING, *((one,) for one in shapes), *((one, shapes[-1]) for one in shapes)]
-    rows = [frozenset(held) for held in ((), (1,), (2,), (3,), (1, 2), (1, 3), (2, 3), (1, 2, 3))]
+    held_by = ((), (one,), (two,), (three,), (one, two), (one, three), (two, three), (one, two, three))
+    rows = [frozenset(held) for held in held_by]
     for sight, held in product(sights, rows):
         args: list = [sorted(held)]
-        text = f"SELECT {visible_sql('r', sight, args)} FROM (SELECT $1::bigint[] AS keys) r"
+        text = f"SELECT {visible_sql('r', sight, args)} FROM (SELECT $1::bigint[] AS keys, $1 AS patients) r"
         assert await tenant.pool.fetchval(text, *args) == admits(sight, held), (sight, held)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -24,6 +24,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 _STATE = """
 SELECT EXISTS (SELECT FROM {s}.oauth_revoked WHERE token_id = $1) AS revoked,
   (SELECT person FROM {s}.oauth_grant WHERE id = $2 AND ended_at IS NULL) AS person
+"""
+_LIVING = f"""
+SELECT {_COLUMNS} FROM {{s}}.oauth_grant g WHERE person = $1 AND ended_at IS NULL AND (created_at > $3 OR EXISTS (
+  SELECT FROM {{s}}.oauth_refresh r WHERE r.grant_id = g.id AND r.used_at IS NULL AND r.expires_at > $2))
+ORDER BY created_at DESC, id
 """
 _SEAL = b"authorization/"
 
@@ -77,11 +82,10 @@ async def get(tenant: Tenant, id_: str) -> Authorization | None:
 
 
 async def of_person(tenant: Tenant, account: Account) -> list[Authorization]:
-    """Return what a person allows now, the newest first."""
-    text = (
-        f"SELECT {_COLUMNS} FROM {{s}}.oauth_grant WHERE person = $1 AND ended_at IS NULL ORDER BY created_at DESC, id"
-    )
-    return [_authorization(tenant, row) for row in await tenant.pool.fetch(tenant.sql(text), account.id)]
+    """Return what apps hold in a person's name now, the newest first: what has run out of itself is left out."""
+    now = clock.now()
+    rows = await tenant.pool.fetch(tenant.sql(_LIVING), account.id, now, now - timedelta(hours=1))
+    return [_authorization(tenant, row) for row in rows]
 
 
 async def end(tenant: Tenant, id_: str, *, person: str | None = None) -> bool:

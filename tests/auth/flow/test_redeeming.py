@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from fhir_server.auth import bearer, clients
+from fhir_server.auth.flow import authorizations
 from fhir_server.auth.people import accounts, sessions
+from fhir_server.errors import Unavailable
 from tests.auth.conftest import key_set, make_key, signed
 from tests.auth.flow.browser import Pkce
 from tests.auth.flow.conftest import CALLBACK, SCOPE, App, granted, to_consent
@@ -108,6 +111,35 @@ async def test_a_client_with_a_secret(browser, ward, http, tenant, unique):
     assert (await app.redeem(code)).status_code == 401
     app.secret = None
     assert (await app.redeem(code)).json()["error"] == "invalid_client"
+
+
+async def test_who_guesses_secrets_waits_and_the_client_does_not(http, tenant, unique):
+    client_id = f"guessed-{unique}"
+    _, secret = await clients.add(tenant, name="s", scope="system/*.rs", client_id=client_id)
+    form = {"grant_type": "client_credentials", "scope": "system/Patient.rs"}
+    guess, real = App(tenant, http, client_id, "guess"), App(tenant, http, client_id, secret)
+    statuses = [(await guess.post("token", form)).status_code for _ in range(22)]
+    assert statuses[:20] == [401] * 20
+    refused = await guess.post("token", form)
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) > 0
+    assert (await real.post("token", form)).status_code == 200
+
+
+async def test_nothing_is_decided_that_cannot_be_audited(browser, app, ward, monkeypatch):
+    """No code leaves when the trail cannot be written, as no token does."""
+    b = browser()
+    page = await to_consent(b, app, ward.own.login)
+
+    async def broken(*_):
+        raise Unavailable("no", "audit-unavailable")
+
+    monkeypatch.setattr("fhir_server.audit.record.write_audit", broken)
+    done = await b.http.post(
+        f"{app.root}/oauth2/consent", data=dict(page.form("consent").fields) | {"decision": "allow"}
+    )
+    assert done.status_code == 503
+    assert "location" not in done.headers
 
 
 @pytest.mark.smart(357)
@@ -236,6 +268,18 @@ async def test_taking_back_on_ones_own_page(browser, app, ward):
     assert "No app has access" in page.text
     assert (await app.caller(said["access_token"]).get(f"Patient/{ward.mine}")).status == 401
     assert (await app.refresh(said["refresh_token"])).status_code == 400
+
+
+async def test_what_has_run_out_of_itself_is_not_listed(browser, app, ward, tenant, monkeypatch):
+    await granted(browser(), app, ward.own.login, scope="patient/*.rs")
+    await granted(browser(), app, ward.own.login, scope=OFFLINE)
+    now = authorizations.clock.now()
+    assert len(await authorizations.of_person(tenant, ward.own)) == 2
+    monkeypatch.setattr(authorizations.clock, "now", lambda: now + timedelta(hours=2))
+    [kept] = await authorizations.of_person(tenant, ward.own)
+    assert "offline_access" in kept.scope
+    monkeypatch.setattr(authorizations.clock, "now", lambda: now + timedelta(days=200))
+    assert await authorizations.of_person(tenant, ward.own) == []
 
 
 async def test_a_session_is_over_after_its_time(browser, app, ward, tenant, monkeypatch):
