@@ -155,6 +155,9 @@ class _Request:
             self._visit = visit_of(self._visit, principal)
         await self._read_body(call, receive)
         self._check_face()
+        if call.address.kind in _SEARCHES and self._is_page:  # what it is called for, it says only now
+            self._open_page(tenant, path, call.params)
+            self._visit = visit_of(self._visit, principal)
         if prefer.respond_async:
             raise NotSupported("Answering later (Prefer: respond-async) is not supported here.", "respond-async")
         return await perform(ctx, call)
@@ -168,7 +171,8 @@ class _Request:
         kept = kept_token(tenant, self._headers) is not None
         production = self._services.settings.environment == "production"
         may = may_sign_in(tenant, production=production)
-        self._visit = replace(self._visit, base=tenant.base, path=path, params=params, signed_in=kept, signing_in=may)
+        where = path.removesuffix("_search").rstrip("/")
+        self._visit = replace(self._visit, base=tenant.base, path=where, params=params, signed_in=kept, signing_in=may)
 
     def _credentials(self, tenant: Tenant, method: str) -> str | None:
         """Return the Authorization header, or for a page that is only read the one that a browser's cookie stands for."""

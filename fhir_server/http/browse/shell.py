@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from fhir_server.http.browse.markup import EMPTY, Child, Html, document, el, join
+from fhir_server.http.browse.markup import EMPTY, Html, Part, document, el, join
 from fhir_server.http.browse.visit import VIEWS, Visit
 
 _FOLDER: Final = Path(__file__).parent
@@ -33,7 +33,7 @@ HEADERS: Final = [
 """What every page has beside `no-store` and `nosniff`: only this style and this script, no frames, no other sites."""
 
 
-def page(visit: Visit, title: str, *main: Child) -> bytes:
+def page(visit: Visit, title: str, *main: Part) -> bytes:
     """Return a page: where one is, what is there, and how else to have it."""
     body = join(
         el("a", "Skip to the content", href="#content", class_="skip"),
@@ -49,7 +49,7 @@ def _trail(visit: Visit) -> Html:
     """Return the way from the base to here, each step a link."""
     if not visit.base:
         return el("nav", class_="trail")
-    steps: list[Child] = [el("a", "FHIR R4", href=visit.to())]
+    steps: list[Part] = [el("a", "FHIR R4", href=visit.to())]
     parts = [part for part in visit.path.split("/") if part]
     for count, part in enumerate(parts, start=1):
         path = "/".join(parts[:count])

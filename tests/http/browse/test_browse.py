@@ -77,6 +77,24 @@ async def test_a_search_is_a_table(system: Caller, tenant: Tenant, unique: str) 
     assert "Nothing was found." in words(nothing)
 
 
+async def test_a_posted_search_is_a_page_of_what_it_asks(system: Caller, tenant: Tenant, unique: str) -> None:
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    for body, accept in ((f"identifier={unique}", BROWSER), (f"identifier={unique}&_format=html", "*/*")):
+        answer = await system.post("Patient/_search", body.encode(), accept=accept, **form)
+        root = assert_inert(answer.text)
+        assert f"identifier = {unique}" in words(root)
+        base = tenant.base.removeprefix("http://clarity.test")
+        assert links(root)["Raw JSON"] == f"{base}/Patient?identifier={unique}&_view=json"
+
+
+async def test_explain_is_offered_to_who_may_ask(http: httpx.AsyncClient, system: Caller, tenant: Tenant) -> None:
+    root = await look(system, "Patient?name=x")
+    explained = await look(system, f"http://clarity.test{links(root)['Explain']}")
+    assert "statement" in words(explained)
+    narrow = await caller(http, tenant, "system/Patient.rs")
+    assert "Explain" not in links(await look(narrow, "Patient?name=x"))
+
+
 async def test_a_form_leaves_out_what_is_empty(system: Caller, unique: str) -> None:
     root = await look(system, f"Patient?name=&birthdate=&identifier={unique}&_sort=")
     fields = {each.get("name"): each.get("value") for each in root.iter("input")}
