@@ -19,11 +19,12 @@ from starlette.types import Receive, Scope, Send
 
 from fhir_server import settings as all_settings
 from fhir_server.audit.partitions import ensure_partitions
-from fhir_server.audit.record import token_event
+from fhir_server.audit.record import door_event, token_event
 from fhir_server.auth import routes as oauth
 from fhir_server.errors import FhirError, NotFound
 from fhir_server.http import edge, health, render
 from fhir_server.http.ask import ask
+from fhir_server.http.browse import session
 from fhir_server.http.metadata import openapi_body
 from fhir_server.http.routes import Fhir, is_fhir
 from fhir_server.http.services import Services
@@ -137,7 +138,14 @@ def _application(lifespan: Lifespan | None, settings: Settings) -> Clarity:
     app.router.routes.extend(
         oauth.routes(tenant_of, _request_id, token_event, ask, loopback=loopback, seconds=settings.token_seconds)
     )
+    app.router.routes.extend(session.routes(tenant_of, _request_id, _turned_away, production=not loopback))
     return app
+
+
+async def _turned_away(tenant: Tenant, request: Request) -> None:
+    """Record that somebody came to sign in with a token that does not hold."""
+    address = request.client.host if request.client else None
+    await door_event(tenant, "token", request=_request_id(request), address=address)
 
 
 def _request_id(request: Request) -> str:

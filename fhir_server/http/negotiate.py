@@ -1,4 +1,4 @@
-"""Which format comes in and goes out (R4 `http.html#mime-type`, RFC 9110 §12.5.1): JSON and XML, both ways.
+"""Which format comes in and goes out (R4 `http.html#mime-type`, RFC 9110 §12.5.1): JSON and XML both ways, HTML out.
 
 `_format` goes before Accept. A client that asks for a generic type (`application/xml`) gets that type, else the FHIR one.
 """
@@ -12,7 +12,7 @@ from typing import Final, Literal
 from fhir_server.errors import NotAcceptable, UnsupportedMedia
 from fhir_server.interactions.call import JSON_PATCH, PATCH_FORMATS
 
-Kind = Literal["json", "xml"]
+Kind = Literal["json", "xml", "html"]
 
 FHIR_JSON: Final = "application/fhir+json"
 FHIR_XML: Final = "application/fhir+xml"
@@ -33,6 +33,7 @@ def _face(kind: Kind, media: str) -> Face:
 
 JSON: Final = _face("json", FHIR_JSON)
 XML: Final = _face("xml", FHIR_XML)
+HTML: Final = _face("html", "text/html")
 
 _MEDIA: Final[dict[str, Face]] = {
     FHIR_JSON: JSON,
@@ -41,14 +42,15 @@ _MEDIA: Final[dict[str, Face]] = {
     FHIR_XML: XML,
     "application/xml": _face("xml", "application/xml"),
     "text/xml": _face("xml", "text/xml"),
+    "text/html": HTML,
 }
 """In the order in which we would choose ourselves."""
 _NAMED: Final = _MEDIA | {"application/json+fhir": JSON, "application/xml+fhir": XML}
 """With the names of before R3."""
 
-_SHORT: Final = {"json": JSON, "xml": XML, "*/*": JSON}
+_SHORT: Final = {"json": JSON, "xml": XML, "html": HTML, "*/*": JSON}
 _WILD: Final = {"*/*": JSON, "application/*": JSON, "text/*": _MEDIA["text/json"]}
-_BODIES: Final = {name: face.kind for name, face in _NAMED.items()}
+_BODIES: Final = {name: face.kind for name, face in _NAMED.items() if face is not HTML}
 
 
 def _media(text: str) -> tuple[str, dict[str, str]]:
@@ -112,7 +114,7 @@ def asked_format(value: str) -> Face | None:
 def not_acceptable() -> NotAcceptable:
     """Return the refusal of formats and versions that are not served."""
     return NotAcceptable(
-        f"This server answers in {FHIR_JSON} and {FHIR_XML}, both of fhirVersion 4.0; ask for one of these.",
+        f"This server answers in {FHIR_JSON}, {FHIR_XML} and text/html, all of fhirVersion 4.0; ask for one.",
         "format-unknown",
     )
 

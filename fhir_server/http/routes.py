@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 
 from fhir_server.audit.record import door_event
@@ -14,6 +15,8 @@ from fhir_server.auth.bearer import authenticate
 from fhir_server.context import Principal, RequestContext
 from fhir_server.errors import BadRequest, FhirError, MethodNotAllowed, NotFound, Unauthenticated
 from fhir_server.http import browsers, edge, faces, render
+from fhir_server.http.browse.session import kept_token, may_sign_in
+from fhir_server.http.browse.visit import VIEWS, Visit, visit_of
 from fhir_server.http.edge import Disconnected, Receive, Scope, Send
 from fhir_server.http.headers import Prefer, parse_conditions, parse_prefer
 from fhir_server.http.metadata import metadata
@@ -39,6 +42,7 @@ from fhir_server.search import parameters
 from fhir_server.storage.tenants import Tenant
 
 _NO_PREFERENCE = Prefer()
+_NOWHERE = Visit("")
 _MAX_PATH = 1024
 _SEARCHES = ("search-type", "search-compartment", "search-system")
 
@@ -85,7 +89,7 @@ class Fhir:
 class _Request:
     """One request between its bytes and its Result; holds what the answer to an error needs too."""
 
-    __slots__ = ("_headers", "_scope", "_services", "face", "id", "interaction", "pretty", "type")
+    __slots__ = ("_headers", "_scope", "_services", "_visit", "face", "id", "interaction", "pretty", "type")
 
     def __init__(self, services: Services, scope: Scope, headers: dict[str, str], id_: str) -> None:
         self._services = services
@@ -96,6 +100,7 @@ class _Request:
         self.type = ""
         self.pretty = False
         self.face: Face | None = accepted(headers.get("accept", ""))
+        self._visit = _NOWHERE
 
     async def respond(self, receive: Receive) -> render.Response:
         """Answer in the format that is asked for, refusals too; in JSON when there is no such format."""
@@ -118,8 +123,10 @@ class _Request:
     async def _dressed(self, response: render.Response) -> render.Response:
         if self.face is None or self.face.kind == "json":
             return response
-        lasting = self.interaction == "capabilities"
-        return await faces.dress(response, pretty=self.pretty, lasting=lasting)
+        if self.face.kind == "html":
+            visit = replace(self._visit, request_id=self.id, interaction=self.interaction, type=self.type)
+            return await faces.as_page(response, replace(visit, status=response.status))
+        return await faces.as_xml(response, pretty=self.pretty, lasting=self.interaction == "capabilities")
 
     async def answer(self, receive: Receive) -> Result:
         """Find out what is asked, by whom, and have it performed."""
@@ -127,6 +134,8 @@ class _Request:
         params = self._shape_params(parse_query(self._scope["query_string"].decode("latin-1")))
         tenant, path = self._place()
         parameters.use(tenant.own)
+        if self._is_page:
+            self._open_page(tenant, path, params)
         method = "GET" if self._scope["method"] == "HEAD" else self._scope["method"]
         if path == "metadata":
             self.interaction = "capabilities"
@@ -144,10 +153,34 @@ class _Request:
         if "x-provenance" in self._headers:
             call.provenance = self._headers["x-provenance"].encode("latin-1")
         call.statement = partial(metadata, self._services, tenant.base)
+        if self._is_page:
+            self._visit = visit_of(self._visit, principal)
         await self._read_body(call, receive)
         self._check_face()
         call.later = path if prefer.respond_async else None
+        if call.address.kind in _SEARCHES and self._is_page:  # what it is called for, it says only now
+            self._open_page(tenant, path, call.params)
+            self._visit = visit_of(self._visit, principal)
         return await perform(ctx, call)
+
+    @property
+    def _is_page(self) -> bool:
+        return self.face is not None and self.face.kind == "html"
+
+    def _open_page(self, tenant: Tenant, path: str, params: Params) -> None:
+        """Note where a page is: what it shows around the answer, a refusal too."""
+        kept = kept_token(tenant, self._headers) is not None
+        production = self._services.settings.environment == "production"
+        may = may_sign_in(tenant, production=production)
+        where = path.removesuffix("_search").rstrip("/")
+        self._visit = replace(self._visit, base=tenant.base, path=where, params=params, signed_in=kept, signing_in=may)
+
+    def _credentials(self, tenant: Tenant, method: str) -> str | None:
+        """Return the Authorization header, or for a page that is only read the one that a browser's cookie stands for."""
+        given = self._headers.get("authorization")
+        if given is None and self._is_page and method == "GET":
+            return kept_token(tenant, self._headers)
+        return given
 
     def _client(self) -> str | None:
         client = self._scope.get("client")
@@ -156,7 +189,7 @@ class _Request:
     async def _authenticated(self, tenant: Tenant, method: str, path: str) -> Principal:
         """Return who asks; that a stranger was turned away is recorded, with what was asked for."""
         try:
-            return await authenticate(tenant, self._headers.get("authorization"))
+            return await authenticate(tenant, self._credentials(tenant, method))
         except Unauthenticated:
             try:
                 asked = parse_address(path)
@@ -184,13 +217,20 @@ class _Request:
 
     def _shape_params(self, params: Params) -> Params:
         """Take out what says how the answer looks: `_format` goes before Accept (R4 `http.html#parameters`)."""
-        if not any(name in ("_format", "_pretty") for name, _ in params):
+        if not self._is_page and not any(name in ("_format", "_pretty") for name, _ in params):
             return params
         for face in [asked_format(value) for name, value in params if name == "_format"]:
             self.face = face
             self._check_face()
         self.pretty = self.pretty or any(name == "_pretty" and value == "true" for name, value in params)
-        return [(name, value) for name, value in params if name not in ("_format", "_pretty")]
+        params = [(name, value) for name, value in params if name not in ("_format", "_pretty")]
+        return self._page_params(params) if self._is_page else params
+
+    def _page_params(self, params: Params) -> Params:
+        """Take out what only pages know: `_view`, and the fields of a form that were left empty."""
+        views = [value for name, value in params if name == "_view" and value in VIEWS]
+        self._visit = replace(self._visit, view=views[-1] if views else self._visit.view)
+        return [(name, value) for name, value in params if value and name != "_view"]
 
     def _check_face(self) -> None:
         if self.face is None:

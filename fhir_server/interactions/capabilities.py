@@ -59,7 +59,7 @@ def capability_statement(
         "software": SOFTWARE,
         "implementation": {"description": "Clarity FHIR R4 server", "url": base},
         "fhirVersion": "4.0.1",
-        "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
+        "format": ["application/fhir+json", "application/fhir+xml", "json", "xml", "text/html"],
         "patchFormat": list(PATCH_FORMATS),
         "rest": [_rest(base, token_url, operations)],
     }

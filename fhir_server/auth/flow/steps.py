@@ -20,13 +20,13 @@ from fhir_server.auth.flow.records import Ask, Records
 from fhir_server.auth.flow.request import Error, Params, Returned, Shown, back, read
 from fhir_server.auth.flow.state import Flow
 from fhir_server.auth.pages import screens
-from fhir_server.auth.pages.html import Html
 from fhir_server.auth.pages.screens import Form
 from fhir_server.auth.people import login, sessions
 from fhir_server.auth.people.login import LoginRefused
 from fhir_server.auth.people.sessions import Session
 from fhir_server.auth.redirects import origin
 from fhir_server.kit import clock, ids
+from fhir_server.kit.html import Html
 from fhir_server.storage.tenants import Tenant
 
 ALONE: Final = ("Patient/", "RelatedPerson/", "Person/")

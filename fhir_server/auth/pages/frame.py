@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Final
 
-from fhir_server.auth.pages.html import Html, Part, el, join
+from fhir_server.kit.html import Html, Part, el, join
 
 CSS: Final = """
 :root{color-scheme:light dark;--bg:#f6f7f9;--card:#fff;--ink:#1b1f24;--soft:#57606a;--line:#d0d7de;--go:#1d5fd1;--go-ink:#fff;

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fhir_server.auth.flow.asked import Asked
 from fhir_server.auth.pages import words
 from fhir_server.auth.pages.frame import hidden
-from fhir_server.auth.pages.html import Html, el, join
+from fhir_server.kit.html import Html, el, join
 
 
 @dataclass(frozen=True, slots=True)
