@@ -200,3 +200,34 @@ async def test_json_is_untouched(system: Caller, monkeypatch: pytest.MonkeyPatch
     made = await system.post("Observation", observation(), accept="*/*")
     assert (made.status, made.headers["content-type"]) == (201, "application/fhir+json;charset=utf-8")
     assert (await system.get(f"Observation/{made.id}", accept="text/turtle")).status == 406
+
+
+async def test_a_patch_is_parameters_in_xml_too(system: Caller) -> None:
+    made = await system.post("Observation", observation())
+    parts = [
+        {"name": "type", "valueCode": "replace"},
+        {"name": "path", "valueString": "Observation.status"},
+        {"name": "value", "valueCode": "amended"},
+    ]
+    parameters = {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": parts}]}
+    done = await system.send("PATCH", f"Observation/{made.id}", xml(parameters), **XML)
+    assert (done.status, content(done)["status"]) == (200, "amended")
+    body = b'[{"op":"replace","path":"/status","value":"final"}]'
+    back = await system.send(
+        "PATCH",
+        f"Observation/{made.id}",
+        body,
+        content_type="application/json-patch+json",
+        accept="application/fhir+xml",
+    )
+    assert content(back)["status"] == "final"
+    refused = await system.send("PATCH", f"Observation/{made.id}", b"<x/>", content_type="application/xml-patch+xml")
+    assert refused.status == 415
+
+
+async def test_entries_of_a_batch_say_nothing_of_the_format(system: Caller) -> None:
+    """The Bundle has one format; what an entry asks in its URL changes nothing."""
+    made = await system.post("Patient", {"resourceType": "Patient"})
+    urls = (f"Patient/{made.id}?_format=xml", f"Patient?_id={made.id}&_format=xml&_pretty=true")
+    done = await system.transaction(*[entry("GET", url) for url in urls], kind="batch")
+    assert [each["response"]["status"] for each in done.json["entry"]] == ["200 OK", "200 OK"]
