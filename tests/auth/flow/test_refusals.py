@@ -101,7 +101,7 @@ SENT_BACK = [
     ({"code_challenge_method": "plain"}, "invalid_request", "S256"),
     ({"code_challenge": "x" * 42}, "invalid_request", "43"),
     ({"code_challenge": "x" * 44}, "invalid_request", "43"),
-    ({"code_challenge": Pkce().challenge + "="}, "invalid_request", "43"),
+    ({"code_challenge": Pkce("a-verifier-" * 6).challenge + "="}, "invalid_request", "43"),
     ({"launch": "x"}, "invalid_request", "scope launch"),
     ({"scope": "launch patient/*.rs"}, "invalid_request", "parameter launch"),
     ({"scope": "launch patient/*.rs", "launch": "guessed"}, "invalid_request", "open the app again"),
