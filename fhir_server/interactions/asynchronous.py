@@ -16,7 +16,7 @@ from typing import Any
 
 from fhir_server.audit.record import audit_row
 from fhir_server.context import RequestContext
-from fhir_server.errors import Issue, NotFound, NotSupported, outcome
+from fhir_server.errors import Issue, NotFound, NotSupported, TooManyRequests, outcome
 from fhir_server.interactions.address import Kind, parse_address
 from fhir_server.interactions.call import Call, Json, Limits, Result
 from fhir_server.kit import clock, ids, json
@@ -38,6 +38,9 @@ PATH = "_async"
 async def accepted(ctx: RequestContext, kind: str, request: Json, type_: str | None = None) -> Result:
     """Keep what was asked for and return 202 with where to look for the answer."""
     id_ = await async_jobs.start(ctx.tenant, ctx.principal.agent, kind, request)
+    if id_ is None:
+        text = f"{async_jobs.MOST_OPEN} requests of this client wait for their answers already: fetch or delete them first."
+        raise TooManyRequests(text, "async-too-many", headers={"Retry-After": "10"})
     issue = Issue(
         "informational", "async-accepted", "Accepted; the answer will be at Content-Location.", severity="information"
     )
@@ -86,14 +89,20 @@ async def _own(ctx: RequestContext, call: Call) -> AsyncJob:
 async def status(ctx: RequestContext, call: Call) -> Result:
     """Answer `GET _async/[id]`."""
     found = await _own(ctx, call)
-    row = audit_row(ctx, "operation", 202 if found.state != "done" else 200)
+    row = audit_row(ctx, "operation", 202 if found.state != "done" else 200, patients=found.place.get("patients", ()))
     if found.state != "done":
         headers = {"X-Progress": _progress(found), "Retry-After": "1"}
         issue = Issue("informational", "async-running", f"{_progress(found)}.", severity="information")
         return Result(202, json.encode(outcome([issue])), headers=headers, audit=[row])
     status_ = str(found.status or 200)
     ended = found.finished_at or clock.now()
-    answer = bundles.EntryResponse(status_, last_modified=ended, resource=found.result)
+    refused = (found.status or 200) >= 400
+    answer = bundles.EntryResponse(
+        status_,
+        last_modified=ended,
+        outcome=found.result if refused else b"",
+        resource=b"" if refused else found.result,
+    )
     body = bundles.bundle("batch-response", [bundles.response_entry(answer)], id_=ids.new_id(), moment=ended)
     return Result(200, body, headers={"Expires": format_datetime(ended + async_jobs.KEPT, usegmt=True)}, audit=[row])
 

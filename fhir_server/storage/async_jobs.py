@@ -6,6 +6,7 @@ place to go on from holds numbers and type names only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +19,13 @@ QUEUE = "async"
 """The kind of job that works on them; its key is the id."""
 KEPT = timedelta(hours=24)
 """How long a result can be fetched."""
+MOST_OPEN = 20
+"""How many requests of one agent may wait for their answer at a time."""
 _AAD = b"async job"
+_START = """
+INSERT INTO {s}.async_job (id, agent, kind, request) SELECT $1, $2, $3, $4
+WHERE (SELECT count(*) FROM {s}.async_job WHERE agent = $2 AND state IN ('waiting', 'running')) < $5 RETURNING true
+"""
 _COLUMNS = "id, agent, kind, request, state, done, total, place::text, status, body, created_at, finished_at"
 
 
@@ -53,13 +60,13 @@ def _aad(id_: str) -> bytes:
     return _AAD + b" " + id_.encode()
 
 
-async def start(tenant: Tenant, agent: int, kind: str, request: dict[str, Any]) -> str:
-    """Keep a request and ask the workers for it; return its id."""
+async def start(tenant: Tenant, agent: int, kind: str, request: dict[str, Any]) -> str | None:
+    """Keep a request and ask the workers for it; return its id, None when MOST_OPEN of this agent wait already."""
     id_ = ids.new_id()
     sealed = tenant.keystore.seal(json.encode(request), _aad(id_))
     async with tenant.pool.acquire() as connection, connection.transaction():
-        text = "INSERT INTO {s}.async_job (id, agent, kind, request) VALUES ($1, $2, $3, $4)"
-        await connection.execute(tenant.sql(text), id_, agent, kind, sealed)
+        if not await connection.fetchval(tenant.sql(_START), id_, agent, kind, sealed, MOST_OPEN):
+            return None
         await jobs.add(connection, tenant, [(QUEUE, id_, {}, clock.now())])
     tenant.announce(JOBS)
     return id_
@@ -82,14 +89,15 @@ async def advance(tenant: Tenant, id_: str, *, done: int, total: int | None, pla
     return done_.endswith(" 1")
 
 
-async def finish(tenant: Tenant, id_: str, status: int, body: bytes) -> None:
-    """Keep what came of it; nothing when it was cancelled."""
+async def finish(tenant: Tenant, id_: str, status: int, body: bytes, patients: Sequence[int] = ()) -> None:
+    """Keep what came of it, and whom it is about; nothing when it was cancelled."""
     text = (
-        "UPDATE {s}.async_job SET state = 'done', status = $2, body = $3, finished_at = now()"
+        "UPDATE {s}.async_job SET state = 'done', status = $2, body = $3, place = $4::jsonb, finished_at = now()"
         " WHERE id = $1 AND state IN ('waiting', 'running')"
     )
     sealed = tenant.keystore.seal(body, _aad(id_))
-    await tenant.pool.execute(tenant.sql(text), id_, status, sealed)
+    place = json.encode({"patients": list(patients)}).decode()
+    await tenant.pool.execute(tenant.sql(text), id_, status, sealed, place)
 
 
 async def cancel(tenant: Tenant, id_: str, agent: int) -> bool:

@@ -43,7 +43,7 @@ async def kicked(client: Caller, path: str) -> str:
 def result(answer: Answer) -> Any:
     assert (answer.status, answer.json["type"]) == (200, "batch-response"), answer.text
     [entry] = answer.json["entry"]
-    return entry["response"]["status"], entry["resource"]
+    return entry["response"]["status"], entry.get("resource") or entry["response"]["outcome"]
 
 
 async def test_a_record_and_a_search_later(system: Caller, settings: Settings) -> None:
@@ -88,6 +88,26 @@ async def test_refusals_are_answers_too(system: Caller, settings: Settings) -> N
     assert result(await system.get(missing))[0] == "404"
 
 
+async def test_whose_record_an_answer_shows_stands_in_the_trail(system: Caller, settings: Settings) -> None:
+    who = (await system.post("Patient", {"resourceType": "Patient"})).id
+    where = await kicked(system, f"Patient/{who}/$everything")
+    await work(system.tenant, settings)
+    fetched = await system.get(where)
+    rid = system.tenant.rids[("Patient", who)]
+    text = "SELECT patients FROM {s}.audit WHERE request = $1"
+    [row] = await system.tenant.pool.fetch(system.tenant.sql(text), fetched.headers["x-request-id"])
+    assert row["patients"] == [rid]
+
+
+async def test_so_many_wait_and_no_more(tenant: Tenant, settings: Settings, unique: str) -> None:
+    agent = 1_000_000 + int(unique[:4], 16)
+    started = [await async_jobs.start(tenant, agent, "request", {}) for _ in range(async_jobs.MOST_OPEN + 1)]
+    assert [id_ is None for id_ in started] == [False] * async_jobs.MOST_OPEN + [True]
+    for id_ in started[:-1]:
+        assert id_ is not None
+        assert await async_jobs.cancel(tenant, id_, agent)
+
+
 async def test_what_is_not_answered_later(system: Caller) -> None:
     for method, path, body in (
         ("GET", "Patient/1", None),
@@ -124,8 +144,9 @@ async def test_it_is_done_under_the_policy_of_who_asked(
     await work(system.tenant, settings)
     status, bundle = result(await person.get(where))
     assert (status, [e["resource"]["id"] for e in bundle["entry"]]) == ("200", [mine])
-    event = (await system.get(f"AuditEvent?patient=Patient/{mine}&_count=1")).json["entry"][0]["resource"]
-    assert event["subtype"][0]["code"] == "search-type"
+    trail = (await system.get(f"AuditEvent?patient=Patient/{mine}&_count=2")).json["entry"]
+    fetched, event = (entry["resource"] for entry in trail)
+    assert (fetched["subtype"][0]["code"], event["subtype"][0]["code"]) == ("operation", "search-type")
 
 
 async def test_rights_that_are_gone_give_nothing(

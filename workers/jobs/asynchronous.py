@@ -44,7 +44,8 @@ async def run(tenant: Tenant, job: Job, settings: Settings) -> None:
             await async_jobs.finish(tenant, asked.id, 500, json.encode(failed.outcome()))
         raise
     if result is not None:
-        await async_jobs.finish(tenant, asked.id, result.status, result.body)
+        patients = sorted({patient for row in result.audit for patient in row.patients or ()})
+        await async_jobs.finish(tenant, asked.id, result.status, result.body, patients)
 
 
 async def _request(tenant: Tenant, asked: AsyncJob, settings: Settings) -> Result:
