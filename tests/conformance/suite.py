@@ -23,7 +23,7 @@ from tests.model.fhirpath.suite import run_suite
 from tests.model.xml.suite import difference
 from tests.r4_examples import available, examples
 from tests.search.conftest import load, page
-from tests.search.test_smoke import LATER, LIBERAL, searches, suite, visibility
+from tests.search.test_smoke import LATER, LIBERAL, searches, seeing, suite, visibility
 from tests.shared_data import ROOT
 from tests.validation.test_suite import refused
 
@@ -54,9 +54,10 @@ async def _search_smoke(url: str, keys: Path) -> Json:
     tenant = open_tenants(("default",), pool, keys, ORIGIN)["default"]
     await load(tenant, {(r["resourceType"], r["id"]): r for r in suite()["resources"]}.values())
     passed, total, excepted = 0, 0, {}
-    for who, type_, query, matches in searches():
+    for who, type_, query, matches, whole in searches():
         total += 1
-        reason = await _row(tenant, type_, query, visibility(who, type_, tenant), matches)
+        more = {"sees": seeing(who, tenant)}
+        reason = await _row(tenant, type_, query, visibility(who, type_, tenant), matches, whole, **more)
         if reason is None:
             passed += 1
         elif query in LIBERAL or reason.startswith("later"):
@@ -69,17 +70,21 @@ async def _search_smoke(url: str, keys: Path) -> Json:
         if rid is not None and type_ is not None:
             seen, within = visibility(who, "Observation", tenant), (pack(COMPARTMENT, rid),)
             total += 1
-            passed += await _row(tenant, type_, query or "", seen, matches, within=within) is None
+            passed += await _row(tenant, type_, query or "", seen, matches, matches, within=within) is None
     await pool.close()
     return {"passed": passed, "total": total, "exceptions": excepted}
 
 
-async def _row(tenant: Tenant, type_: str | None, query: str, seen: Any, matches: int, **more: Any) -> str | None:
+async def _row(
+    tenant: Tenant, type_: str | None, query: str, seen: Any, matches: int, whole: int, **more: Any
+) -> str | None:
     """Return why a row fails, or None when it passes."""
     try:
         found = await page(tenant, type_, f"{query}&_total=accurate", seen, **more)
     except BadSearch as error:
         return "later: " * (error.id in LATER) + error.text
+    if "include=" in query and len(found.rows) + len(found.included) != whole:
+        return f"{len(found.included)} included, expected {whole - matches}"
     return None if found.total == matches else f"{found.total} matches, expected {matches}"
 
 
