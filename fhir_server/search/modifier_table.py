@@ -16,6 +16,7 @@ Types = frozenset[str]
 """The FHIR types that a parameter's values have; empty when they are not known."""
 
 _CODED = frozenset({"Coding", "CodeableConcept", "code"})
+_DESCRIBED = frozenset({"Coding", "CodeableConcept", "Identifier"})
 _CANONICAL = frozenset({"canonical", "uri"})
 
 
@@ -62,6 +63,7 @@ TABLE: Mapping[str, Mapping[str, Rule]] = {
         "not-in": _CODES,
         "above": _CODES,
         "below": _CODES,
+        "text": Rule(_holds(_DESCRIBED), "its values have no text beside them"),
         "of-type": Rule(_holds(frozenset({"Identifier"})), "its values are no Identifiers, which alone have a type"),
     },
     "reference": {

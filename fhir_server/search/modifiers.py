@@ -13,6 +13,7 @@ from fhir_server.search.kinds import (
     coded,
     composite,
     date,
+    described,
     identifier,
     near,
     number,
@@ -34,7 +35,7 @@ _SPELT = {"ofType": "of-type"}
 _LATER = frozenset({"_query", "_score"})
 
 MAX_LOOKED_FOR = 100
-"""Alternatives of `:contains`, `_text` and `_content`."""
+"""Alternatives of `:contains`, `:text`, `_text` and `_content`."""
 
 # ---- values ----
 
@@ -42,6 +43,8 @@ MAX_LOOKED_FOR = 100
 def _token_parser(modifier: str | None) -> Callable[[str], Value]:
     if modifier == "of-type":
         return identifier.parse
+    if modifier == "text":
+        return described.parse
     if modifier in ("in", "not-in", "above", "below"):
         return lambda text: coded.parse(text, modifier)
     return token.parse
@@ -87,7 +90,7 @@ def clause(name: str, param: SearchParam, modifier: str | None, text: str, base:
     parts = escape.split(text, ",")
     if not all(parts):
         raise invalid(name, "is empty; leave the parameter out to search by others only")
-    if len(parts) > MAX_LOOKED_FOR and (modifier == "contains" or param.name in WORDS):
+    if len(parts) > MAX_LOOKED_FOR and (modifier in ("contains", "text") or param.name in WORDS):
         raise invalid(name, f"has {MAX_LOOKED_FOR} alternatives at most, for each is looked for by itself")
     if param.name == "_id":
         return Clause(param, modifier, (), texts=tuple(escape.unescape(part) for part in parts))

@@ -19,6 +19,7 @@ from fhir_server.search.kinds import (
     coded,
     composite,
     date,
+    described,
     identifier,
     near,
     number,
@@ -42,6 +43,7 @@ Value: TypeAlias = (
     | reference.Reference
     | uri.Uri
     | identifier.OfType
+    | described.Described
     | coded.InSet
     | coded.Subsumed
     | coded.Codes

@@ -20,6 +20,7 @@ from fhir_server.search.kinds import (
     coded,
     composite,
     date,
+    described,
     identifier,
     near,
     number,
@@ -106,6 +107,8 @@ def _atomic(value: Value, source: Source, scene: Scene) -> Match:
             return Match(reference.predicate(value, source, scene.key, scene.rids))
         case uri.Uri():
             return uri.match(value, source, scene.key, blind=scene.blind)
+        case described.Described():
+            return Match(EVERYTHING, EVERYTHING)
         case identifier.OfType():
             return identifier.match(value, source, scene.key)
         case coded.Codes():

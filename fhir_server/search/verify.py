@@ -11,6 +11,7 @@ from fhir_server.model.fhirpath.extract import extractor
 from fhir_server.model.fhirpath.references import refers_to
 from fhir_server.search.kinds import (
     composite,
+    described,
     identifier,
     number,
     quantity,
@@ -53,6 +54,8 @@ def _accepts(value: Value, pairs: Pairs) -> bool:
             return number.accepts(value, pairs)
         case uri.Uri():
             return uri.accepts(value, pairs)
+        case described.Described():
+            return described.accepts(value, pairs)
         case identifier.OfType():
             return identifier.accepts(value, pairs)
         case related.Related():

@@ -127,6 +127,20 @@ def is_of_type(value: Any, text: str) -> bool:
     return (system, code) in types and value.get("value", "").casefold() == wanted
 
 
+def is_described(value: Any, text: str) -> bool:
+    """Whether a text beside the code begins with the text."""
+    if not isinstance(value, dict):
+        return False
+    concepts = [value, *([value["type"]] if "type" in value else [])]
+    said = [
+        each.get(name)
+        for concept in concepts
+        for each in (concept, *concept.get("coding", []))
+        for name in ("text", "display")
+    ]
+    return any(is_string(each, text, None) for each in said if each)
+
+
 def is_member(value: Any, text: str, modifier: str) -> bool:
     by_set = modifier in ("in", "not-in")
     members = MEMBERS[plain(text)] if by_set else NEAR[(modifier, plain(cut(text, "|")[1]))]
@@ -313,6 +327,8 @@ def accepts(kind: str, value: Any, text: str, modifier: str | None = None, base:
     if kind == "token":
         if modifier in ("in", "not-in", "above", "below"):
             return is_member(value, text, modifier)
+        if modifier == "text":
+            return is_described(value, text)
         return is_of_type(value, text) if modifier == "of-type" else is_token(value, text)
     if kind == "string":
         return is_string(value, text, modifier)

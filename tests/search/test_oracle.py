@@ -140,6 +140,11 @@ KINDS = {
         clauses(PRIMITIVE, primitive_codes, ["", ":not"]),
         clauses([("Patient", "identifier"), ("Patient", "telecom")], identifiers, ["", ":not"]),
         clauses([("Patient", "identifier")], typed, [":of-type"]),
+        clauses(
+            [("Observation", "code"), ("Observation", "combo-code"), ("Condition", "code")],
+            st.sampled_from(["Only text", "only", "ONLY T", "text"]),
+            [":text"],
+        ),
         clauses([(type_, "_tag") for type_ in p.TYPES], tags, ["", ":not"]),
     ),
     "terms": st.one_of(
