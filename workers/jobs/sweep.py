@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from fhir_server.audit.partitions import ensure_partitions
-from fhir_server.kit import clock, metrics
+from fhir_server.auth.flow import codes
+from fhir_server.auth.people import failures
+from fhir_server.kit import metrics
 from fhir_server.storage import async_jobs, jobs, outbox
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions import closing, deliveries
@@ -15,7 +17,6 @@ MEASURE_SECONDS = 5.0
 TIDY_SECONDS = 60.0
 _REMEMBERED = timedelta(days=7)
 """How long it is kept what was told to whom; the audit trail keeps it for good."""
-_JTI = "DELETE FROM {s}.oauth_jti WHERE expires_at < $1"
 
 
 async def measure(tenant: Tenant) -> bool:
@@ -33,7 +34,8 @@ async def tidy(tenant: Tenant) -> bool:
     """Delete what has been read or has run out, and make the coming months of the audit trail; True while there is more."""
     trimmed = await outbox.trim(tenant)
     forgotten = await deliveries.forget(tenant, _REMEMBERED)
-    await tenant.pool.execute(tenant.sql(_JTI), clock.now())
+    await codes.purge(tenant)
+    await failures.purge(tenant)
     await async_jobs.forget(tenant)
     await ensure_partitions(tenant)
     return max(trimmed, forgotten) >= 10_000
