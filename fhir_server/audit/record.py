@@ -22,7 +22,7 @@ from fhir_server.kit import clock, json
 from fhir_server.kit.logs import logger
 from fhir_server.storage.commands import AuditRow
 from fhir_server.storage.reads import claimed
-from fhir_server.storage.statements import AUDIT_COLUMNS
+from fhir_server.storage.statements import AUDIT_COLUMNS, array
 from fhir_server.storage.tenants import Tenant
 from profiles.registry import R4
 
@@ -236,5 +236,5 @@ async def _insert(tenant: Tenant, rows: Sequence[AuditRow]) -> bool:
 
 async def _execute(tenant: Tenant, rows: Sequence[AuditRow]) -> None:
     columns = [list(column) for column in zip(*(row.values() for row in rows), strict=True)]
-    columns[7] = [None if patients is None else "{" + ",".join(map(str, patients)) + "}" for patients in columns[7]]
+    columns[7] = [None if patients is None else array(patients) for patients in columns[7]]
     await tenant.pool.execute(tenant.sql(_INSERT), *columns)

@@ -93,15 +93,6 @@ async def amend(
     sealed = codec.encode(json.encode(resource), cipher, aad(tenant, row.type, row.id, row.version))
     text = _AMEND.replace("{table}", "resource" if found.current else "history")
     text = text.replace("{tally}", _TALLY if found.current else "")
-    line = (
-        audit.recorded,
-        audit.interaction,
-        audit.status,
-        audit.agent,
-        audit.type,
-        audit.request,
-        audit.address,
-        audit.detail,
-    )
-    done = await tenant.pool.fetchval(tenant.sql(text), row.rid, row.version, sealed, sorted(keys), found.sealed, *line)
+    replaced = (row.rid, row.version, sealed, sorted(keys), found.sealed)
+    done = await tenant.pool.fetchval(tenant.sql(text), *replaced, *audit.beside())
     return done is not None

@@ -107,6 +107,12 @@ class AuditRow:
             self.patients, self.request, self.address, self.detail,
         )  # fmt: skip
 
+    def beside(self) -> tuple[Any, ...]:
+        """Return the columns that the statement of a write does not fill itself, in their order."""
+        return (
+            self.recorded, self.interaction, self.status, self.agent, self.type, self.request, self.address, self.detail,
+        )  # fmt: skip
+
 
 @dataclass(slots=True)
 class Written:

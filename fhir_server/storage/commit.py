@@ -59,19 +59,6 @@ def _written(row: Prepared, patients: Iterable[int] | None) -> Written:
     )
 
 
-def _audit_args(audit: AuditRow) -> list[Any]:
-    return [
-        audit.recorded,
-        audit.interaction,
-        audit.status,
-        audit.agent,
-        audit.type,
-        audit.request,
-        audit.address,
-        audit.detail,
-    ]
-
-
 def _sections(row: Prepared, audit: AuditRow | None) -> tuple[tuple[str, ...], list[Any]]:
     """Return which sections the statement needs, and their arguments."""
     command = row.command
@@ -92,7 +79,7 @@ def _sections(row: Prepared, audit: AuditRow | None) -> tuple[tuple[str, ...], l
     args.append(command.origin)
     if audit is not None:
         names.append("audit")
-        args += _audit_args(audit)
+        args += audit.beside()
     return tuple(names), args
 
 

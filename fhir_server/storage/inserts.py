@@ -12,7 +12,7 @@ from typing import Any
 from fhir_server.storage import tally
 from fhir_server.storage.commands import AuditRow
 from fhir_server.storage.prepare import Prepared
-from fhir_server.storage.statements import COPY_COLUMNS
+from fhir_server.storage.statements import COPY_COLUMNS, array
 from fhir_server.storage.tenants import Tenant
 
 MOST = 128
@@ -61,7 +61,7 @@ def _columns(table: str, records: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     columns = [list(column) for column in zip(*records, strict=True)]
     for name, column in zip(COPY_COLUMNS[table], columns, strict=True):
         if name in _LISTS:
-            column[:] = [None if keys is None else "{" + ",".join(map(str, keys)) + "}" for keys in column]
+            column[:] = [None if keys is None else array(keys) for keys in column]
     return columns
 
 

@@ -19,7 +19,7 @@ from fhir_server.storage.commands import IndexRows, index_version
 from fhir_server.storage.errors import Erased
 from fhir_server.storage.prepare import mentioned, numbered
 from fhir_server.storage.reads import COLUMNS, Damaged, Stored, stored
-from fhir_server.storage.statements import COPY_COLUMNS
+from fhir_server.storage.statements import COPY_COLUMNS, array
 from fhir_server.storage.tenants import Tenant
 from profiles.registry import R4
 
@@ -91,7 +91,7 @@ async def put(tenant: Tenant, rows: Sequence[tuple[Row, IndexRows]], unreadable:
     async with tenant.pool.acquire() as connection, connection.transaction():
         held = await _held(connection, tenant, [row.stored.rid for row, _ in rows])
         still = {row.stored.rid: index for row, index in rows if held.get(row.stored.rid) == row.seen}
-        keys = ["{" + ",".join(map(str, numbered(index, rids)[1])) + "}" for index in still.values()]
+        keys = [array(numbered(index, rids)[1]) for index in still.values()]
         text = (
             "UPDATE {s}.resource r SET keys = u.keys::bigint[], index_version = $3"
             " FROM unnest($1::bigint[], $2::text[]) u(rid, keys) WHERE r.rid = u.rid"

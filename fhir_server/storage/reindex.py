@@ -17,7 +17,7 @@ from fhir_server.storage.commands import FORMS, INDEX_VERSION, IndexRows, index_
 from fhir_server.storage.errors import Erased
 from fhir_server.storage.prepare import NOBODY, mentioned, numbered, series_rows
 from fhir_server.storage.reads import COLUMNS, Damaged, stored
-from fhir_server.storage.statements import COPY_COLUMNS, NARROW, delete_all
+from fhir_server.storage.statements import COPY_COLUMNS, NARROW, array, delete_all
 from fhir_server.storage.tenants import Tenant
 
 BATCH = 500
@@ -82,7 +82,7 @@ async def _replace(
     arrays: list[list[Any]] = [[], [], []]
     for rid, index in indexes.items():
         patients, keys = numbered(index, rids)
-        for column, value in zip(arrays, (rid, _array(patients) if patients else None, _array(keys)), strict=True):
+        for column, value in zip(arrays, (rid, array(patients) if patients else None, array(keys)), strict=True):
             column.append(value)
     versions = [index_version(index.generation) for index in indexes.values()]
     await connection.execute(tenant.sql(_KEYS), *arrays, versions)
@@ -103,7 +103,3 @@ async def _replace(
                 table, schema_name=tenant.schema, records=records, columns=COPY_COLUMNS[table]
             )
     return len(indexes)
-
-
-def _array(numbers: list[int]) -> str:
-    return "{" + ",".join(map(str, numbers)) + "}"

@@ -7,6 +7,7 @@ combination is made once, so that PostgreSQL sees few texts and keeps them prepa
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 
 AUDIT_COLUMNS = "recorded, interaction, status, agent, type, rid, version, patients, request, address, detail"
@@ -108,3 +109,8 @@ def delete_narrow(kind: str) -> str:
 def delete_all(kind: str) -> str:
     """Return the DELETE of every index row of the resources $1: slow (no index leads there), for rows of an older extraction."""
     return f"DELETE FROM {{s}}.{NARROW[kind][0]} WHERE rid = ANY($1::bigint[])"
+
+
+def array(numbers: Iterable[int]) -> str:
+    """Return numbers as the text of an array: where each row has one of its own, an array of arrays would have to be rectangular."""
+    return "{" + ",".join(map(str, numbers)) + "}"

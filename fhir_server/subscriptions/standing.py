@@ -20,6 +20,7 @@ from fhir_server.search.verify import checker
 from fhir_server.storage import codings, ident
 from fhir_server.storage.commands import IndexRows
 from fhir_server.storage.reads import Kept
+from fhir_server.storage.statements import array
 from fhir_server.storage.tenants import Tenant
 
 _TABLES = """
@@ -139,7 +140,7 @@ def _arguments(tenant: Tenant, versions: Sequence[Kept]) -> list[Any]:
         [version.stored.id for version in versions],
         [version.stored.last_updated for version in versions],
         [version.stored.version for version in versions],
-        ["{" + ",".join(map(str, version.keys)) + "}" for version in versions],
+        [array(version.keys) for version in versions],
     ]
     for kind, width in _WIDTHS.items():
         args += _narrow(rows, kind, width)
