@@ -50,7 +50,6 @@ async def issue(tenant: Tenant, flow: Flow, made: Authorization) -> str:
         await authorizations.insert(connection, tenant, made)
         values = (_digest(code), made.id, flow.redirect_uri, flow.challenge, now + timedelta(seconds=SECONDS))
         await connection.execute(tenant.sql(_INSERT), *values)
-    await purge(tenant)
     return code
 
 

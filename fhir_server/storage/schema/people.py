@@ -1,4 +1,4 @@
-"""People, their sessions, and what they have allowed apps to do (SMART App Launch); made by migration 0002.
+"""People, their sessions, and what they have allowed apps to do (SMART App Launch); made by migration 0003.
 
 Codes, refresh tokens, launch handles and cookies are kept as SHA-256: whoever reads the table can use none of them. What could
 tell who somebody is (login, name) or what an app was opened for is sealed with the tenant's key.
