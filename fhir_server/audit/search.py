@@ -6,8 +6,6 @@ here too: with a `patient/` scope a person sees who used that person's record, a
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as Base64Error
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +17,7 @@ from fhir_server.audit.record import SEAL
 from fhir_server.audit.render import Json, Line, audit_event
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadSearch, FhirError, Issue
-from fhir_server.kit import json
+from fhir_server.kit import base64url, json
 from fhir_server.search.query import IGNORED
 from fhir_server.storage.commands import POST
 from fhir_server.storage.ident import Name, names
@@ -132,14 +130,14 @@ def _bound(ctx: RequestContext) -> bytes:
 def _sealed(ctx: RequestContext, place: Place) -> str:
     recorded, row, patient = place
     data = json.encode([recorded.isoformat(), row, patient])
-    return urlsafe_b64encode(ctx.tenant.keystore.seal(data, _bound(ctx))).decode().rstrip("=")
+    return base64url.encode(ctx.tenant.keystore.seal(data, _bound(ctx)))
 
 
 def _opened(ctx: RequestContext, cursor: str) -> Place:
     try:
-        sealed = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        sealed = base64url.decode(cursor)
         recorded, row, patient = json.decode(ctx.tenant.keystore.open(sealed, _bound(ctx)))
-    except (Base64Error, InvalidSeal, ValueError) as error:
+    except (InvalidSeal, ValueError) as error:
         text = "This _cursor is not of this search; follow the next link of a page as it is."
         raise BadSearch(text, "cursor-invalid", "_cursor") from error
     return datetime.fromisoformat(recorded), row, patient

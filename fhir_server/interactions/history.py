@@ -5,7 +5,6 @@ Each version is judged by what it held itself: one that lay outside of what the 
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from fhir_server.errors import BadSearch
 from fhir_server.interactions.call import Call, Result
 from fhir_server.interactions.codes import interaction_of
 from fhir_server.interactions.results import absent
-from fhir_server.kit import clock, ids, json
+from fhir_server.kit import base64url, clock, ids, json
 from fhir_server.model import bundles
 from fhir_server.model.primitives import date_range
 from fhir_server.storage import reads
@@ -100,7 +99,7 @@ def _aad(ctx: RequestContext, call: Call, wanted: _Wanted) -> bytes:
 
 def _open(ctx: RequestContext, call: Call, wanted: _Wanted) -> Position:
     try:
-        sealed = urlsafe_b64decode((wanted.cursor or "").encode())
+        sealed = base64url.decode(wanted.cursor or "")
         moment, rid, version = json.decode_trusted(ctx.tenant.keystore.open(sealed, _aad(ctx, call, wanted)))
     except (ValueError, InvalidSeal) as error:
         text = "This _cursor does not belong to this history; follow the next link of a page as it is."
@@ -111,7 +110,7 @@ def _open(ctx: RequestContext, call: Call, wanted: _Wanted) -> Position:
 def _seal(ctx: RequestContext, call: Call, wanted: _Wanted, last: Stored) -> str:
     micros = round(last.last_updated.timestamp() * 1_000_000)
     sealed = ctx.tenant.keystore.seal(json.encode([micros, last.rid, last.version]), _aad(ctx, call, wanted))
-    return urlsafe_b64encode(sealed).decode()
+    return base64url.encode(sealed)
 
 
 def _bundle(ctx: RequestContext, call: Call, wanted: _Wanted, rows: Sequence[Stored], *, more: bool) -> bytes:

@@ -6,8 +6,6 @@ server would trust: what the caller may see is asked anew for every page. What f
 
 from __future__ import annotations
 
-import base64
-import binascii
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from typing import Any
 
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadSearch
-from fhir_server.kit import clock, json
+from fhir_server.kit import base64url, clock, json
 from fhir_server.search.query import IGNORED
 from fhir_server.search.select import START, Position
 from fhir_server.storage.keystore import InvalidSeal
@@ -67,7 +65,7 @@ def seal(ctx: RequestContext, type_: str | None, place: Place) -> str:
         place.position.backwards,
     ]  # fmt: skip
     sealed = ctx.tenant.keystore.seal(zlib.compress(json.encode(state)), _AAD)
-    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+    return base64url.encode(sealed)
 
 
 def _refused() -> BadSearch:
@@ -77,9 +75,9 @@ def _refused() -> BadSearch:
 def unseal(ctx: RequestContext, type_: str | None, cursor: str) -> Place:
     """Return the place of a cursor; BadSearch when it is another tenant's, grant's or search's, was changed or has expired."""
     try:
-        sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        sealed = base64url.decode(cursor)
         data = zlib.decompressobj().decompress(ctx.tenant.keystore.open(sealed, _AAD), _MOST)
-    except (InvalidSeal, binascii.Error, ValueError, zlib.error):
+    except (InvalidSeal, ValueError, zlib.error):
         raise _refused() from None
     expires, agent, of_type, params, phase, values, total, *backwards = json.decode_trusted(data)
     if agent != ctx.principal.agent or of_type != type_:

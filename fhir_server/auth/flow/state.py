@@ -6,13 +6,12 @@ its id is spent when it ends in a decision, so that no form decides twice.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
 
-from fhir_server.kit import clock, ids, json
+from fhir_server.kit import base64url, clock, ids, json
 from fhir_server.storage.keystore import InvalidSeal
 from fhir_server.storage.tenants import Tenant
 
@@ -56,7 +55,7 @@ def new(**known: Any) -> Flow:
 
 def seal(tenant: Tenant, flow: Flow) -> str:
     """Return the flow as a form carries it."""
-    return urlsafe_b64encode(tenant.keystore.seal(json.encode(msgspec.to_builtins(flow)), _SEAL)).decode()
+    return base64url.encode(tenant.keystore.seal(json.encode(msgspec.to_builtins(flow)), _SEAL))
 
 
 def unseal(tenant: Tenant, text: str) -> Flow | None:
@@ -64,7 +63,7 @@ def unseal(tenant: Tenant, text: str) -> Flow | None:
     if not 0 < len(text) <= MAX_SEALED:
         return None
     try:
-        data = tenant.keystore.open(urlsafe_b64decode(text.encode()), _SEAL)
+        data = tenant.keystore.open(base64url.decode(text), _SEAL)
     except (InvalidSeal, ValueError):
         return None
     flow = msgspec.convert(json.decode_trusted(data), Flow)
