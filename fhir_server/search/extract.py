@@ -6,7 +6,7 @@ anything. Compartments are exactly those of the CompartmentDefinition: which res
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -94,6 +94,8 @@ class Plan:
     instances: dict[str, tuple[Instances, ...]]
     compartment: frozenset[int]
     blind: bool
+    keyed: tuple[tuple[int, tuple[Extractor, ...]], ...]
+    """Quantities whose entries stand under the codes found here."""
 
 
 @cache
@@ -144,7 +146,13 @@ def _plan(known: Table) -> Plan:
     for instance in known.instances:
         instances[instance.term.first] = (*instances.get(instance.term.first, ()), instance)
     members = [source.id for name in R4.compartment("Patient", type_) for source in known.sources[name]]
-    return Plan(properties, tuple(by_element.get("", ())), instances, frozenset(members), blind(type_))
+    always, keyed = tuple(by_element.get("", ())), tuple(_codes_of(known))
+    return Plan(properties, always, instances, frozenset(members), blind(type_), keyed)
+
+
+def _codes_of(known: Table) -> Iterator[tuple[int, tuple[Extractor, ...]]]:
+    for param, sources in known.keyed.items():
+        yield param, tuple(extractor(term.expression, known.type) for source in sources for term in source.terms)
 
 
 def _series(tenant: Tenant, resource: dict[str, Any], rows: IndexRows) -> None:
@@ -189,6 +197,8 @@ def extract(tenant: Tenant, resource: dict[str, Any], generation: int | None = N
     for step in todo.always:
         if found := step.find(resource):
             step.rows(entries, step.param, found)
+    for param, finds in todo.keyed:
+        composite.put_under(entries, param, [pair for find in finds for pair in find(resource)])
     rows = entries.rows()
     patients = dict.fromkeys(
         id_ for param, target, id_ in rows.references if target == "Patient" and param in todo.compartment

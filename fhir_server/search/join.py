@@ -46,6 +46,7 @@ from fhir_server.search.predicates import (
 from fhir_server.search.query import And, ByType, Chain, Clause, Condition, Narrowed, Not, Or, Query, Reverse
 from fhir_server.search.rewrite import Scene, meaning
 from fhir_server.search.seeing import Sees
+from fhir_server.search.series import of_patients
 from fhir_server.search.statement import fetch
 from fhir_server.search.verify import judge
 from fhir_server.storage import codings
@@ -140,25 +141,32 @@ def _check(type_: str, seen: Seen) -> None:
 class Joins:
     """Follows the hops of one search; `joined` is what it finds out, for `rewrite.meaning`."""
 
-    def __init__(self, tenant: Tenant, rids: Mapping[reference.Name, int], seen: Seen, own: Seen) -> None:
-        """`seen` is what may be seen through hops, `own` what the search itself sees of its types."""
+    def __init__(
+        self, tenant: Tenant, rids: Mapping[reference.Name, int], seen: Seen, own: Seen, *, along: bool = False
+    ) -> None:
+        """`seen` is what may be seen through hops, `own` what the search itself sees of its types.
+
+        `along`: what refers to Patients is found along their time series, and need not be named.
+        """
         self._tenant = tenant
         self._seen = seen
         self._own = own
         self._rids = rids
         self._left = LOOKS
+        self._along = along
         self.joined: dict[tuple[str, Condition], Predicate] = {}
+        self.led: dict[tuple[str, Condition], list[int]] = {}
 
     def scene(self, type_: str) -> Scene:
         """Return the scene of a type, with all that is known."""
-        return Scene(type_, self._tenant.key, self._rids, self.joined)
+        return Scene(type_, self._tenant.key, self._rids, self.joined, self.led)
 
     async def follow(self, type_: str, asked: Condition) -> None:
         """Find out what `meaning` has to know about a condition on a type."""
         match asked:
             case Chain(param, inner):
                 if (type_, asked) not in self.joined:
-                    found = [await self._chain(type_, param, target, part) for target, part in inner]
+                    found = [await self._chain(asked, type_, param, target, part) for target, part in inner]
                     self.joined[(type_, asked)] = any_of(found)
             case Reverse(source, param, part):
                 if (type_, asked) not in self.joined:
@@ -175,23 +183,28 @@ class Joins:
                 for each, part in inner:
                     await self.follow(each, part)
 
-    async def _chain(self, type_: str, param: SearchParam, target: str, part: Condition) -> Predicate:
+    async def _chain(self, asked: Chain, type_: str, param: SearchParam, target: str, part: Condition) -> Predicate:
         hop = await self._hop(target, part)
         if hop.part == NOTHING or not hop.seen:
             return NOTHING
         sources = [source for source in table(type_).sources[param.name] if source.only in (None, target)]
         cited = await self._citing(type_, [source for source in sources if canonical.cites(source)], hop)
         numbers = tuple(source.id for source in sources if reference.literal(source))
-        return any_of([cited, await self._leading(numbers, hop)]) if numbers else cited
+        return any_of([cited, await self._leading(asked, type_, numbers, hop)]) if numbers else cited
 
-    async def _leading(self, numbers: tuple[int, ...], hop: Hop) -> Predicate:
+    async def _leading(self, asked: Chain, type_: str, numbers: tuple[int, ...], hop: Hop) -> Predicate:
         """Return the condition that a row refers, by parameters of these numbers, to a row of a hop."""
         rids = await self._matching(hop)
         if rids is None:
             return Refers(numbers, hop)
+        serial = type_ == SERIES_TYPE and of_patients(asked)
+        if serial:
+            self.led[(type_, asked)] = rids
         wanted = [pack(number, rid) for number in numbers for rid in rids]
         if len(wanted) <= KEYS:
             return keys(wanted)
+        if serial and self._along:
+            return holding(wanted, refers_by(numbers))
         referring = await self._referring(wanted) if len(wanted) <= PROBES else None
         return holding(wanted, refers_by(numbers)) if referring is None else among(referring)
 
@@ -208,12 +221,12 @@ class Joins:
         self, type_: str, numbers: tuple[int, ...], hop: Hop, param: SearchParam, part: Condition
     ) -> Predicate:
         """Return the condition that a row of a hop refers to a row, by parameters of these numbers."""
+        codes = hop.part.any_of if isinstance(hop.part, Keys) and _is_of_code(hop.type, param, part) else ()
+        serial = InSeries(codes, replace(hop, part=EVERYTHING)) if type_ == "Patient" and codes else None
+        if serial and await self._crowded(codes):
+            return serial
         referred = await self._referred(hop, numbers)
-        if referred is not None:
-            return among(referred)
-        if type_ == "Patient" and isinstance(hop.part, Keys) and _is_of_code(hop.type, param, part):
-            return InSeries(hop.part.any_of, replace(hop, part=EVERYTHING))
-        return Referred(numbers, hop)
+        return among(referred) if referred is not None else serial or Referred(numbers, hop)
 
     async def _hop(self, type_: str, part: Condition) -> Hop:
         return Hop(type_, self._seen[type_], await self._exact(type_, part))
@@ -226,6 +239,11 @@ class Joins:
         text = f"SELECT t.rid FROM {{s}}.resource t WHERE {there(hop, args, 't')} LIMIT {_most(hop) + 1}"
         found = [row["rid"] for row in await fetch(self._tenant, text, args)]
         return found if len(found) <= _most(hop) else None
+
+    async def _crowded(self, codes: tuple[int, ...]) -> bool:
+        """Tell whether the series of some codes are longer than what is followed one by one: their index alone is asked."""
+        text = f"SELECT FROM {{s}}.series WHERE code = ANY($1::bigint[]) LIMIT {PROBES + 1}"
+        return len(await fetch(self._tenant, text, [list(codes)])) > PROBES
 
     async def _referring(self, wanted: list[int]) -> list[int] | None:
         """Return the rows that hold one of the keys; None when there are many.
@@ -331,15 +349,18 @@ def all_types_beyond(asked: Iterable[Condition]) -> set[str]:
 
 
 async def follow(
-    tenant: Tenant, query: Query, rids: Mapping[reference.Name, int], own: Seen, sees: Sees
+    tenant: Tenant, query: Query, rids: Mapping[reference.Name, int], own: Seen, sees: Sees, *, along: bool = False
 ) -> tuple[Scene, bool]:
-    """Return the scene in which a query has a meaning, and whether all is seen of the types that its hops go through."""
+    """Return the scene in which a query has a meaning, and whether all is seen of the types that its hops go through.
+
+    `along` says that a chain to Patients need not name what refers to them: the search goes along their series.
+    """
     if all(isinstance(each, Clause) for each in query.where):
         return Scene(query.base, tenant.key, rids), True
     beyond = all_types_beyond(query.where)
     seen = await sees(sorted(beyond)) if beyond else {}
     query.where = [permitted(each, seen) for each in query.where]
-    joins = Joins(tenant, rids, seen, own)
+    joins = Joins(tenant, rids, seen, own, along=along)
     for each in query.where:
         await joins.follow(query.base, each)
     return joins.scene(query.base), all(each == ALL for each in seen.values())

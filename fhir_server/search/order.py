@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.search.parameters import Source, table
-from fhir_server.search.query import Query, SortKey
+from fhir_server.search.query import Clause, Query, SortKey
 from fhir_server.search.rewrite import narrow_table
 
 COLUMNS = {"_lastUpdated": "r.last_updated", "_id": "r.fhir_id"}
+_COMPARED = frozenset({"date", "number"})
+"""Kinds whose every comparison, `ne` too, is one with a value that is there."""
 _VALUES = {"ix_date": "{n}.lo", "ix_number": "coalesce({n}.clo, {n}.lo)", "ix_string": "{n}.value"}
 
 
@@ -74,7 +76,7 @@ def _key(key: SortKey, type_: str) -> Key | None:
     if narrow is None:
         return None
     sources: tuple[Source, ...] = table(type_).sources[name]
-    many = len(sources) > 1 or any(source.many for source in sources)
+    many = len(sources) > 1 or any(source.many or source.id in table(type_).keyed for source in sources)
     return Key(key.descending, "", narrow, tuple(source.id for source in sources), many)
 
 
@@ -83,6 +85,13 @@ def keys_of(query: Query) -> list[Key] | None:
     keys = [_key(key, query.base) for key in query.sort]
     found = [key for key in keys if key is not None]
     return found if len(found) == len(keys) else None
+
+
+def assured(query: Query, keys: Sequence[Key]) -> bool:
+    """Tell whether every match has a value to be sorted by first, because the query compares that value."""
+    compared = [c for c in query.where if isinstance(c, Clause) and c.param.kind in _COMPARED and c.missing is None]
+    sources = [table(query.base).sources.get(c.param.name, ()) for c in compared]
+    return bool(keys) and any(found and {source.id for source in found} <= set(keys[0].ids) for found in sources)
 
 
 def _beyond(expression: Expression, value: Any, args: list[Any]) -> str:

@@ -8,7 +8,8 @@ parameter is answered by the union of its sources:
     (phonetic)     -> (name)                              the same expression
     (patient)      -> (only Patient subject)              `subject.where(resolve() is Patient)`
 
-A composite whose expression is the resource itself is the AND of its components; one below an element has entries of its own.
+A composite whose expression is the resource itself is the AND of its components, but for a code and a quantity: those quantities
+stand under the code. One below an element has entries of its own.
 """
 
 from __future__ import annotations
@@ -96,6 +97,8 @@ class Table:
     """Composite -> the element-level branches that answer it."""
     rooted: Mapping[str, tuple[tuple[Source, ...], ...]]
     """Composite -> for each component the sources that answer it on the resource itself."""
+    keyed: Mapping[int, tuple[Source, ...]] = field(default_factory=dict)
+    """The number of a quantity -> what holds the codes under which its entries stand, one entry for each code."""
 
 
 def own_terms(param: SearchParam, type_: str) -> frozenset[Term]:
@@ -250,7 +253,14 @@ def r4_table(type_: str) -> Table:
     for param in sorted((p for p in params if p.kind == "composite"), key=lambda p: p.id):
         composites.add(param)
     below = {name: tuple(found) for name, found in composites.below.items()}
-    return Table(type_, sources, tuple(stored), tuple(composites.instances.values()), below, composites.rooted)
+    instances, rooted = tuple(composites.instances.values()), composites.rooted
+    return Table(type_, sources, tuple(stored), instances, below, rooted, _keyed(rooted))
+
+
+def _keyed(rooted: Mapping[str, Rooted]) -> dict[int, tuple[Source, ...]]:
+    """Return which quantities are asked for with a code of the same resource, and what holds the code."""
+    pairs = [parts for parts in rooted.values() if [part[0].param.kind for part in parts] == ["token", "quantity"]]
+    return {quantity.id: codes for codes, quantities in pairs for quantity in quantities}
 
 
 def holds(source: Source, type_name: str) -> bool:

@@ -68,6 +68,8 @@ class Scene:
     rids: Mapping[Name, int]
     joined: Mapping[tuple[str, Condition], Predicate] = field(default_factory=dict)
     """What `join.py` has found out, exact: hops by the type they start at, and what had to be looked into for an OR or a NOT."""
+    led: Mapping[tuple[str, Condition], list[int]] = field(default_factory=dict)
+    """The rows to which a chain leads, where what refers to them goes along their time series (`series.py`)."""
 
     @property
     def blind(self) -> bool:
@@ -102,7 +104,8 @@ def _atomic(value: Value, source: Source, scene: Scene) -> Match:
             return Match(number.predicate(value, source))
         case quantity.Quantity():
             doubt = EVERYTHING if quantity.verified(value) else NOTHING
-            return Match(quantity.predicate(value, source.id, scene.key), doubt)
+            under = None if source.id in table(scene.type).keyed else 0
+            return Match(quantity.predicate(value, source.id, scene.key, under), doubt)
         case reference.Reference():
             return Match(reference.predicate(value, source, scene.key, scene.rids))
         case uri.Uri():
@@ -143,6 +146,12 @@ def _by_sources(value: Value, sources: Iterable[Source], scene: Scene) -> Match:
 
 
 def _on_resource(value: composite.Composite, rooted: Rooted, scene: Scene) -> Match:
+    known = table(scene.type)
+    if len(rooted) == 2 and all(source.id in known.keyed for source in rooted[1]):
+        own = _by_sources(value.parts[0], rooted[0], scene).predicate
+        under = composite.on_resource(value, [source.id for source in rooted[1]], scene.key, own)
+        if under is not None:
+            return under
     return _both(_by_sources(part, sources, scene) for part, sources in zip(value.parts, rooted, strict=True))
 
 

@@ -16,7 +16,7 @@ from fhir_server.kit import json
 from fhir_server.search import few, hint, join, lookup, memory, select
 from fhir_server.search.compartment import Compartment, inside
 from fhir_server.search.gather import MOST, Gathered, gather
-from fhir_server.search.order import keys_of
+from fhir_server.search.order import Key, assured, keys_of
 from fhir_server.search.page import Place, restore, seal
 from fhir_server.search.parse import PARTIAL, parse_query
 from fhir_server.search.predicates import EVERYTHING as ALWAYS
@@ -25,7 +25,8 @@ from fhir_server.search.query import Params, Query, title
 from fhir_server.search.rewrite import Scene, meaning, names, whole
 from fhir_server.search.seeing import Sees, nothing
 from fhir_server.search.select import START, Position, Seen, Selection
-from fhir_server.search.series import broad, by_default, recognise
+from fhir_server.search.series import asked as series_asks
+from fhir_server.search.series import broad, by_default, leads, of_patients, recognise
 from fhir_server.search.statement import fetch
 from fhir_server.search.verify import checker
 from fhir_server.storage import codings, ident, tally
@@ -111,15 +112,17 @@ async def prepare(
     """Return the query ready to run; `within` are index keys that every match must hold."""
     own = visibility if isinstance(visibility, Mapping) else {query.base: visibility}
     query.where = await lookup.resolved(tenant, query.base, query.where, sees)
-    scene, whole_view = await join.follow(tenant, query, await _rids(tenant, query), own, sees)
+    keys, rids = keys_of(query), await _rids(tenant, query)
+    if keys == []:
+        keys = [*by_default(query)]
+    along = await _leads(tenant, query, keys, rids)
+    scene, whole_view = await join.follow(tenant, query, rids, own, sees, along=along)
     also: list[Predicate] = [Keys((key,)) for key in within]
     if compartment is not None:
         types = (query.type,) if query.type else query.types or R4.types
         also.append(await inside(tenant, compartment, types))
-    match, keys = whole(query, scene), keys_of(query)
-    if keys == []:
-        keys = [*by_default(query)]
-    known = await codings.look_up(tenant, coded(match.predicate))
+    match = whole(query, scene)
+    known = await codings.look_up(tenant, coded(match.predicate) | series_asks(query, scene))
     match = _also(match, known, also)
     rare = await few.look_up(tenant, match.predicate) if broad(query) and not also else {}
     match = replace(match, predicate=few.named(match.predicate, rare))
@@ -127,9 +130,17 @@ async def prepare(
     if series is not None:
         beside = _also(series.match, known, also)
         series = replace(series, match=replace(beside, predicate=few.named(beside.predicate, rare)))
-    selection = Selection(_seen(query, visibility), match, tuple(keys or ()), series)
+    selection = Selection(_seen(query, visibility), match, tuple(keys or ()), series, assured(query, keys or ()))
     tallied = _tallied(match) if query.type and visibility == EVERYTHING else None
     return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, keys is None, tallied)
+
+
+async def _leads(tenant: Tenant, query: Query, keys: list[Key] | None, rids: Mapping[tuple[str, str], int]) -> bool:
+    """Tell whether a chain of the query leads to Patients whose series it will go along."""
+    if not any(map(of_patients, query.where)):
+        return False
+    scene = Scene(query.base, tenant.key, rids)
+    return leads(query, keys, scene, await codings.look_up(tenant, series_asks(query, scene)))
 
 
 def _also(match: Match, known: Mapping[int, tuple[int, ...]], also: list[Predicate]) -> Match:

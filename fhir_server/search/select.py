@@ -41,11 +41,13 @@ class Selection:
     match: Match
     keys: tuple[Key, ...] = ()
     series: Series | None = None
+    assured: bool = False
+    """Whether every match has a value of the first key."""
 
     @property
     def phases(self) -> int:
         """How many statements it takes to go through all: two when it goes along values that some rows lack."""
-        return 2 if self.keys and self.keys[0].table else 1
+        return 2 if self.keys and self.keys[0].table and not self.assured else 1
 
     def along(self, phase: int | None) -> Series | None:
         """Return the series to go along in a phase; without one (counting) only a series that is complete."""
@@ -80,8 +82,10 @@ def _base(selection: Selection, parts: _Parts, phase: int | None = None) -> None
     series = selection.along(phase)
     if series is not None:
         on = f"k0.rid = r.rid AND k0.code = {parts.arg(series.code)}"
-        if series.patient is not None:
-            on += f" AND k0.patient = {parts.arg(series.patient)}"
+        if len(series.patients) == 1:
+            on += f" AND k0.patient = {parts.arg(series.patients[0])}"
+        elif series.patients:
+            on += f" AND k0.patient = ANY({parts.arg(list(series.patients))}::bigint[])"
         if series.dated or series.column == AT:
             on += f" AND k0.at >= {parts.arg(FIRST)}"
         parts.joins.append(f"JOIN {{s}}.series k0 ON {on}")

@@ -1,4 +1,4 @@
-"""The reads that matter most: Observations of one code, of one patient or of all, from the table `series`.
+"""The reads that matter most: Observations of one code, of one patient, of those a chain leads to, or of all, from `series`.
 
     Observation?code=[S|]C[&patient=P][&date=…][&_sort=-date | &_sort=-_lastUpdated]
 
@@ -17,10 +17,9 @@ from fhir_server.search.extract import SERIES_TYPE
 from fhir_server.search.kinds import composite, date, reference, token
 from fhir_server.search.order import COLUMNS, Key
 from fhir_server.search.parameters import table
-from fhir_server.search.predicates import Column, Keys, Match, Predicate, all_of, any_of
-from fhir_server.search.query import Chain, Clause, Query
+from fhir_server.search.predicates import Column, Match, Predicate, all_of, any_of
+from fhir_server.search.query import Chain, Clause, Condition, Query
 from fhir_server.search.rewrite import Scene, meaning
-from fhir_server.storage.index_keys import MOST_RID
 
 Codings = Mapping[int, tuple[int, ...]]
 """The keys that the dictionary of codings has under the key of a code."""
@@ -41,7 +40,8 @@ _BOUNDS = {
 class Series:
     """A search that goes along a series: whose, of what, and the condition on each row beside."""
 
-    patient: int | None
+    patients: tuple[int, ...]
+    """Whose Observations; all people's when empty."""
     code: int
     match: Match
     dated: bool
@@ -55,14 +55,23 @@ class Series:
         return self.dated or self.column != AT
 
 
-def _patient(clause: Clause | Chain, scene: Scene) -> int | None:
-    """Return the rid of the one Patient that a subject clause can mean, or that a chain has led to."""
+def of_patients(asked: Condition) -> bool:
+    """Tell whether a condition is a chain to the Patients whose Observations are meant."""
+    if not isinstance(asked, Chain) or asked.param.name not in _SUBJECT:
+        return False
+    return [type_ for type_, _ in asked.inner] == ["Patient"]
+
+
+def _patients(clause: Clause | Chain, scene: Scene) -> tuple[int, ...]:
+    """Return the rids of the Patients that a subject clause can mean, or that a chain has led to; () when they are not known."""
     if isinstance(clause, Chain):
-        found = scene.joined.get((SERIES_TYPE, clause))
-        only = (
-            isinstance(found, Keys) and len(found.any_of) == 1 and [type_ for type_, _ in clause.inner] == ["Patient"]
-        )
-        return found.any_of[0] & MOST_RID if only and isinstance(found, Keys) else None
+        return tuple(scene.led.get((SERIES_TYPE, clause), ()))
+    found = _patient(clause, scene)
+    return () if found is None else (found,)
+
+
+def _patient(clause: Clause, scene: Scene) -> int | None:
+    """Return the rid of the one Patient that a subject clause can mean."""
     if len(clause.values) != 1 or clause.modifier not in (None, "Patient"):
         return None
     value = clause.values[0]
@@ -76,8 +85,8 @@ def _patient(clause: Clause | Chain, scene: Scene) -> int | None:
 
 def _code(clause: Clause, scene: Scene, known: Codings) -> int | None:
     """Return the key of the one coding that a code clause names: by its system, or because the code is known in one only."""
-    value = clause.values[0] if len(clause.values) == 1 and clause.modifier is None else None
-    if not isinstance(value, token.Token) or value.code is None:
+    value = _token(clause)
+    if value is None:
         return None
     found = token.key_of(value, table(SERIES_TYPE).sources["code"][0].id, scene.key)
     if value.system is not None:
@@ -86,13 +95,21 @@ def _code(clause: Clause, scene: Scene, known: Codings) -> int | None:
     return codings[0] if len(codings) == 1 else None
 
 
-def _composite_code(clause: Clause, scene: Scene, known: Codings) -> int | None:
-    """Return the key of the one coding that a composite of the resource's own code names first (`code-value-quantity`)."""
-    if clause.param.name not in _OF_CODE or len(clause.values) != 1 or clause.modifier is not None:
-        return None
-    value = clause.values[0]
-    first = value.parts[0] if isinstance(value, composite.Composite) else None
-    return _code(replace(clause, values=(first,)), scene, known) if isinstance(first, token.Token) else None
+def _token(clause: Clause) -> token.Token | None:
+    """Return the one code that a clause asks for, be it the first value of a composite; None when it asks for more, or less."""
+    value = clause.values[0] if len(clause.values) == 1 and clause.modifier is None else None
+    if clause.param.name in _OF_CODE:
+        value = value.parts[0] if isinstance(value, composite.Composite) else None
+    return value if isinstance(value, token.Token) and value.code is not None else None
+
+
+def asked(query: Query, scene: Scene) -> set[int]:
+    """Return what has to be known of the dictionary of codings to recognise a series: the codes without a system."""
+    if query.type != SERIES_TYPE:
+        return set()
+    named = (c for c in query.where if isinstance(c, Clause) and c.param.name in ("code", *_OF_CODE))
+    tokens = (value for c in named if (value := _token(c)) is not None and value.system is None)
+    return {token.key_of(value, table(SERIES_TYPE).sources["code"][0].id, scene.key) for value in tokens}
 
 
 def _bound(value: date.Date, when: int, *, all_patients: bool) -> tuple[str, list[datetime]]:
@@ -139,6 +156,7 @@ def _column(keys: list[Key], when: int) -> str | None:
 
 
 _OF_CODE = frozenset({"code-value-quantity", "code-value-concept", "code-value-string", "code-value-date"})
+_SUBJECT = frozenset({"subject", "patient"})
 _BROAD = frozenset({"token", "date", "quantity", "number", "composite"})
 
 
@@ -159,6 +177,14 @@ def by_default(query: Query) -> tuple[Key, ...]:
     return (Key(descending=True, table="ix_date", ids=(when,)),) if single else ()
 
 
+def leads(query: Query, keys: list[Key] | None, scene: Scene, known: Codings) -> bool:
+    """Tell, before its chain to Patients is followed, whether a search will go along their series if there are few of them."""
+    if not any(of_patients(c) for c in query.where):
+        return False
+    plain = replace(query, where=[c for c in query.where if not isinstance(c, Chain)])
+    return recognise(plain, scene, keys, known) is not None
+
+
 def recognise(query: Query, scene: Scene, keys: list[Key] | None, known: Codings) -> Series | None:
     """Return the series that a search goes along; `known` are the codings it asks for. None when it goes along none."""
     if query.type != SERIES_TYPE or keys is None:
@@ -170,12 +196,16 @@ def recognise(query: Query, scene: Scene, keys: list[Key] | None, known: Codings
     if column is None:
         return None
     patients = {
-        c: found
+        c: whose
         for c in query.where
-        if isinstance(c, Clause | Chain) and c.param.name in ("subject", "patient") and (found := _patient(c, scene))
+        if isinstance(c, Clause | Chain) and c.param.name in _SUBJECT and (whose := _patients(c, scene))
     }
     codes = {c: found for c in where if c.param.name == "code" and (found := _code(c, scene, known))}
-    codes |= {c: found for c in where if (found := _composite_code(c, scene, known)) is not None and not codes}
+    codes |= {
+        c: found
+        for c in where
+        if c.param.name in _OF_CODE and not codes and (found := _code(c, scene, known)) is not None
+    }
     if len(patients) > 1 or len(codes) != 1 or not (patients or broad(query)):
         return None
     ((coded, code),) = codes.items()
@@ -183,4 +213,4 @@ def recognise(query: Query, scene: Scene, keys: list[Key] | None, known: Codings
     rest = [meaning(c, scene) for c in query.where if c not in told]
     predicates = [_dated(c, when, all_patients=not patients) for c in dates] + [m.predicate for m in rest]
     match = Match(all_of(predicates), any_of([m.doubt for m in rest]))
-    return Series(next(iter(patients.values()), None), code, match, bool(dates), column)
+    return Series(next(iter(patients.values()), ()), code, match, bool(dates), column)

@@ -95,12 +95,14 @@ def _measured(asked: Asked, args: list[Any]) -> str:
     """Return CTEs: `m`, the Observations that match; `n`, their exact measurements, `p` saying where they are from."""
     value, below = table(SERIES_TYPE).sources["value-quantity"][0].id, _instances().param.id
     whole, part = select.rids(asked.whole.selection, args), select.rids(asked.below.selection, args)
-    args.append(asked.whole.tenant.key(below, "c", asked.code.casefold()))
+    code = asked.code.casefold()
+    args += [asked.whole.tenant.key(value, "c", code), asked.whole.tenant.key(below, "c", code)]
     columns, exact = "q.rid, q.param, q.unit, q.cunit, q.lo, q.clo", "q.lo = q.hi AND (q.clo IS NULL OR q.clo = q.chi)"
     return (
         f"w AS MATERIALIZED ({whole}), c AS MATERIALIZED ({part}), m AS (SELECT rid FROM w UNION SELECT rid FROM c),"
         f" n AS MATERIALIZED ("
-        f"SELECT {columns} FROM w JOIN {{s}}.ix_number q ON q.rid = w.rid AND q.param = {value} AND q.key = 0 AND {exact}"
+        f"SELECT {columns} FROM w JOIN {{s}}.ix_number q ON q.rid = w.rid AND q.param = {value}"
+        f" AND q.key = ${len(args) - 1} AND {exact}"
         f" UNION ALL SELECT {columns} FROM c JOIN {{s}}.ix_number q ON q.rid = c.rid AND q.param = {below}"
         f" AND q.key = ${len(args)} AND {exact})"
     )

@@ -128,7 +128,7 @@ _FAMILIES = (
     "Lopez",
 )
 _GIVENS = ("Anna", "Ben", "Carla", "David", "Eva", "Felix", "Greta", "Hugo", "Ines", "Jan", "Karin", "Leo")
-_CITIES = ("Boston", "Graz", "Wien", "Linz", "Bergen")
+CITIES = ("Boston", "Graz", "Wien", "Linz", "Bergen")
 _CONDITIONS = ("35489007", "197480006", "191736004", "13746004", "44054006", "38341003")
 
 
@@ -142,7 +142,7 @@ def _patient(number: int) -> Json:
         "name": [name],
         "gender": r.choice(("male", "female")),
         "birthDate": (FIRST - timedelta(days=r.randrange(6000, 30000))).strftime("%Y-%m-%d"),
-        "address": [{"city": r.choice(_CITIES)}],
+        "address": [{"city": r.choice(CITIES)}],
         "managingOrganization": {"reference": f"Organization/h{number % 20}"},
     }
 
@@ -179,7 +179,7 @@ def _encounter(number: int) -> Json:
 def clinic() -> Iterator[Json]:
     """Yield everything but the Observations: 20 hospitals, 50 doctors, 2,000 patients, what they have and when they came."""
     for number in range(20):
-        yield {"resourceType": "Organization", "id": f"h{number}", "name": f"Clinic {_CITIES[number % 5]} {number}"}
+        yield {"resourceType": "Organization", "id": f"h{number}", "name": f"Clinic {CITIES[number % 5]} {number}"}
     for number in range(PRACTITIONERS):
         name = {"family": _FAMILIES[number % 12], "given": [_GIVENS[number // 5]]}
         yield {"resourceType": "Practitioner", "id": f"d{number}", "name": [name]}

@@ -12,12 +12,12 @@ from asyncpg import PostgresError
 from fhir_server.cli.options import screen
 from fhir_server.kit import json
 from fhir_server.settings import ROOT
-from tests.bench import create, fhirpath, imports, loop, scale, search, stages, storage, xml
+from tests.bench import create, fhirpath, imports, loop, mix, scale, search, stages, storage, xml
 from tests.bench.client import connections, request
 from tests.bench.rig import Rig, machine, rig
 
 SYNTHEA = ROOT.parent / "shared" / "data" / "synthea-120"
-PARTS = ("create", "stages", "entries", "loop", "import", "search", "storage", "fhirpath", "xml")
+PARTS = ("create", "stages", "entries", "loop", "import", "search", "mix", "storage", "fhirpath", "xml")
 FAILED = "failed"
 Json = dict[str, Any]
 
@@ -70,6 +70,7 @@ def _measurements(made: Rig, details: Json, synthea: Path) -> dict[str, Callable
             "loop": lambda: loop.measure(made, synthea),
             "import": lambda: imports.measure(made, synthea),
             "search": lambda: search.measure(made),
+            "mix": lambda: mix.measure(made),
             "storage": lambda: storage.bytes_a_resource(made),
         }
     return found
@@ -91,6 +92,7 @@ def _object(details: Json) -> Json:
         "loop_rps": details.get("loop", {}).get("rps"),
         "import_rps": details.get("import", {}).get("rps"),
         "search_p50_ms": details.get("search", {}).get("p50_ms"),
+        "search_mix_rps": details.get("mix", {}).get("rps"),
         "bytes_per_resource": details.get("storage", {}).get("bytes"),
         "index_entries_observation": sum(entries.values()) if entries and FAILED not in entries else None,
         "fhirpath_times_faster": fhirpath.middle(details["fhirpath"]) if "fhirpath" in details else None,

@@ -1,12 +1,14 @@
-"""Forty searches over the ward of `million.py`, each with what it must find said a second time, in Python."""
+"""Fifty searches over the ward of `million.py`, each with what it must find said a second time, in Python."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
+from tests.bench import million
 from tests.bench.million import LOINC, Json
 
 PAGE = 20
@@ -23,6 +25,8 @@ class Shape:
     query: str
     naive: Naive
     type: str = "Observation"
+    of: str = ""
+    """The type that `naive` is about where that is another one: meant are the Patients of whom some such resource speaks."""
 
     @property
     def counts(self) -> bool:
@@ -87,6 +91,32 @@ def _performer(o: Json, id_: str) -> bool:
     return any(each["reference"] == f"Practitioner/{id_}" for each in o.get("performer", ()))
 
 
+@cache
+def _people() -> dict[str, Json]:
+    return {
+        f"{r['resourceType']}/{r['id']}": r
+        for r in million.clinic()
+        if r["resourceType"] in ("Patient", "Practitioner")
+    }
+
+
+def _subject(o: Json) -> Json:
+    return _people()[o["subject"]["reference"]]
+
+
+def _family(person: Json, start: str) -> bool:
+    return bool(person["name"][0]["family"].startswith(start))
+
+
+def _performed_by(o: Json, start: str) -> bool:
+    return any(_family(_people()[each["reference"]], start) for each in o.get("performer", ()))
+
+
+def _condition(c: Json, code: str) -> bool:
+    return bool(c["code"]["coding"][0]["code"] == code)
+
+
+_GRAZ = [number for number in range(20) if f"Clinic {million.CITIES[number % 5]} {number}".startswith("Clinic Graz 1")]
 HEART, GLUCOSE, RARE, SYSTOLIC = "8867-4", "2339-0", "89204-2", "8480-6"
 
 SHAPES: tuple[Shape, ...] = (
@@ -143,12 +173,46 @@ SHAPES: tuple[Shape, ...] = (
         f"performer=Practitioner/d7&code={GLUCOSE}&date=ge2025",
         lambda o, _: _performer(o, "d7") and _code(o) == GLUCOSE and _from(o, "2025"),
     ),
-    Shape("name=adams", lambda o, _: o["name"][0]["family"].startswith("Adams"), "Patient"),
+    Shape("name=adams", lambda o, _: _family(o, "Adams"), "Patient"),
     Shape(
         "date=ge2025-01-01&date=lt2025-02-01&class=IMP",
         lambda o, _: (
             o["class"]["code"] == "IMP" and o["period"]["start"] < "2025-02-01" and o["period"]["end"] >= "2025-01-01"
         ),
         "Encounter",
+    ),
+    Shape(
+        f"patient.identifier=urn:clinic:patients|7&code={HEART}&_sort=-date",
+        lambda o, _: _of(o, "p7") and _code(o) == HEART,
+    ),
+    Shape(f"patient.name=adams1&code={GLUCOSE}", lambda o, _: _code(o) == GLUCOSE and _family(_subject(o), "Adams1")),
+    Shape(
+        f"patient.organization=Organization/h3&code={RARE}",
+        lambda o, _: _code(o) == RARE and _subject(o)["managingOrganization"]["reference"] == "Organization/h3",
+    ),
+    Shape(f"performer:Practitioner.family=kim&code={RARE}", lambda o, _: _code(o) == RARE and _performed_by(o, "Kim")),
+    Shape(
+        "patient.gender=female&class=IMP",
+        lambda o, _: o["class"]["code"] == "IMP" and _subject(o)["gender"] == "female",
+        "Encounter",
+    ),
+    Shape(
+        "patient.organization.name=Clinic Graz 1&code=44054006",
+        lambda o, _: _condition(o, "44054006") and int(_subject(o)["managingOrganization"]["reference"][14:]) in _GRAZ,
+        "Condition",
+    ),
+    Shape("_has:Condition:patient:code=44054006", lambda o, _: _condition(o, "44054006"), "Patient", "Condition"),
+    Shape(f"_has:Observation:patient:code={RARE}", lambda o, _: _code(o) == RARE, "Patient", "Observation"),
+    Shape(
+        f"_has:Observation:patient:code-value-quantity={GLUCOSE}$gt165",
+        lambda o, _: _code(o) == GLUCOSE and _above(_value(o), 165),
+        "Patient",
+        "Observation",
+    ),
+    Shape(
+        f"name=adams&_has:Observation:patient:code={HEART}",
+        lambda o, _: _code(o) == HEART and _family(_subject(o), "Adams"),
+        "Patient",
+        "Observation",
     ),
 )

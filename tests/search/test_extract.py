@@ -79,11 +79,25 @@ def test_a_device_observation() -> None:
     assert rows.patients == ["p1"]
     assert [row[0] for row in rows.dates] == [param("Observation", "date")]
     ((number, key, lo, hi, _, cunit, clo, _),) = rows.numbers
-    assert (number, key, lo, hi) == (param("Observation", "value-quantity"), 0, Decimal("72.5"), Decimal("72.5"))
+    value = param("Observation", "value-quantity")
+    assert (number, key, lo, hi) == (value, TENANT.key(value, "c", "8867-4"), Decimal("72.5"), Decimal("72.5"))
     assert cunit != 0
     assert clo == Decimal("1.20833333333333333")
     assert rows.series == [(TENANT.key(code, "sc", "http://loinc.org", "8867-4"), rows.dates[0][1])]
     assert entry_count(rows) <= 16
+
+
+def test_a_quantity_stands_under_each_code_of_its_observation() -> None:
+    value, unit = param("Observation", "value-quantity"), {"system": "urn:own", "code": "HR"}
+
+    def keys(code: dict[str, Any]) -> list[int]:
+        return sorted(row[1] for row in extract(TENANT, {**HEART_RATE, "code": code}).numbers)
+
+    one, other = TENANT.key(value, "c", "8867-4"), TENANT.key(value, "c", "hr")
+    loinc = {"system": "http://loinc.org", "code": "8867-4"}
+    assert keys({"coding": [loinc, unit]}) == sorted([one, other])
+    assert keys({"coding": [loinc, {**loinc, "system": "urn:own"}]}) == [one]
+    assert keys({"text": "Heart rate"}) == [0]
 
 
 def test_extraction_is_fast_enough_to_be_on_every_write() -> None:

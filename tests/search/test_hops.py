@@ -179,6 +179,36 @@ async def test_a_chain_to_one_patient_goes_along_the_series(net: Any, monkeypatc
     assert taken[0]
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "patient.gender=male&code=8867-4",
+        "subject:Patient.gender=female&code=http://loinc.org|8480-6&_sort=date",
+        "patient.gender=female&code=http://loinc.org|8867-4&status=final&date=ge2019",
+        "patient.birthdate=ge1900&code=8867-4&_sort=-_lastUpdated",
+        "patient.gender=male&code-value-quantity=8867-4$gt1",
+    ],
+)
+async def test_a_chain_to_several_patients_goes_along_their_series(
+    net: Any, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    recognise = run.recognise
+    monkeypatch.setattr(run, "recognise", lambda *args: taken.append(recognise(*args)) or taken[-1])
+    monkeypatch.setattr(join, "KEYS", 0)
+    along = await ids(net, "Observation", f"{query}&_count=2")
+    assert set(along) == expected(net, "Observation", query.partition("&_sort")[0])
+    assert len(set(along)) == len(along)
+    with monkeypatch.context() as without:
+        without.setattr(run, "recognise", lambda *_: None)
+        assert await ids(net, "Observation", query) == along
+    one = f"{query}&patient._id=p1"
+    assert set(await ids(net, "Observation", one)) == expected(
+        net, "Observation", one.replace("&_sort=date", "").replace("&_sort=-_lastUpdated", "")
+    )
+    assert any(series and len(series.patients) > 1 for series in taken), [s and s.patients for s in taken]
+
+
 async def test_criteria_may_go_through_others(net: Any) -> None:
     ctx = context(net)
     criteria = [("subject:Patient._id", "p1"), ("status", "final")]

@@ -88,7 +88,8 @@ async def test_when_nothing_waits_any_more_nothing_is_due(tenant: Tenant, waitin
     await deliveries.record(tenant, mine, [Record(d.event, "delivered", 200) for d in taken])
     await deliveries.release(tenant, mine)
     assert await claim(tenant) == []
-    assert await deliveries.forget(tenant, MINUTE) == 0
+    await deliveries.forget(tenant, MINUTE)  # older ones are those of other tests
+    assert len(await given.deliveries(tenant, waiting)) == 3
     assert await deliveries.forget(tenant, timedelta(0)) >= 3
     assert await given.deliveries(tenant, waiting) == []
 

@@ -1,6 +1,7 @@
 """Composite: several values of the same instance, joined by `$` (R4 search.html#combining).
 
-On the resource itself a composite is the AND of its components. An element below it (`Observation.component`) has entries:
+On the resource itself a composite is the AND of its components, but for token$quantity: there the quantity's own rows stand under
+the key of the code (`parameters.Table.keyed`). An element below it (`Observation.component`) has entries:
 
 | components | entry |
 |---|---|
@@ -15,7 +16,7 @@ key that says so, and are looked into.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -25,7 +26,7 @@ from fhir_server.search.escape import split
 from fhir_server.search.kinds import date, number, quantity, reference, string, token
 from fhir_server.search.kinds.entries import Entries, KeyFunction, Pairs
 from fhir_server.search.parameters import Instances, Part
-from fhir_server.search.predicates import EVERYTHING, NOTHING, Keys, Match, Predicate, Rows, all_of, keys
+from fhir_server.search.predicates import EVERYTHING, NOTHING, Keys, Match, Predicate, Rows, all_of, any_of, keys
 from profiles.registry import SearchParam
 
 PartValue = token.Token | quantity.Quantity | number.Number | string.Text | date.Date | reference.Reference
@@ -116,6 +117,15 @@ def _numbered(entries: Entries, param: int, kinds: tuple[str, ...], instance: li
             entries.numbers.extend((param, key, first[0], second[0], 0, 0, None, None) for first, second in spans)
 
 
+def put_under(entries: Entries, param: int, codes: Pairs) -> None:
+    """Put the rows of a quantity of the resource under the codes that the resource has; without any they stay as they are."""
+    names = set(_names("token", codes, entries.base))
+    if names and any(row[0] == param for row in entries.numbers):
+        found = [entries.key(param, "c", name) for name in sorted(names)]
+        own = [(param, key, *row[2:]) for row in entries.numbers if row[0] == param for key in found]
+        entries.numbers = [row for row in entries.numbers if row[0] != param] + own
+
+
 def rows(entries: Entries, instances: Instances, found: list[list[Pairs]]) -> None:
     """Add the entries of the instances found."""
     param, kinds = instances.param.id, form(instances)
@@ -160,6 +170,20 @@ def _on_instances(value: Composite, instances: Instances, key: KeyFunction) -> P
         assert isinstance(others[1], number.Number)
         return _number_rows(instances.param.id, instance, others[0], others[1])
     return _joined(value, instances, key)
+
+
+def on_resource(value: Composite, sources: Iterable[int], key: KeyFunction, own: Predicate) -> Match | None:
+    """Return the condition that a quantity among `sources`, whose rows stand under codes, compares so under a composite's code.
+
+    `own` says the code of the resource as a whole; it is asked only where the query names a system. None for other composites.
+    """
+    first, second = value.parts
+    if not isinstance(first, token.Token) or first.code is None or not isinstance(second, quantity.Quantity):
+        return None
+    name = first.code.casefold()
+    found = any_of([quantity.predicate(second, each, key, key(each, "c", name)) for each in sources])
+    parts = [found] if first.system is None else [found, own]
+    return Match(all_of(parts), EVERYTHING if quantity.verified(second) else NOTHING)
 
 
 PartPredicate = Callable[[Part, PartValue], Predicate]

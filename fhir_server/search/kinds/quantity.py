@@ -203,9 +203,14 @@ def verified(value: Quantity) -> bool:
     return value.code is not None and _in_base_units(value) is None
 
 
-def predicate(value: Quantity, param: int, key: KeyFunction, instance: int = 0) -> Predicate:
-    """Return the condition that a quantity of the resource compares so; `instance` is the key of a composite's token."""
-    head, at = f"param = {param} AND key = {'{}' if instance else '0'}", (instance,) if instance else ()
+def predicate(value: Quantity, param: int, key: KeyFunction, instance: int | None = 0) -> Predicate:
+    """Return the condition that a quantity of the resource compares so.
+
+    `instance` is the key of a composite's token; None means the rows under any: PostgreSQL goes from key to key in the index.
+    """
+    head, at = f"param = {param}", () if not instance else (instance,)
+    if instance is not None:
+        head += " AND key = {}" if instance else " AND key = 0"
     found = conditions(value.prefix, value.value, value.lo, value.hi)
     if value.code is None:
         return _rows(head, at, found)
