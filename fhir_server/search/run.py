@@ -126,7 +126,10 @@ async def prepare(
     match = _also(match, known, also)
     rare = await few.look_up(tenant, match.predicate) if broad(query) and not also else {}
     match = replace(match, predicate=few.named(match.predicate, rare))
-    series = recognise(query, scene, keys, known)
+    fetched = any(
+        rows.table == "ix_number" for rows in rare
+    )  # a few rows are sorted at once; by dates a series goes itself
+    series = None if fetched else recognise(query, scene, keys, known)
     if series is not None:
         beside = _also(series.match, known, also)
         series = replace(series, match=replace(beside, predicate=few.named(beside.predicate, rare)))
