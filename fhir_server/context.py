@@ -22,6 +22,16 @@ class Scope:
     text: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Clearance:
+    """Which security labels somebody may see: confidentiality up to a level, classes of sensitivity (`auth/labels.py`)."""
+
+    level: str = "N"
+    classes: frozenset[str] = frozenset()
+    declassify: bool = False
+    """Whether labels may be taken away or lowered."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Principal:
     """Who a token stands for; made once for each token and kept while the token is, so it compares by identity.
@@ -43,6 +53,8 @@ class Principal:
     """Types that the person's roles open beyond whom they care for: the trail, for an auditor."""
     special: frozenset[str] = frozenset()
     """Scopes that name no resources, such as the right to introspect."""
+    clearance: Clearance = field(default_factory=Clearance)
+    """The security labels that are no obstacle."""
     granted: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
     """What `auth/policy.py` has worked out for (type, letter, level); nobody else reads or writes it."""
 

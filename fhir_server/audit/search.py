@@ -24,7 +24,7 @@ from fhir_server.storage.ident import Name, names
 from fhir_server.storage.keystore import InvalidSeal
 from fhir_server.storage.reads import Stored
 from fhir_server.storage.tenants import Tenant
-from fhir_server.storage.visibility import EVERYTHING, Visibility
+from fhir_server.storage.visibility import Visibility, kept_from
 from profiles.registry import R4
 
 Params = Sequence[tuple[str, str]]
@@ -83,7 +83,7 @@ async def search(ctx: RequestContext, params: Params, *, visibility: Visibility,
     if len(found) > count:
         last = found[count - 1]
         page.next = _sealed(ctx, (last["recorded"], last["id"], last["patient"] or 0))
-    page.rows = await _render(ctx.tenant, found[:count], whole=visibility == EVERYTHING)
+    page.rows = await _render(ctx.tenant, found[:count], whole=kept_from(visibility) is not None)
     return page
 
 

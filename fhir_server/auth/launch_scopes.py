@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from fhir_server.auth import labels
 from fhir_server.auth.oauth_errors import printable
 from fhir_server.auth.scopes import MAX_SCOPE, ScopeError, join, parse_scope
 from fhir_server.context import Scope
@@ -23,7 +24,7 @@ START_LAUNCH: Final = "__launch"
 INTROSPECT: Final = "__introspect"
 """The client may ask what any token means."""
 OURS: Final = frozenset({START_LAUNCH, INTROSPECT})
-KNOWN: Final = LAUNCH | IDENTITY | REFRESH | OURS
+KNOWN: Final = LAUNCH | IDENTITY | REFRESH | OURS | labels.WORDS
 
 _OTHER_LAUNCH = re.compile(r"launch/[a-z]{1,40}(\?role=[A-Za-z0-9:/._-]{1,100})?")
 _RESOURCE_LIKE = re.compile(r"(patient|user|system)/", re.IGNORECASE)

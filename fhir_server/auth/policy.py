@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from fhir_server.auth import care, filters
+from fhir_server.auth import care, filters, labels
 from fhir_server.auth.care import Care
 from fhir_server.auth.reach import about_patients, held_back, in_patient_compartment, shared
 from fhir_server.auth.scopes import INTERACTIONS
@@ -24,13 +24,14 @@ from fhir_server.search.seeing import Sees
 from fhir_server.storage.commands import CodingRow, IndexRows
 from fhir_server.storage.ident import known_rid
 from fhir_server.storage.index_keys import COMPARTMENT, pack
-from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant, Visibility
+from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant, Visibility, both
 from profiles.registry import R4
 
 __all__ = [
     "LIMITS",
     "admits",
     "allowed",
+    "both",
     "check_write",
     "in_patient_compartment",
     "unrestricted",
@@ -40,12 +41,15 @@ __all__ = [
 
 Limit = Callable[[RequestContext, str, str], Awaitable[Visibility]]
 
-LIMITS: tuple[Limit, ...] = ()
-"""Where security labels and Consent join: each returns a Visibility that is ANDed with what the scopes grant.
+LIMITS: tuple[Limit, ...] = (labels.limit,)
+"""Security labels and Consent: each returns a Visibility that is ANDed with what the scopes grant.
 
 A label the caller may not see is `(Grant(none_of=(key of a _security,)),)`; a Consent that permits only some classes is
 one Grant for each. A limit that cannot be worked out returns NOTHING. Limits are asked every time and never remembered.
 """
+
+OF_STORED: Final[frozenset[Limit]] = frozenset()
+"""Limits on what is stored alone: a Consent says who may see the record, not who may write into it."""
 
 LEVELS: Final[tuple[ScopeLevel, ...]] = ("system", "patient", "user")
 
@@ -97,12 +101,8 @@ async def allowed(ctx: RequestContext, type_: str, interaction: str) -> bool:
 
 
 async def unrestricted(ctx: RequestContext, type_: str, interaction: str) -> bool:
-    """Tell whether the caller reaches all of the type: only such a caller may create by PUT or take global claims.
-
-    For anybody else the answer to either would tell what exists.
-    """
-    granted = await _granted(ctx, type_, interaction)
-    return await _limited(ctx, type_, interaction, granted) == EVERYTHING
+    """Tell whether the scopes reach all of the type; what labels or a Consent keep from the caller is still kept."""
+    return await _granted(ctx, type_, interaction) == EVERYTHING
 
 
 async def check_write(
@@ -117,8 +117,11 @@ async def check_write(
         raise _forbidden(ctx, type_, interaction)
     if type_ in APPEND_ONLY and ctx.principal.account is not None:
         raise Forbidden(f"A person does not write {type_}: the server does.", "write-outside-scope")
-    if granted == EVERYTHING and await _limited(ctx, type_, interaction, granted) == EVERYTHING:
-        return
+    labels.check_understood(ctx.tenant, index.keys)
+    if granted == EVERYTHING:
+        sight = await _limited_content(ctx, type_, interaction)
+        if sight == EVERYTHING or admits(sight, frozenset(index.keys)):
+            return
     for level in LEVELS:
         if await _writes(ctx, level, type_, interaction, index, resource_id):
             if level == "user" and type_ in care.RELATIONS:
@@ -139,7 +142,8 @@ async def _writes(
     if not scopes or not await _belongs(ctx, level, type_, index, resource_id):
         return False
     grants = [Grant(k) for s in scopes for k in await filters.alternatives(ctx.tenant, s, type_, index.codings)]
-    inside = await _limited(ctx, type_, interaction, EVERYTHING if Grant() in grants else tuple(grants))
+    sight = await _limited_content(ctx, type_, interaction)
+    inside = both(sight, EVERYTHING if Grant() in grants else tuple(grants))
     return inside == EVERYTHING or admits(inside, await _content_keys(ctx, scopes, type_, index))
 
 
@@ -148,29 +152,24 @@ def admits(visibility: Visibility, keys: frozenset[int]) -> bool:
     return any(grant.admits(keys) for grant in visibility)
 
 
-def both(left: Visibility, right: Visibility) -> Visibility:
-    """Return what both see: the product of two ORs of ANDs."""
-    if EVERYTHING in (left, right):
-        return right if left == EVERYTHING else left
-    pairs = ((one, other) for one in left for other in right)
-    return tuple(dict.fromkeys(_together(a, b) for a, b in pairs))
-
-
-def _together(one: Grant, other: Grant) -> Grant:
-    any_of = tuple(dict.fromkeys((*one.any_of, *other.any_of)))
-    both_rids = tuple(rid for rid in one.rids if rid in other.rids) or (0,)  # no row has the rid 0
-    rids = both_rids if one.rids and other.rids else one.rids or other.rids
-    return Grant(_union(one.all_of, other.all_of), _union(one.none_of, other.none_of), any_of, rids)
-
-
-def _union(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(sorted({*left, *right}))
-
-
-async def _limited(ctx: RequestContext, type_: str, interaction: str, granted: Visibility) -> Visibility:
+async def _limited(
+    ctx: RequestContext, type_: str, interaction: str, granted: Visibility, but: frozenset[Limit] = frozenset()
+) -> Visibility:
     for limit in LIMITS:
+        if limit in but:
+            continue
         granted = both(granted, await limit(ctx, type_, interaction))
     return granted
+
+
+async def _limited_content(ctx: RequestContext, type_: str, interaction: str) -> Visibility:
+    """Return what new content has to lie in: nobody writes what they may not see, but for a service that creates.
+
+    A device hub or an interface engine posts what is labelled higher than it reads; it does not get it back.
+    """
+    if interaction == "create" and any(s.level == "system" for s in _scopes_for(ctx, type_, interaction)):
+        return EVERYTHING
+    return await _limited(ctx, type_, interaction, EVERYTHING, OF_STORED)
 
 
 async def _granted(ctx: RequestContext, type_: str, interaction: str, new: Sequence[CodingRow] = ()) -> Visibility:
@@ -210,13 +209,18 @@ async def _of_level(
     if serial != cared.serial:
         base = _base(ctx, level, type_, cared)
         granted = () if base is None else tuple([
-            _together(base, Grant(keys))
+            grant
             for scope in scopes
             for keys in await filters.alternatives(ctx.tenant, scope, type_, new)
+            for grant in both((base,), (Grant(keys),))
         ])  # fmt: skip
         if all(filters.lasting(scope, type_) for scope in scopes):
             memo[(type_, letter, level)] = (cared.serial, granted)
     return granted
+
+
+def _scopes_for(ctx: RequestContext, type_: str, interaction: str) -> list[Scope]:
+    return [s for level in LEVELS for s in _scopes(ctx, level, type_, INTERACTIONS.get(interaction, ""))]
 
 
 def _has_care(ctx: RequestContext) -> bool:

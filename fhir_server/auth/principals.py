@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from weakref import WeakKeyDictionary
 
-from fhir_server.auth import clients
+from fhir_server.auth import clients, labels
 from fhir_server.auth.launch_scopes import split
 from fhir_server.auth.people import accounts, roles
 from fhir_server.auth.people.accounts import Account
@@ -56,7 +56,14 @@ async def principal(
     agent = await agent_id(tenant, client_id, user=user, patient=patient, scope=join(scopes))
     rid = await known_rid(tenant, "Patient", patient) if patient else None
     who, unlimited = (account.id, roles.unlimited(account.roles)) if account else (None, frozenset())
-    return Principal(client_id, agent, scopes, patient, user, token_id, expires, rid, who, unlimited, special)
+    clearance = (
+        labels.of_person(roles.named(account.roles), account.fhir_user, special)
+        if account
+        else labels.of_client(special)
+    )
+    return Principal(
+        client_id, agent, scopes, patient, user, token_id, expires, rid, who, unlimited, special, clearance
+    )
 
 
 async def current_principal(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_plus
 
-from fhir_server.auth import assertion, clients, launch_scopes
+from fhir_server.auth import assertion, clients, labels, launch_scopes
 from fhir_server.auth.clients import Client
 from fhir_server.auth.flow import answers, codes, refresh
 from fhir_server.auth.flow.answers import Answer
@@ -205,7 +205,7 @@ def _scopes(client: Client, asked: str | None) -> tuple[tuple[Scope, ...], tuple
         scopes, special = launch_scopes.known(asked)
     except ScopeError as error:
         raise OAuthError("invalid_scope", f"{error}.", client_id=client.client_id) from error
-    dropped = _without_context(scopes) | {word: _NO_PERSON for word in special if word not in OURS}
+    dropped = _without_context(scopes) | {word: _NO_PERSON for word in special if word not in OURS | labels.WORDS}
     dropped |= {word: "refused: the client is not registered for it" for word in special if word not in client.special}
     granted, lost = narrow((scope for scope in scopes if scope.text not in dropped), client.scopes)
     dropped |= lost

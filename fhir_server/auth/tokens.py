@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fhir_server.auth import labels
 from fhir_server.auth.clients import BUILT_IN
 from fhir_server.auth.jose import TokenError, open_envelope, sign
 from fhir_server.auth.keys import ALGORITHM, MAX_TOKEN_SECONDS, signing_keys, verification_key
-from fhir_server.auth.launch_scopes import written
-from fhir_server.auth.scopes import ScopeError, parse_scopes
+from fhir_server.auth.launch_scopes import known, written
+from fhir_server.auth.scopes import ScopeError
 from fhir_server.context import Scope
 from fhir_server.kit import clock, ids
 from fhir_server.model.references import Local, parse_reference
@@ -129,9 +130,11 @@ async def mint(
 ) -> str:
     """Return an access token for whoever holds this machine's keys (`clarity token`); MintError says what is wrong."""
     try:
-        scopes = parse_scopes(scope)
+        scopes, special = known(scope)
     except ScopeError as error:
         raise MintError(str(error)) from error
+    if beyond := [word for word in special if word not in labels.WORDS]:
+        raise MintError(f"{beyond[0]} means nothing without an app that asks for it")
     _check_levels(scopes, patient, user)
     if patient is not None:
         patient = patient.removeprefix("Patient/")
@@ -141,7 +144,7 @@ async def mint(
     if user is not None and not isinstance(parse_reference(user, tenant.base), Local):
         raise MintError("--user is a reference such as Practitioner/123")
     assert CLI in BUILT_IN
-    return (await issue(tenant, CLI, scopes, seconds=seconds, patient=patient, user=user)).text
+    return (await issue(tenant, CLI, scopes, seconds=seconds, patient=patient, user=user, special=special)).text
 
 
 def _check_levels(scopes: tuple[Scope, ...], patient: str | None, user: str | None) -> None:

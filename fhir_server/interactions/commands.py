@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from fhir_server.auth import policy
+from fhir_server.auth import labels, policy
 from fhir_server.context import RequestContext
 from fhir_server.errors import Issue, Unprocessable
 from fhir_server.interactions.call import Json
@@ -111,7 +111,11 @@ def previous_index(tenant: Tenant, current: Stored | None) -> IndexRows | None:
     return extract_as(tenant, current.index_version, json.decode_trusted(current.body))
 
 
-async def authorise(ctx: RequestContext, command: Command, interaction: str) -> None:
-    """Raise unless what the command writes lies inside what the caller may write."""
-    if command.index is not None:
-        await policy.check_write(ctx, command.type, interaction, command.index, command.id)
+async def authorise(ctx: RequestContext, command: Command, interaction: str, current: Stored | None = None) -> None:
+    """Raise unless what the command writes lies inside what the caller may write, with the labels of `current` that protect it."""
+    if command.index is None:
+        return
+    await policy.check_write(ctx, command.type, interaction, command.index, command.id)
+    if current is not None and not current.deleted:
+        before = command.previous or extract(ctx.tenant, json.decode_trusted(current.body))
+        labels.check_kept(ctx, before.keys, command.index.keys)

@@ -214,7 +214,7 @@ async def _write_command(ctx: RequestContext, step: Step) -> Command | None:
     )
     if step.current is not None and step.entry.conditional:
         await policy.visibility(ctx, step.name[0], "update")
-    await commands.authorise(ctx, command, interaction)
+    await commands.authorise(ctx, command, interaction, step.current)
     return command
 
 

@@ -23,7 +23,7 @@ from fhir_server.storage import reads
 from fhir_server.storage.commands import PATCH, PUT
 from fhir_server.storage.errors import VersionConflict
 from fhir_server.storage.reads import Stored
-from fhir_server.storage.visibility import EVERYTHING, Visibility
+from fhir_server.storage.visibility import Visibility, kept_from
 from fhir_server.validation.validate import parse_resource
 
 
@@ -48,12 +48,14 @@ async def update(ctx: RequestContext, call: Call) -> Result:
         except VersionConflict as error:
             if call.conditions.if_match is not None:
                 raise stale() from error
+            if current is None and await reads.read(ctx.tenant, type_, id_, visibility) is None:
+                raise absent() from error  # the id is taken by what labels or a Consent keep from the caller
     raise overtaken()
 
 
 def check_visible(current: Stored | None, visibility: Visibility) -> None:
     """Raise NotFound unless it is there, or the caller may create it by PUT without learning what is hidden."""
-    if current is None and visibility != EVERYTHING:
+    if current is None and kept_from(visibility) is None:
         raise absent()
 
 
@@ -90,7 +92,7 @@ async def replace(
     command = commands.build(
         ctx.tenant, resource, id_, current=current, claims=claims, http_method=method, settled=True
     )
-    await commands.authorise(ctx, command, right)
+    await commands.authorise(ctx, command, right, current)
     status = 201 if command.method == "create" else 200
     row = audit_row(ctx, interaction, status, type=command.type)
     [done] = await commit_explained(ctx, call, [command], [row])

@@ -20,7 +20,6 @@ from fhir_server.search import explain, run
 from fhir_server.search.explain import Explanation, Part
 from fhir_server.search.parse import parse_query
 from fhir_server.search.query import Query
-from fhir_server.storage.visibility import EVERYTHING
 from profiles.registry import R4
 
 DEFINITION: Json = {
@@ -64,7 +63,7 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
     await _administrator(ctx)
     params = as_query(call)
     query = parse_query(type_, params, lenient=True, base=ctx.tenant.base, most=call.limits.page_max)
-    ready = await run.prepare(ctx.tenant, query, EVERYTHING, policy.sees(ctx))
+    ready = await run.prepare(ctx.tenant, query, await policy.visibility(ctx, type_, "search-type"), policy.sees(ctx))
     found = await explain.explain(ready, run.meanings(ready))
     row = audit_row(ctx, "operation", 200, type=type_, query=f"{type_}/$explain?{urlencode(params)}")
     body = {"resourceType": "Parameters", "parameter": list(_parameters(query, found))}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fhir_server.audit.record import audit_row
-from fhir_server.auth import policy
+from fhir_server.auth import labels, policy
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadRequest, Gone
 from fhir_server.interactions.call import Call, Json, Result
@@ -51,6 +51,7 @@ async def change_meta(
         resource = before | {"meta": after}
         index = extract(ctx.tenant, resource)
         await policy.check_write(ctx, type_, "update", index, there.stored.id)
+        labels.check_kept(ctx, there.keys, index.keys)
         if await amend(
             ctx.tenant, there, resource, _keys(there, extract(ctx.tenant, before), index), index.codings, row
         ):

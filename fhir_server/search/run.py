@@ -32,7 +32,7 @@ from fhir_server.search.verify import checker
 from fhir_server.storage import codings, ident, tally
 from fhir_server.storage.reads import Stored, readable
 from fhir_server.storage.tenants import Tenant
-from fhir_server.storage.visibility import EVERYTHING, Visibility, visible_sql, visible_types_sql
+from fhir_server.storage.visibility import EVERYTHING, Visibility, kept_from, visible_sql, visible_types_sql
 from profiles.registry import R4
 
 LOOKS = 10_000
@@ -74,6 +74,8 @@ class Ready:
     in_memory: bool = False
     tallied: int | None = None
     """The one key that decides alone and whose holders are counted already, where the caller may see all of the type."""
+    kept: tuple[int, ...] = ()
+    """Labels that are kept from who sees all else of the type: while nothing holds one, what is counted is what is seen."""
 
 
 # ---- making ready ----
@@ -134,8 +136,9 @@ async def prepare(
         beside = _also(series.match, known, also)
         series = replace(series, match=replace(beside, predicate=few.named(beside.predicate, rare)))
     selection = Selection(_seen(query, visibility), match, tuple(keys or ()), series, assured(query, keys or ()))
-    tallied = _tallied(match) if query.type and visibility == EVERYTHING else None
-    return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, keys is None, tallied)
+    kept = None if isinstance(visibility, Mapping) else kept_from(visibility)
+    tallied = _tallied(match) if query.type and tally.countable(kept) else None
+    return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, keys is None, tallied, kept or ())
 
 
 async def _leads(tenant: Tenant, query: Query, keys: list[Key] | None, rids: Mapping[tuple[str, str], int]) -> bool:
@@ -203,7 +206,7 @@ async def _sorted_in_memory(ready: Ready, position: Position, need: int) -> list
 async def _count(ready: Ready) -> int:
     """Return how many match, exactly."""
     if ready.tallied is not None and ready.query.type:
-        counted = await tally.count(ready.tenant, ready.query.type, ready.tallied)
+        counted = await tally.count(ready.tenant, ready.query.type, ready.tallied, ready.kept)
         if counted is not None:
             return counted
     text, args = select.count(ready.selection)
@@ -239,11 +242,20 @@ async def _total(ready: Ready, visibility: Seeing, shown: int, *, all_shown: boo
         return await _count(ready)
     if wanted == "estimate":
         # The planner's guess tells of rows that the caller may not see: only who sees everything gets it.
-        unrestricted = (
-            visibility == EVERYTHING and ready.hops_unrestricted and ready.selection.matched().doubt == NOTHING
-        )
+        unrestricted = ready.hops_unrestricted and ready.selection.matched().doubt == NOTHING
+        unrestricted = unrestricted and await _sees_all(ready, visibility)
         return max(await _estimate(ready), shown + 1) if unrestricted else await _count(ready)
     return None
+
+
+async def _sees_all(ready: Ready, visibility: Seeing) -> bool:
+    """Tell whether nothing of the type is kept from the caller."""
+    if visibility == EVERYTHING or isinstance(visibility, Mapping) or not ready.query.type:
+        return visibility == EVERYTHING
+    kept = kept_from(visibility)
+    return (
+        tally.countable(kept) and await tally.count(ready.tenant, ready.query.type, tally.ALL, kept or ()) is not None
+    )
 
 
 # ---- doors ----

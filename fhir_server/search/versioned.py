@@ -82,5 +82,5 @@ async def _past(tenant: Tenant, wanted: Sequence[tuple[str, str, int]], seen: Ma
         return []
     args: list[Any] = [[R4.type_id(type_) for type_, _, _ in wanted], [id_ for _, id_, _ in wanted]]
     args.append([version for _, _, version in wanted])
-    text = f"{_PAST}{visible_types_sql('h', seen, args)} ORDER BY h.rid, h.version"
+    text = f"{_PAST}{visible_types_sql('h', seen, args, current='r')} ORDER BY h.rid, h.version"
     return readable(tenant, await fetch(tenant, text, args))

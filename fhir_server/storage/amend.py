@@ -64,7 +64,7 @@ _TALLY = f"""tally_ AS (
 async def look(tenant: Tenant, type_: str, id_: str, version: int | None, visibility: Visibility) -> Amendable | None:
     """Return a version, the current one unless a number is given; None when absent or not visible."""
     args: list[Any] = [R4.type_id(type_), id_, version]
-    current, past = visible_sql("r", visibility, args), visible_sql("h", visibility, args)
+    current, past = visible_sql("r", visibility, args), visible_sql("h", visibility, args, current="r")
     text = _LOOK.replace("{current}", current).replace("{past}", past)
     row = await tenant.pool.fetchrow(tenant.sql(text), *args)
     if row is None:

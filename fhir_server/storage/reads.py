@@ -131,10 +131,10 @@ async def each(tenant: Tenant, visibility: Mapping[str, Visibility], count: int)
 
 
 async def vread(tenant: Tenant, type_: str, id_: str, version: int, visibility: Visibility) -> Stored | None:
-    """Return one version, judged by what that version held; None when absent or not visible."""
+    """Return one version, judged by what that version held, and by what must not stand in the current one either."""
     args: list[Any] = [R4.type_id(type_), id_, version]
     current = visible_sql("r", visibility, args)
-    past = visible_sql("h", visibility, args)
+    past = visible_sql("h", visibility, args, current="r")
     text = f"""
     SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r
     WHERE r.type = $1 AND r.fhir_id = $2 AND r.version = $3 AND r.version > 0 AND {current}
@@ -215,7 +215,7 @@ async def history(
     args: list[Any] = [id_, count]
     halves = []
     for alias in ("r", "h"):
-        seen = visible_types_sql(alias, visibility, args)
+        seen = visible_types_sql(alias, visibility, args, current="r" if alias == "h" else "")
         since_sql = before_sql = ""
         if since is not None:
             args.append(since)

@@ -41,7 +41,9 @@ ON CONFLICT (type, key) DO UPDATE SET n = t.n + excluded.n
 _COUNT = """
 SELECT coalesce((SELECT n FROM {s}.tally WHERE type = $1 AND key = $2), 0)
   + coalesce((SELECT sum(n) FROM {s}.tally_new WHERE type = $1 AND key = $2), 0)
-WHERE $2 = 0 OR EXISTS (SELECT FROM {s}.coding WHERE key = $2)
+WHERE ($2 = 0 OR EXISTS (SELECT FROM {s}.coding WHERE key = $2))
+  AND coalesce((SELECT sum(n) FROM {s}.tally WHERE type = $1 AND key = ANY($3::bigint[])), 0)
+    + coalesce((SELECT sum(n) FROM {s}.tally_new WHERE type = $1 AND key = ANY($3::bigint[])), 0) = 0
 """
 _FILL = f"""
 INSERT INTO {{s}}.tally (type, key, n)
@@ -67,12 +69,17 @@ async def add(connection: asyncpg.Connection, tenant: Tenant, rids: Sequence[int
         await connection.execute(tenant.sql(_ADD), rids, sign)
 
 
-async def count(tenant: Tenant, type_: str, key: int) -> int | None:
+def countable(kept: Sequence[int] | None) -> bool:
+    """Tell whether all of a type is seen but for what holds one of these keys, and those are keys that are counted."""
+    return kept is not None and all(key < 0 for key in kept)
+
+
+async def count(tenant: Tenant, type_: str, key: int, kept: Sequence[int] = ()) -> int | None:
     """Return how many current resources of a type hold a key; None when that key is not counted.
 
-    This is the number for who may see all of the type, and for nobody else.
+    This is the number for who may see all of the type but what holds one of the codings `kept`; None when there is any.
     """
-    found = await tenant.pool.fetchval(tenant.sql(_COUNT), R4.type_id(type_), key)
+    found = await tenant.pool.fetchval(tenant.sql(_COUNT), R4.type_id(type_), key, list(kept))
     return None if found is None else int(found)
 
 

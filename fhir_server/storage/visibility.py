@@ -1,8 +1,8 @@
 """What a caller may see, as a condition on index keys that every statement carries.
 
 A Visibility is an OR of Grants, a Grant an AND of keys that must be there, keys that must not, and groups of which one must (the
-compartments of all patients whom somebody cares for). `()` sees nothing. Because compartments, scope filters and (later) labels
-are all index keys, one form serves current rows, history rows and counts alike.
+compartments of all patients whom somebody cares for). `()` sees nothing. Because compartments, scope filters, labels and what a
+Consent says are all index keys, one form serves current rows, history rows and counts alike.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from profiles.registry import R4
 class Grant:
     """Rows that hold every key of `all_of`, none of `none_of`, and one or more of every group in `any_of`.
 
-    `rids` narrows to single resources: what stands for the person who signed in, say.
+    `rids` narrows to single resources (what stands for the person who signed in, say), `not_rids` leaves single ones out.
     """
 
     all_of: tuple[int, ...] = ()
     none_of: tuple[int, ...] = ()
     any_of: tuple[tuple[int, ...], ...] = ()
     rids: tuple[int, ...] = ()
+    not_rids: tuple[int, ...] = ()
 
     def admits(self, keys: frozenset[int]) -> bool:
         """Tell whether a row with these keys is granted, as the SQL would; never by its rid, which nobody has said."""
@@ -57,7 +58,7 @@ def _group_sql(alias: str, group: tuple[int, ...], place: str) -> str:
     return f"EXISTS (SELECT FROM unnest({alias}.{column}) AS held(key) WHERE {held})"
 
 
-def _grant_sql(alias: str, grant: Grant, args: list[Any]) -> str:
+def _grant_sql(alias: str, grant: Grant, args: list[Any], current: str = "") -> str:
     parts = []
     if grant.all_of:
         args.append(list(grant.all_of))
@@ -65,25 +66,41 @@ def _grant_sql(alias: str, grant: Grant, args: list[Any]) -> str:
     if grant.none_of:
         args.append(list(grant.none_of))
         parts.append(f"NOT {alias}.keys && ${len(args)}::bigint[]")
+        if current:
+            parts.append(f"NOT coalesce({current}.keys, '{{}}') && ${len(args)}::bigint[]")
     for group in grant.any_of:
         args.append(list(group))
         parts.append(_group_sql(alias, group, f"${len(args)}::bigint[]"))
     if grant.rids:
         args.append(list(grant.rids))
         parts.append(f"{alias}.rid = ANY(${len(args)}::bigint[])")
+    if grant.not_rids:
+        args.append(list(grant.not_rids))
+        parts.append(f"{alias}.rid <> ALL(${len(args)}::bigint[])")
     return " AND ".join(parts)
 
 
-def visible_sql(alias: str, visibility: Visibility, args: list[Any]) -> str:
-    """Return the condition on `alias`.keys, appending its values to `args`; no grant gives FALSE."""
+def kept_from(visibility: Visibility) -> tuple[int, ...] | None:
+    """Return the keys that alone are kept from a caller who sees all else; None when more than that is asked of a row."""
+    return (
+        visibility[0].none_of if visibility == (Grant(none_of=visibility[0].none_of if visibility else ()),) else None
+    )
+
+
+def visible_sql(alias: str, visibility: Visibility, args: list[Any], *, current: str = "") -> str:
+    """Return the condition on `alias`.keys, appending its values to `args`; no grant gives FALSE.
+
+    For a row of the history, `current` is the alias of the row of `resource`: what must not be there must not be there now
+    either, so that a label or a Consent that came later holds for every version.
+    """
     if not visibility:
         return "FALSE"
     if EVERYTHING[0] in visibility:
         return "TRUE"
-    return "(" + " OR ".join(_grant_sql(alias, grant, args) for grant in visibility) + ")"
+    return "(" + " OR ".join(_grant_sql(alias, grant, args, current) for grant in visibility) + ")"
 
 
-def visible_types_sql(alias: str, by_type: Mapping[str, Visibility], args: list[Any]) -> str:
+def visible_types_sql(alias: str, by_type: Mapping[str, Visibility], args: list[Any], *, current: str = "") -> str:
     """Return the condition over several types, each with its own Visibility; a type not named is not seen."""
     groups: dict[Visibility, list[int]] = {}
     for name, visibility in by_type.items():
@@ -92,5 +109,51 @@ def visible_types_sql(alias: str, by_type: Mapping[str, Visibility], args: list[
     for visibility, types in groups.items():
         if visibility:
             args.append(sorted(types))
-            parts.append(f"({alias}.type = ANY(${len(args)}::smallint[]) AND {visible_sql(alias, visibility, args)})")
+            types_sql = f"{alias}.type = ANY(${len(args)}::smallint[])"
+            parts.append(f"({types_sql} AND {visible_sql(alias, visibility, args, current=current)})")
     return "(" + " OR ".join(parts) + ")" if parts else "FALSE"
+
+
+# ---- the algebra: an AND and a NOT of ORs of ANDs ----
+
+
+def both(left: Visibility, right: Visibility) -> Visibility:
+    """Return what both see: the product of two ORs of ANDs."""
+    if EVERYTHING in (left, right):
+        return right if left == EVERYTHING else left
+    return tuple(dict.fromkeys(_together(a, b) for a in left for b in right))
+
+
+def either(*sights: Visibility) -> Visibility:
+    """Return what one of them sees."""
+    found = tuple(dict.fromkeys(grant for sight in sights for grant in sight))
+    return EVERYTHING if EVERYTHING[0] in found else found
+
+
+def outside(visibility: Visibility) -> Visibility:
+    """Return what does not see."""
+    found = EVERYTHING
+    for grant in visibility:
+        found = both(found, _outside(grant))
+    return found
+
+
+def _outside(grant: Grant) -> Visibility:
+    found = [Grant(none_of=(key,)) for key in grant.all_of]
+    found += [Grant(none_of=group) for group in grant.any_of]
+    found += [Grant(any_of=(grant.none_of,))] if grant.none_of else []
+    found += [Grant(not_rids=grant.rids)] if grant.rids else []
+    found += [Grant(rids=grant.not_rids)] if grant.not_rids else []
+    return tuple(found)
+
+
+def _together(one: Grant, other: Grant) -> Grant:
+    any_of = tuple(dict.fromkeys((*one.any_of, *other.any_of)))
+    both_rids = tuple(rid for rid in one.rids if rid in other.rids) or (0,)  # no row has the rid 0
+    rids = both_rids if one.rids and other.rids else one.rids or other.rids
+    not_rids = _union(one.not_rids, other.not_rids)
+    return Grant(_union(one.all_of, other.all_of), _union(one.none_of, other.none_of), any_of, rids, not_rids)
+
+
+def _union(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted({*left, *right}))

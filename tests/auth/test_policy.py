@@ -21,7 +21,7 @@ from fhir_server.storage.commands import IndexRows
 from fhir_server.storage.ident import known_rid
 from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.reads import read
-from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant, visible_sql
+from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant, kept_from, visible_sql
 from profiles.registry import R4
 from tests.auth.conftest import store
 
@@ -38,6 +38,12 @@ def observation(subject: str, category: str = "laboratory", code: str = "8867-4"
         "subject": {"reference": f"Patient/{subject}"},
         **more,
     }
+
+
+@pytest.fixture(autouse=True)
+def scopes_alone(monkeypatch):
+    """What scopes give; labels and Consent, which only take away from it, have tests of their own."""
+    monkeypatch.setattr(policy, "LIMITS", ())
 
 
 # ---- which interactions a letter opens ----
@@ -356,10 +362,11 @@ async def test_a_limit_narrows_every_answer(acting, tenant, monkeypatch):
     seen = await visibility(ctx, "Observation", "read")
     assert [await read(tenant, "Observation", id_, seen) is not None for id_ in ids_] == [False, True]
     assert set((await visibilities(ctx, "search-system")).values()) == {(Grant(none_of=(label,)),)}
-    assert not await unrestricted(ctx, "Observation", "update")
+    assert await unrestricted(ctx, "Observation", "update")
+    assert kept_from(await visibility(ctx, "Observation", "update")) == (label,)
     with pytest.raises(Forbidden):
-        await check_write(ctx, "Observation", "create", extract(tenant, hidden), "x")
-    await check_write(ctx, "Observation", "create", extract(tenant, shown), "x")
+        await check_write(ctx, "Observation", "update", extract(tenant, hidden), "x")
+    await check_write(ctx, "Observation", "update", extract(tenant, shown), "x")
 
 
 async def test_a_limit_that_knows_nothing_closes(acting, monkeypatch):

@@ -102,7 +102,7 @@ async def test_who_sees_less_counts_less(house: Tenant, query: str) -> None:
 
 
 async def test_what_is_counted_answers_a_count(house: Tenant, monkeypatch: Any) -> None:
-    async def known(_tenant: Tenant, type_: str, key: int) -> int:
+    async def known(_tenant: Tenant, type_: str, key: int, _kept: tuple[int, ...]) -> int:
         return 4711 if (type_, key) == ("Observation", tally.ALL) else 12
 
     monkeypatch.setattr(tally, "count", known)

@@ -14,6 +14,11 @@ from typing import Final
 from fhir_server.auth.scopes import parse_scope
 from fhir_server.context import Scope
 
+SEE_CLINICAL: Final = frozenset({"__see/R", "__see/mental"})
+"""Clearance of everybody who treats; what else a role may see is named beside it (`auth/labels.py`)."""
+SEE_ALL: Final = SEE_CLINICAL | {
+    "__see/V", "__see/SUD", "__see/HIV", "__see/sexual", "__see/violence", "__see/genetic", "__see/PSYTHPN"
+}  # fmt: skip
 LAUNCH: Final = "launch-apps"
 """May open apps from here, with a patient chosen (EHR launch)."""
 MANAGE: Final = "manage-access"
@@ -36,15 +41,16 @@ _NOTES: Final = (
 )  # fmt: skip
 
 ROLES: Final[dict[str, Role]] = {
-    "psychiatrist": Role("treats patients and prescribes", ("*.cruds",), frozenset({LAUNCH})),
+    "psychiatrist": Role("treats patients and prescribes", ("*.cruds",), SEE_ALL | {LAUNCH, "__declassify"}),
     "clinician": Role(
         "treats patients: reads all, documents, deletes nothing",
         ("*.rs", *(f"{type_}.cu" for type_ in _NOTES)),
-        frozenset({LAUNCH}),
+        SEE_CLINICAL | {LAUNCH},
     ),
     "patient": Role(
         "sees their own record and adds what they observe themselves",
         ("*.rs", "Observation.c", "QuestionnaireResponse.cu", "Communication.c", "Goal.cu", "Device.c"),
+        SEE_CLINICAL,
     ),
     "device": Role("delivers measurements", ("Observation.c", "Device.cr")),
     "auditor": Role("reads the audit trail of everybody", ("AuditEvent.rs",), unlimited=frozenset({"AuditEvent"})),
