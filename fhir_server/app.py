@@ -88,7 +88,14 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     try:
         await refuse_unsafe(pool)
         every_patient = settings.user_reach == "tenant"
-        tenants = open_tenants(settings.tenants, pool, settings.keys_dir, settings.origin, every_patient=every_patient)
+        tenants = open_tenants(
+            settings.tenants,
+            pool,
+            settings.keys_dir,
+            settings.origin,
+            every_patient=every_patient,
+            consent_required=settings.consent_default == "deny",
+        )
         for name, tenant in tenants.items():
             await ensure_partitions(tenant)
             if waker is not None:

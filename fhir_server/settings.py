@@ -81,6 +81,11 @@ class Settings(BaseSettings):
         "care", description="Patients that caregivers reach by user/ scopes: those in their care, or all of the tenant."
     )
 
+    consent_default: Literal["permit", "deny"] = Field(
+        "permit",
+        description="What holds where no Consent of a patient speaks: everybody may see (opt-out), or nobody (opt-in).",
+    )
+
     worker_jobs: int = Field(4, ge=1, le=64, description="Jobs that one worker process runs at a time.")
     worker_deliveries: int = Field(
         32, ge=1, le=1000, description="Notifications that one worker process sends at a time."

@@ -156,7 +156,12 @@ async def opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Worker]:
     try:
         await refuse_unsafe(pool)
         tenants = open_tenants(
-            settings.tenants, pool, settings.keys_dir, settings.origin, every_patient=settings.user_reach == "tenant"
+            settings.tenants,
+            pool,
+            settings.keys_dir,
+            settings.origin,
+            every_patient=settings.user_reach == "tenant",
+            consent_required=settings.consent_default == "deny",
         )
         async with egress.client(settings) as client:
             await own.refresh(tenants.values())

@@ -15,6 +15,7 @@ from typing import Final
 
 from fhir_server.auth import care, filters, labels
 from fhir_server.auth.care import Care
+from fhir_server.auth.consent import known as consents
 from fhir_server.auth.reach import about_patients, held_back, in_patient_compartment, shared
 from fhir_server.auth.scopes import INTERACTIONS
 from fhir_server.context import RequestContext, Scope, ScopeLevel
@@ -41,14 +42,14 @@ __all__ = [
 
 Limit = Callable[[RequestContext, str, str], Awaitable[Visibility]]
 
-LIMITS: tuple[Limit, ...] = (labels.limit,)
+LIMITS: tuple[Limit, ...] = (labels.limit, consents.limit)
 """Security labels and Consent: each returns a Visibility that is ANDed with what the scopes grant.
 
 A label the caller may not see is `(Grant(none_of=(key of a _security,)),)`; a Consent that permits only some classes is
 one Grant for each. A limit that cannot be worked out returns NOTHING. Limits are asked every time and never remembered.
 """
 
-OF_STORED: Final[frozenset[Limit]] = frozenset()
+OF_STORED: Final[frozenset[Limit]] = frozenset({consents.limit})
 """Limits on what is stored alone: a Consent says who may see the record, not who may write into it."""
 
 LEVELS: Final[tuple[ScopeLevel, ...]] = ("system", "patient", "user")

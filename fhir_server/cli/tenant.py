@@ -43,7 +43,12 @@ async def opened(settings: Settings, name: str) -> AsyncIterator[Tenant]:
         if await pool.fetchval("SELECT to_regclass($1)", f"{schema_name(name)}.signing_key") is None:
             fail(f"The database holds no tables of tenant {name} yet: ./clarity up or serve makes them.")
         tenant = open_tenants(
-            settings.tenants, pool, settings.keys_dir, settings.origin, every_patient=settings.user_reach == "tenant"
+            settings.tenants,
+            pool,
+            settings.keys_dir,
+            settings.origin,
+            every_patient=settings.user_reach == "tenant",
+            consent_required=settings.consent_default == "deny",
         )[name]
         await _refuse_other_keys(tenant, settings)
         yield tenant

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fhir_server.storage.index_keys import MOST_RID, pack
 from fhir_server.storage.tenants import Tenant
 from profiles.registry import R4
 
@@ -21,6 +22,10 @@ LIMIT $4
 _REFERRING = """
 SELECT r.rid FROM {s}.resource r
 WHERE r.version > 0 AND NOT r.deleted AND r.keys && $1::bigint[] AND NOT r.keys && $2::bigint[] LIMIT 1000
+"""
+_REFERRED = """
+SELECT DISTINCT k.key & $3::bigint AS rid FROM {s}.resource r, unnest(r.keys) k(key)
+WHERE r.rid = ANY($1::bigint[]) AND r.version > 0 AND NOT r.deleted AND k.key - (k.key & $3::bigint) = ANY($2::bigint[])
 """
 _OWN = """
 SELECT r.rid, r.patients FROM {s}.resource r
@@ -48,3 +53,9 @@ async def own_patients(tenant: Tenant, type_: str, id_: str, ended: Sequence[int
     """Return the rid of a resource that is there, and the patients whom it is about."""
     row = await tenant.pool.fetchrow(tenant.sql(_OWN), R4.type_id(type_), id_, list(ended))
     return (row["rid"], list(row["patients"] or ())) if row else (None, [])
+
+
+async def referred(tenant: Tenant, rids: Sequence[int], params: Sequence[int]) -> list[int]:
+    """Return the rids of what some resources that are there refer to by these parameters."""
+    args = (list(rids), [pack(param, 0) for param in params], MOST_RID)
+    return [row["rid"] for row in await tenant.pool.fetch(tenant.sql(_REFERRED), *args)]

@@ -229,6 +229,7 @@ async def commit(tenant: Tenant, commands: Sequence[Command], audit: Sequence[Au
             tenant.rids.pop((row.command.type, row.command.id), None)
         raise _refusal(error, rows) from error
     tenant.remember(((done.type, done.id), done.rid) for done in written)
+    tenant.written.update({command.type for command in commands})
     tenant.announce(OUTBOX)
     tally.written(tenant, len(commands))
     return written

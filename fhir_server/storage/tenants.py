@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -86,6 +87,10 @@ class Tenant:
         """(param, system, code) as written, with its index key: those that are known to stand in the dictionary."""
         self.every_patient = False
         """Whether caregivers reach every patient by `user/` scopes, not only those whom they care for."""
+        self.consent_required = False
+        """Whether a record is shown only where its patient's Consents permit it; otherwise unless they deny it."""
+        self.written: Counter[str] = Counter()
+        """How many commits of this process wrote each type, for what remembers what resources of a type say."""
         self.own = own.NONE
         """Search parameters of its own, as this process knows them; `own.refresh` looks for newer ones."""
         self.announce: Callable[[str], None] = lambda _kind: None
@@ -128,11 +133,17 @@ class Tenant:
 
 
 def open_tenants(
-    names: Sequence[str], pool: asyncpg.Pool, keys_dir: Path, origin: str, *, every_patient: bool = False
+    names: Sequence[str],
+    pool: asyncpg.Pool,
+    keys_dir: Path,
+    origin: str,
+    *,
+    every_patient: bool = False,
+    consent_required: bool = False,
 ) -> dict[str, Tenant]:
     """Open the tenants: `default` is served at `{origin}/fhir`, others at `{origin}/t/{name}/fhir`."""
     bases = {name: f"{origin}/fhir" if name == "default" else f"{origin}/t/{name}/fhir" for name in names}
     tenants = {name: Tenant(name, pool, keys_dir, base) for name, base in bases.items()}
     for tenant in tenants.values():
-        tenant.every_patient = every_patient
+        tenant.every_patient, tenant.consent_required = every_patient, consent_required
     return tenants
