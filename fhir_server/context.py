@@ -30,6 +30,8 @@ class Clearance:
     classes: frozenset[str] = frozenset()
     declassify: bool = False
     """Whether labels may be taken away or lowered."""
+    break_glass: bool = False
+    """Whether emergency access may be taken (`auth/glass.py`)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

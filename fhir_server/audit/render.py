@@ -22,6 +22,8 @@ OBJECT_ROLE: Final = "http://terminology.hl7.org/CodeSystem/object-role"
 SOURCE_TYPE: Final = "http://terminology.hl7.org/CodeSystem/security-source-type"
 PARTICIPATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 
+BTG: Final = ("http://terminology.hl7.org/CodeSystem/v3-ActReason", "BTG", "break the glass")
+
 NETWORK_IP: Final = "2"
 NETWORK_URI: Final = "5"
 
@@ -48,6 +50,8 @@ class Line:
     request: str
     address: str | None
     detail: Json | None
+    emergency: bool = False
+    """It was done under emergency access to this patient's record."""
 
 
 def _coding(coding: Coding) -> Json:
@@ -74,6 +78,8 @@ def audit_event(tenant: Tenant, line: Line) -> Json:
         "agent": _agents(tenant, kind, line),
         "source": _source(tenant),
     }
+    if line.emergency:
+        event["purposeOfEvent"] = [_concept(BTG)]
     if line.status >= 400:
         event["outcomeDesc"] = f"HTTP {line.status}"
     if entities := _entities(line):
@@ -106,6 +112,8 @@ def _agents(tenant: Tenant, kind: Kind, line: Line) -> list[Json]:
     if line.person:
         recipient = _concept((PARTICIPATION, "IRCP", "information recipient"))
         agents.append({"type": recipient, "who": {"reference": line.person}, "requestor": True})
+    if line.emergency:
+        agents[-1]["purposeOfUse"] = [_concept(BTG)]
     return agents
 
 

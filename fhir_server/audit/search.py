@@ -19,6 +19,7 @@ from fhir_server.context import RequestContext
 from fhir_server.errors import BadSearch, FhirError, Issue
 from fhir_server.kit import base64url, json
 from fhir_server.search.query import IGNORED
+from fhir_server.storage import glass
 from fhir_server.storage.commands import POST
 from fhir_server.storage.ident import Name, names
 from fhir_server.storage.keystore import InvalidSeal
@@ -39,7 +40,7 @@ FROM {s}.audit a LEFT JOIN {s}.agent g ON g.id = a.agent LEFT JOIN LATERAL unnes
 """
 _COLUMNS = """
 SELECT a.recorded, a.id, a.interaction, a.status, a.type, a.rid, a.version, a.request, a.address, a.detail, p.patient,
-  coalesce(cardinality(a.patients), 0) > 1 AS several, g.client_id, g.person
+  coalesce(cardinality(a.patients), 0) > 1 AS several, g.client_id, g.person, a.agent
 """
 _ORDER = " ORDER BY a.recorded DESC, a.id DESC, coalesce(p.patient, 0) DESC"
 
@@ -159,10 +160,18 @@ async def _render(tenant: Tenant, rows: Sequence[Any], *, whole: bool) -> list[S
     """Return the rows as stored AuditEvents; what may name others (the text of a query) only to who sees everything."""
     wanted = {row[column] for row in rows for column in ("rid", "patient") if row[column] is not None}
     known = await names(tenant, wanted) if wanted else {}
-    return [_stored(tenant, _line(tenant, row, known, whole=whole)) for row in rows]
+    opened = await glass.during(tenant, {row["agent"] for row in rows})
+    return [_stored(tenant, _line(tenant, row, known, opened, whole=whole)) for row in rows]
 
 
-def _line(tenant: Tenant, row: Any, known: dict[int, Name], *, whole: bool) -> Line:
+def _emergency(row: Any, opened: Sequence[glass.Glass]) -> bool:
+    return any(
+        (each.agent, each.patient) == (row["agent"], row["patient"]) and each.began_at <= row["recorded"] < each.ends_at
+        for each in opened
+    )
+
+
+def _line(tenant: Tenant, row: Any, known: dict[int, Name], opened: Sequence[glass.Glass], *, whole: bool) -> Line:
     patient = known.get(row["patient"])
     return Line(
         recorded=row["recorded"],
@@ -180,6 +189,7 @@ def _line(tenant: Tenant, row: Any, known: dict[int, Name], *, whole: bool) -> L
         request=row["request"],
         address=row["address"],
         detail=_opened_detail(tenant, row["detail"]) if whole and row["detail"] else None,
+        emergency=_emergency(row, opened),
     )
 
 

@@ -47,7 +47,10 @@ SENSITIVE: Final[dict[str, tuple[str, ...]]] = {
 
 WORD: Final = "__see/"
 DECLASSIFY: Final = "__declassify"
-WORDS: Final = frozenset({DECLASSIFY, f"{WORD}V", *(f"{WORD}{name}" for name in SENSITIVE if name != "mental")})
+BREAK_GLASS: Final = "__break-glass"
+WORDS: Final = frozenset(
+    {DECLASSIFY, BREAK_GLASS, f"{WORD}V", *(f"{WORD}{name}" for name in SENSITIVE if name != "mental")}
+)
 """Scopes of ours by which a client without a person is cleared, and by which an app asks for psychotherapy notes."""
 
 ORDINARY: Final = Clearance("R", frozenset({"mental"}))
@@ -59,7 +62,7 @@ def of_client(special: Iterable[str]) -> Clearance:
     """Return the clearance of a client that no person is behind."""
     words = {word.removeprefix(WORD) for word in special if word.startswith(WORD)}
     classes = ORDINARY.classes | (words & SENSITIVE.keys())
-    return Clearance("V" if "V" in words else ORDINARY.level, classes, DECLASSIFY in special)
+    return Clearance("V" if "V" in words else ORDINARY.level, classes, DECLASSIFY in special, BREAK_GLASS in special)
 
 
 def of_person(named: Iterable[str], fhir_user: str | None, special: Iterable[str]) -> Clearance:
@@ -73,7 +76,7 @@ def of_person(named: Iterable[str], fhir_user: str | None, special: Iterable[str
     if WORD + NOTES not in special:
         rights.discard(NOTES)
     level = next((level for level in "VR" if level in rights), NONE.level)
-    return Clearance(level, frozenset(rights & SENSITIVE.keys()), DECLASSIFY in named)
+    return Clearance(level, frozenset(rights & SENSITIVE.keys()), DECLASSIFY in named, BREAK_GLASS in named)
 
 
 def _param() -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from fhir_server.auth import care, filters, labels
+from fhir_server.auth import care, filters, glass, labels
 from fhir_server.auth.care import Care
 from fhir_server.auth.consent import known as consents
 from fhir_server.auth.reach import about_patients, held_back, in_patient_compartment, shared
@@ -25,7 +25,7 @@ from fhir_server.search.seeing import Sees
 from fhir_server.storage.commands import CodingRow, IndexRows
 from fhir_server.storage.ident import known_rid
 from fhir_server.storage.index_keys import COMPARTMENT, pack
-from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant, Visibility, both
+from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant, Visibility, both, either
 from profiles.registry import R4
 
 __all__ = [
@@ -68,7 +68,7 @@ async def visibility(ctx: RequestContext, type_: str, interaction: str) -> Visib
         raise _forbidden(ctx, type_, interaction)
     if type_ in APPEND_ONLY and interaction in ("update", "patch", "delete"):
         granted = NOTHING
-    return await _limited(ctx, type_, interaction, granted)
+    return either(await _limited(ctx, type_, interaction, granted), await _opened(ctx, type_, interaction))
 
 
 async def visibilities(
@@ -81,7 +81,8 @@ async def visibilities(
     found: dict[str, Visibility] = {}
     for type_ in R4.types if types is None else types:
         if granted := await _granted(ctx, type_, interaction):
-            found[type_] = await _limited(ctx, type_, interaction, granted)
+            limited = await _limited(ctx, type_, interaction, granted)
+            found[type_] = either(limited, await _opened(ctx, type_, interaction))
     if not found and types is None:
         raise _forbidden(ctx, "*", interaction)
     return found
@@ -161,6 +162,19 @@ async def _limited(
             continue
         granted = both(granted, await limit(ctx, type_, interaction))
     return granted
+
+
+async def _opened(ctx: RequestContext, type_: str, interaction: str) -> Visibility:
+    """Return what emergency access adds: records as the scopes' types and filters show them, to be read only."""
+    if interaction not in glass.READING or type_ in APPEND_ONLY or not in_patient_compartment(type_):
+        return NOTHING
+    found: Visibility = NOTHING
+    for rid in await glass.patients(ctx.tenant, ctx.principal):
+        for scope in _scopes_for(ctx, type_, interaction):
+            if scope.level == "user" or (scope.level == "patient" and rid == ctx.principal.patient_rid):
+                filtered = tuple([Grant(keys) for keys in await filters.alternatives(ctx.tenant, scope, type_)])
+                found = either(found, both(filtered, glass.whole(ctx.tenant, rid)))
+    return found
 
 
 async def _limited_content(ctx: RequestContext, type_: str, interaction: str) -> Visibility:

@@ -14,7 +14,9 @@ from fhir_server.auth.people.accounts import Account, AccountError
 from fhir_server.auth.people.roles import ROLES
 from fhir_server.cli.options import Data, Json, Port, print_json, read_settings, results, screen
 from fhir_server.cli.tenant import TenantName, with_tenant
+from fhir_server.kit import clock
 from fhir_server.settings import Settings
+from fhir_server.storage import glass, ident
 from fhir_server.storage.tenants import Tenant
 
 app = typer.Typer(no_args_is_help=True, help="List, add, change and disable the people who may sign in.")
@@ -150,6 +152,44 @@ def _list_roles(*, as_json: bool) -> None:
     for name, role in ROLES.items():
         table.add_row(name, role.text, " ".join((*role.rights, *sorted(role.named))))
     results.print(table)
+
+
+@app.command("emergencies")
+def list_emergencies(
+    *,
+    most: Annotated[int, typer.Option("--most", min=1, help="The newest so many.")] = 100,
+    tenant: TenantName = "default",
+    as_json: Json = False,
+    data: Data = None,
+    port: Port = None,
+) -> None:
+    """List emergency access that was taken (break-glass): who, whose record, when, why. For the privacy officer."""
+
+    async def look(place: Tenant) -> list[dict[str, Any]]:
+        found = await glass.listed(place, most)
+        known = await ident.names(place, [each.patient for each in found])
+        return [_emergency(each, "/".join(known[each.patient])) for each in found]
+
+    found = _do(read_settings(data, port), tenant, look)
+    if as_json:
+        print_json(found)
+        return
+    table = Table("from", "until", "who", "app", "record", "reason")
+    for each in found:
+        table.add_row(*(each[name] for name in ("from", "until", "who", "client", "patient", "reason")))
+    results.print(table)
+
+
+def _emergency(opened: glass.Glass, patient: str) -> dict[str, Any]:
+    return {
+        "from": clock.instant(opened.began_at),
+        "until": clock.instant(opened.ends_at),
+        "who": opened.person or "",
+        "client": opened.client_id,
+        "patient": patient,
+        "reason": opened.reason,
+        "notice": f"Communication/{opened.notice}",
+    }
 
 
 @app.command("disable")

@@ -9,6 +9,7 @@ from fhir_server.context import RequestContext
 from fhir_server.interactions.address import Address
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.operations import (
+    break_glass,
     everything,
     explain,
     lastn,
@@ -55,6 +56,7 @@ class Operation:
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(validate.DEFINITION, validate.handle),
+    Operation(break_glass.DEFINITION, break_glass.handle),
     Operation(twin.DEFINITION, twin.handle),
     Operation(everything.DEFINITION, everything.handle),
     Operation(everything.ENCOUNTER, everything.handle),

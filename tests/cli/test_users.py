@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from fhir_server.auth.people.roles import ROLES
+from fhir_server.auth.principals import agent_id
 from fhir_server.cli.main import application
+from fhir_server.kit import clock
 from fhir_server.settings import Settings
-from fhir_server.storage.tenants import Tenant
+from fhir_server.storage import glass, ident
+from fhir_server.storage.tenants import Tenant, connect
 
 
 @pytest.fixture
@@ -77,3 +82,21 @@ def test_a_public_app_gets_no_secret(run, unique: str) -> None:
     assert (made["method"], made["redirect_uris"]) == ("none", ["https://app.example/cb"])
     assert made["launch_url"] == "https://app.example/launch"
     assert made["scope"] == "launch/patient openid patient/*.rs"
+
+
+def test_emergencies_are_listed_with_their_reasons(run, unique: str, database_url: str, keys_dir: Path) -> None:
+    now = clock.now()
+
+    async def add() -> None:
+        pool = await connect(database_url, min_size=1, max_size=1)
+        tenant = Tenant("default", pool, keys_dir, "http://x/fhir")
+        agent = await agent_id(tenant, "ehr", user="Practitioner/7", patient=None, scope=f"user/*.rs?{unique}")
+        rid = (await ident.rids(tenant, [("Patient", unique)]))["Patient", unique]
+        await glass.add(tenant, glass.Glass(agent, rid, now, now + timedelta(minutes=1), reason=f"because {unique}"))
+        await pool.close()
+
+    asyncio.run(add())
+    found = json.loads(run("users", "emergencies", "--json", "--most", "5").stdout)
+    [shown] = [each for each in found if each["patient"] == f"Patient/{unique}"]
+    assert (shown["who"], shown["client"], shown["reason"]) == ("Practitioner/7", "ehr", f"because {unique}")
+    assert "record" in run("users", "emergencies").stdout

@@ -41,11 +41,13 @@ _NOTES: Final = (
 )  # fmt: skip
 
 ROLES: Final[dict[str, Role]] = {
-    "psychiatrist": Role("treats patients and prescribes", ("*.cruds",), SEE_ALL | {LAUNCH, "__declassify"}),
+    "psychiatrist": Role(
+        "treats patients and prescribes", ("*.cruds",), SEE_ALL | {LAUNCH, "__declassify", "__break-glass"}
+    ),
     "clinician": Role(
         "treats patients: reads all, documents, deletes nothing",
         ("*.rs", *(f"{type_}.cu" for type_ in _NOTES)),
-        SEE_CLINICAL | {LAUNCH},
+        SEE_CLINICAL | {LAUNCH, "__break-glass"},
     ),
     "patient": Role(
         "sees their own record and adds what they observe themselves",
