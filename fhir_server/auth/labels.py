@@ -48,10 +48,11 @@ SENSITIVE: Final[dict[str, tuple[str, ...]]] = {
 WORD: Final = "__see/"
 DECLASSIFY: Final = "__declassify"
 BREAK_GLASS: Final = "__break-glass"
+ALL: Final = "all"
 WORDS: Final = frozenset(
-    {DECLASSIFY, BREAK_GLASS, f"{WORD}V", *(f"{WORD}{name}" for name in SENSITIVE if name != "mental")}
+    {DECLASSIFY, BREAK_GLASS, f"{WORD}V", f"{WORD}{ALL}", *(f"{WORD}{name}" for name in SENSITIVE if name != "mental")}
 )
-"""Scopes of ours by which a client without a person is cleared, and by which an app asks for psychotherapy notes."""
+"""Scopes of ours by which a client without a person is cleared (`__see/all`: for everything), or an app asks for notes."""
 
 ORDINARY: Final = Clearance("R", frozenset({"mental"}))
 """What a client without a person sees, unless its scopes say more."""
@@ -61,6 +62,8 @@ NONE: Final = Clearance("N")
 def of_client(special: Iterable[str]) -> Clearance:
     """Return the clearance of a client that no person is behind."""
     words = {word.removeprefix(WORD) for word in special if word.startswith(WORD)}
+    if ALL in words:
+        words = {"V", *SENSITIVE}
     classes = ORDINARY.classes | (words & SENSITIVE.keys())
     return Clearance("V" if "V" in words else ORDINARY.level, classes, DECLASSIFY in special, BREAK_GLASS in special)
 

@@ -20,6 +20,7 @@ from fhir_server.search import explain, run
 from fhir_server.search.explain import Explanation, Part
 from fhir_server.search.parse import parse_query
 from fhir_server.search.query import Query
+from fhir_server.storage.visibility import EVERYTHING
 from profiles.registry import R4
 
 DEFINITION: Json = {
@@ -49,8 +50,8 @@ DEFINITION: Json = {
         {"name": "decrypts", "use": "out", "min": 1, "max": "1", "type": "code"},
         {"name": "order", "use": "out", "min": 1, "max": "1", "type": "string"},
         {"name": "statement", "use": "out", "min": 1, "max": "1", "type": "string"},
-        {"name": "estimate", "use": "out", "min": 1, "max": "1", "type": "integer"},
-        {"name": "plan", "use": "out", "min": 1, "max": "*", "type": "string"},
+        {"name": "estimate", "use": "out", "min": 0, "max": "1", "type": "integer"},
+        {"name": "plan", "use": "out", "min": 0, "max": "*", "type": "string"},
         {"name": "hint", "use": "out", "min": 0, "max": "*", "type": "string"},
     ],
 }  # fmt: skip
@@ -63,10 +64,11 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
     await _administrator(ctx)
     params = as_query(call)
     query = parse_query(type_, params, lenient=True, base=ctx.tenant.base, most=call.limits.page_max)
-    ready = await run.prepare(ctx.tenant, query, await policy.visibility(ctx, type_, "search-type"), policy.sees(ctx))
+    visibility = await policy.visibility(ctx, type_, "search-type")
+    ready = await run.prepare(ctx.tenant, query, visibility, policy.sees(ctx))
     found = await explain.explain(ready, run.meanings(ready))
     row = audit_row(ctx, "operation", 200, type=type_, query=f"{type_}/$explain?{urlencode(params)}")
-    body = {"resourceType": "Parameters", "parameter": list(_parameters(query, found))}
+    body = {"resourceType": "Parameters", "parameter": list(_parameters(query, found, whole=visibility == EVERYTHING))}
     return Result(200, json.encode(body), audit=[row])
 
 
@@ -79,7 +81,8 @@ async def _administrator(ctx: RequestContext) -> None:
                 raise Forbidden(text, "explain-administrators")
 
 
-def _parameters(query: Query, found: Explanation) -> Iterator[Json]:
+def _parameters(query: Query, found: Explanation, *, whole: bool) -> Iterator[Json]:
+    """Yield what is told; PostgreSQL's numbers count what labels and Consents hide, so only who sees everything gets them."""
     yield _string("query", found.query)
     yield from (_string("applied", f"{name}={text}") for name, text in query.applied)
     yield from (_string("ignored", issue.text) for issue in query.issues)
@@ -87,9 +90,10 @@ def _parameters(query: Query, found: Explanation) -> Iterator[Json]:
     yield {"name": "decrypts", "valueCode": found.doubt}
     yield _string("order", found.order)
     yield _string("statement", found.statement)
-    yield {"name": "estimate", "valueInteger": found.estimate}
-    yield from (_string("plan", line) for line in found.plan)
-    yield from (_string("hint", hint) for hint in found.hints)
+    if whole:
+        yield {"name": "estimate", "valueInteger": found.estimate}
+        yield from (_string("plan", line) for line in found.plan)
+        yield from (_string("hint", hint) for hint in found.hints)
 
 
 def _clause(part: Part) -> Json:

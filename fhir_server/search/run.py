@@ -242,20 +242,11 @@ async def _total(ready: Ready, visibility: Seeing, shown: int, *, all_shown: boo
         return await _count(ready)
     if wanted == "estimate":
         # The planner's guess tells of rows that the caller may not see: only who sees everything gets it.
-        unrestricted = ready.hops_unrestricted and ready.selection.matched().doubt == NOTHING
-        unrestricted = unrestricted and await _sees_all(ready, visibility)
+        unrestricted = (
+            visibility == EVERYTHING and ready.hops_unrestricted and ready.selection.matched().doubt == NOTHING
+        )
         return max(await _estimate(ready), shown + 1) if unrestricted else await _count(ready)
     return None
-
-
-async def _sees_all(ready: Ready, visibility: Seeing) -> bool:
-    """Tell whether nothing of the type is kept from the caller."""
-    if visibility == EVERYTHING or isinstance(visibility, Mapping) or not ready.query.type:
-        return visibility == EVERYTHING
-    kept = kept_from(visibility)
-    return (
-        tally.countable(kept) and await tally.count(ready.tenant, ready.query.type, tally.ALL, kept or ()) is not None
-    )
 
 
 # ---- doors ----

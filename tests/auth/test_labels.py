@@ -89,14 +89,15 @@ def test_what_a_role_is_cleared_for(role, fhir_user, special, level, classes):
 
 def test_a_client_is_cleared_by_its_scopes():
     assert labels.of_client(()) == Clearance("R", frozenset({"mental"}))
-    assert labels.of_client(labels.WORDS) == Clearance("V", frozenset(labels.SENSITIVE), declassify=True)
+    assert labels.of_client(labels.WORDS) == Clearance("V", frozenset(labels.SENSITIVE), True, True)
+    assert labels.of_client(["__see/all"]) == Clearance("V", frozenset(labels.SENSITIVE))
     assert labels.of_client(["__see/nothing", "launch"]) == labels.ORDINARY
 
 
 async def test_an_account_brings_its_clearance(tenant, unique):
     account = await accounts.add(tenant, login=unique, password="correct horse battery", roles=["clinician"])
     found = await current_principal(tenant, "clarity-cli", "user/*.rs __see/SUD", account=account)
-    assert found.clearance == Clearance("R", frozenset({"mental"}))
+    assert found.clearance == Clearance("R", frozenset({"mental"}), break_glass=True)
 
 
 # ---- every path ----

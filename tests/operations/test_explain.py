@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from fhir_server.search.explain import hidden
+from fhir_server.storage.tenants import Tenant
 from tests.http.client import Answer, Caller, caller, observation
 from tests.operations.test_lastn import patient
 
@@ -31,6 +32,19 @@ def clauses(answer: Answer) -> dict[str, dict[str, list[Any]]]:
             of.setdefault(part["name"], []).append(next(value for key, value in part.items() if key != "name"))
         out[of["name"][0]] = of
     return out
+
+
+@pytest.fixture
+async def system(http: httpx.AsyncClient, tenant: Tenant) -> Caller:
+    """An administrator who is cleared for everything: nobody else is told PostgreSQL's numbers."""
+    return await caller(http, tenant, "system/*.cruds __see/all")
+
+
+async def test_numbers_are_for_who_sees_everything(http: httpx.AsyncClient, tenant: Tenant) -> None:
+    ordinary = await caller(http, tenant, "system/*.rs")
+    answer = await ordinary.get("Observation/$explain?code=1-8")
+    assert answer.status == 200
+    assert not {"estimate", "plan", "hint"} & {each["name"] for each in answer.json["parameter"]}
 
 
 async def test_what_a_search_means_and_how_it_runs(system: Caller) -> None:
