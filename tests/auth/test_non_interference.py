@@ -154,6 +154,8 @@ async def both_answer_alike(worlds: Any, still: Still, name: str, count: int, st
         shown = []
         for side in sides:
             still.begin(number)
+            # Numbers are taken in blocks: how many are left decides the order of what has no `_sort` (docs/security.md).
+            side.who.tenant.spare_rids.clear()
             answer = await side.ask(request)
             side.remember(answer)
             shown.append(side.shown(answer))
