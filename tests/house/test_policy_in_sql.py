@@ -28,6 +28,7 @@ WRITES = "writes what was authorised, under a lock on the row"
 WITHOUT: dict[str, str] = {
     "fhir_server/search/compile.py::_source": "which table a condition reads; its rows are joined to one under the policy",
     "fhir_server/search/gather.py::_present": "which types there are at all, so that a wildcard does not look for the others",
+    "fhir_server/search/join.py::_crowded": "how long series are, to choose between two ways to the same answer",
     "fhir_server/search/join.py::_referring": "rows that hold a key, narrowed by the policy in the statement that uses them",
     "fhir_server/search/record.py::_dated": HELD,
     "fhir_server/search/select.py::_text": PART,
