@@ -28,6 +28,7 @@ from fhir_server.http.browse import session
 from fhir_server.http.metadata import openapi_body
 from fhir_server.http.routes import Fhir, is_fhir
 from fhir_server.http.services import Services
+from fhir_server.kit.throttle import Throttle, budgets
 from fhir_server.settings import Settings
 from fhir_server.storage import own
 from fhir_server.storage.tenants import Tenant, connect, open_tenants, refuse_unsafe
@@ -95,7 +96,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
                 tenant.announce = partial(waker.wake, name)
         await own.refresh(tenants.values())
         learning = asyncio.create_task(own.keep_learning(tenants.values()), name="own search parameters")
-        yield Services(settings, pool, tenants, redis)
+        yield Services(settings, pool, tenants, redis, _throttle(settings, redis))
     finally:
         if learning is not None:
             learning.cancel()
@@ -105,6 +106,10 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         if redis is not None:
             await redis.aclose()
         await pool.close()
+
+
+def _throttle(settings: Settings, redis: Redis | None) -> Throttle | None:
+    return Throttle(budgets(settings.rate_limits), redis) if settings.rate_limiting_enabled else None
 
 
 def _application(lifespan: Lifespan | None, settings: Settings) -> Clarity:
@@ -134,11 +139,17 @@ def _application(lifespan: Lifespan | None, settings: Settings) -> Clarity:
             raise NotFound("There is no FHIR base at this address.", "unknown-address")
         return tenant
 
+    async def charge(tenant: Tenant, budget: str, who: str) -> None:
+        if app.services.throttle is not None:
+            await app.services.throttle.charge(budget, f"{tenant.name}/{who}")
+
     loopback = settings.environment != "production"
     app.router.routes.extend(
-        oauth.routes(tenant_of, _request_id, token_event, ask, loopback=loopback, seconds=settings.token_seconds)
+        oauth.routes(
+            tenant_of, _request_id, token_event, ask, charge, loopback=loopback, seconds=settings.token_seconds
+        )
     )
-    app.router.routes.extend(session.routes(tenant_of, _request_id, _turned_away, production=not loopback))
+    app.router.routes.extend(session.routes(tenant_of, _request_id, _turned_away, charge, production=not loopback))
     return app
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -15,10 +16,11 @@ from fhir_server.auth.body import BodyTooLong, read_body
 from fhir_server.auth.clients import Client
 from fhir_server.auth.flow import asking, launches
 from fhir_server.auth.flow.answers import MAX_SECONDS
-from fhir_server.auth.flow.endpoints import Pages, RequestId, TenantOf
+from fhir_server.auth.flow.endpoints import FILES, Pages, RequestId, TenantOf
 from fhir_server.auth.flow.records import Ask
 from fhir_server.auth.keys import public_jwks
 from fhir_server.auth.launch_scopes import INTROSPECT, START_LAUNCH
+from fhir_server.auth.limited import Charge, as_json, as_page, charge_client, limited
 from fhir_server.auth.oauth_errors import OAuthError
 from fhir_server.auth.recording import Record
 from fhir_server.auth.remote_keys import RemoteKeys
@@ -41,6 +43,7 @@ def routes(
     request_id: RequestId,
     record: Record,
     ask: Ask,
+    charge: Charge,
     *,
     loopback: bool = False,
     seconds: int = MAX_SECONDS,
@@ -49,16 +52,26 @@ def routes(
 
     `loopback` lets clients in development publish their keys at a loopback address; `seconds` is how long apps' tokens hold.
     """
-    server = Server(tenant_of, request_id, record, RemoteKeys(loopback=loopback), seconds)
+    pages = Pages(tenant_of, request_id, record, ask)
+    server = Server(tenant_of, request_id, record, charge, RemoteKeys(loopback=loopback), seconds)
+    under = limited(tenant_of, request_id, record, charge)
+
+    def counted(budget: str, endpoint: Endpoint) -> Endpoint:
+        return under(budget, endpoint, as_json)
+
+    def scripted(budget: str, endpoint: Endpoint) -> Endpoint:
+        return cors.allowing(tenant_of, counted(budget, endpoint))
+
     paths: list[tuple[str, Endpoint, list[str]]] = [
-        ("/oauth2/token", cors.allowing(tenant_of, server.token), ["POST", "OPTIONS"]),
-        ("/oauth2/introspect", cors.allowing(tenant_of, server.introspect), ["POST", "OPTIONS"]),
-        ("/oauth2/revoke", cors.allowing(tenant_of, server.revoke), ["POST", "OPTIONS"]),
-        ("/oauth2/launch", server.launch, ["POST"]),
-        ("/oauth2/jwks", server.jwks, ["GET"]),
-        ("/fhir/.well-known/smart-configuration", server.smart_configuration, ["GET"]),
-        ("/.well-known/openid-configuration", server.openid_configuration, ["GET"]),
-        *Pages(tenant_of, request_id, record, ask).routes(),
+        ("/oauth2/token", scripted("token", server.token), ["POST", "OPTIONS"]),
+        ("/oauth2/introspect", scripted("token", server.introspect), ["POST", "OPTIONS"]),
+        ("/oauth2/revoke", scripted("token", server.revoke), ["POST", "OPTIONS"]),
+        ("/oauth2/launch", counted("token", server.launch), ["POST"]),
+        ("/oauth2/jwks", counted("anonymous", server.jwks), ["GET"]),
+        ("/fhir/.well-known/smart-configuration", counted("anonymous", server.smart_configuration), ["GET"]),
+        ("/.well-known/openid-configuration", counted("anonymous", server.openid_configuration), ["GET"]),
+        *((path, under("login", page, as_page), methods) for path, page, methods in pages.routes()),
+        *FILES,
     ]
     return [
         Route(prefix + path, endpoint, methods=methods)
@@ -74,6 +87,7 @@ class Server:
     tenant_of: TenantOf
     request_id: RequestId
     record: Record
+    charge: Charge
     remote: RemoteKeys
     seconds: int
 
@@ -83,7 +97,8 @@ class Server:
         try:
             form = await _form(request)
             authorization = request.headers.get("authorization")
-            answer = await token.answer(tenant, self.remote, form, authorization, seconds=self.seconds)
+            charge = partial(charge_client, self.charge, tenant)
+            answer = await token.answer(tenant, self.remote, form, authorization, seconds=self.seconds, charge=charge)
         except OAuthError as error:
             answer = await token.refusal(tenant, error)
         return await self._recorded(request, tenant, answer)

@@ -13,6 +13,7 @@ from fhir_server.auth.launch_scopes import is_special
 from fhir_server.auth.routes import routes
 from fhir_server.auth.scopes import parse_scope
 from fhir_server.errors import NotFound, Unavailable
+from fhir_server.kit.throttle import DEFAULTS
 from fhir_server.storage.tenants import Tenant
 from tests.auth.conftest import ASSERTION, Service
 
@@ -40,7 +41,10 @@ async def served(tenants: dict[str, Tenant]):
             raise NotFound("There is no such tenant.")
         return tenants[name]
 
-    app = Starlette(routes=routes(tenant_of, lambda request: "request-1", recorder, nobody, loopback=True))
+    async def uncounted(tenant: Tenant, budget: str, who: str) -> None:
+        assert budget in DEFAULTS
+
+    app = Starlette(routes=routes(tenant_of, lambda request: "request-1", recorder, nobody, uncounted, loopback=True))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://clarity.test") as client:
         yield client, recorder
 
