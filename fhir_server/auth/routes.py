@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fhir_server.auth import bearer, cors, discovery, token
+from fhir_server.auth import bearer, cors, discovery, registration, token
 from fhir_server.auth.body import BodyTooLong, read_body
 from fhir_server.auth.clients import Client
 from fhir_server.auth.flow import asking, launches
@@ -23,6 +23,7 @@ from fhir_server.auth.launch_scopes import INTROSPECT, START_LAUNCH
 from fhir_server.auth.limited import Charge, as_json, as_page, charge_client, limited
 from fhir_server.auth.oauth_errors import OAuthError
 from fhir_server.auth.recording import Record
+from fhir_server.auth.registration import RegistrationError
 from fhir_server.auth.remote_keys import RemoteKeys
 from fhir_server.auth.token import Form, TokenAnswer
 from fhir_server.context import Principal
@@ -67,6 +68,8 @@ def routes(
         ("/oauth2/introspect", scripted("token", server.introspect), ["POST", "OPTIONS"]),
         ("/oauth2/revoke", scripted("token", server.revoke), ["POST", "OPTIONS"]),
         ("/oauth2/launch", counted("token", server.launch), ["POST"]),
+        ("/oauth2/register", counted("register", server.register), ["POST"]),
+        ("/oauth2/register/{client_id}", counted("token", server.registration), ["GET", "DELETE"]),
         ("/oauth2/jwks", counted("anonymous", server.jwks), ["GET"]),
         ("/fhir/.well-known/smart-configuration", counted("anonymous", server.smart_configuration), ["GET"]),
         ("/.well-known/openid-configuration", counted("anonymous", server.openid_configuration), ["GET"]),
@@ -161,6 +164,41 @@ class Server:
         detail = {"event": "launch", "client": principal.client_id, "app": str(asked["client_id"])}
         body = {"launch": made.handle, "launch_url": made.url, "expires_in": launches.SECONDS, "iss": tenant.base}
         return await self._recorded(request, tenant, TokenAnswer(201, body, _PRIVATE, principal.agent, detail))
+
+    async def register(self, request: Request) -> Response:
+        """Take a registration request (RFC 7591): it waits for an administrator."""
+        tenant = self.tenant_of(request)
+        try:
+            if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+                raise RegistrationError("invalid_client_metadata", "Send application/json.")
+            body = await read_body(request, registration.MAX_BODY)
+            made = await registration.ask(tenant, body, loopback=self.remote.loopback)
+        except BodyTooLong as error:
+            text = f"The registration is refused: {error}."
+            return await self._unregistered(request, tenant, RegistrationError("invalid_client_metadata", text))
+        except RegistrationError as error:
+            return await self._unregistered(request, tenant, error)
+        detail = {"event": "registration asked", "client": str(made["client_id"]), "scope": str(made["scope"])}
+        return await self._recorded(request, tenant, TokenAnswer(201, made, _PRIVATE, 0, detail))
+
+    async def registration(self, request: Request) -> Response:
+        """Show a client to who registered it, or remove it (RFC 7592)."""
+        tenant, client_id = self.tenant_of(request), request.path_params["client_id"]
+        authorization = request.headers.get("authorization")
+        try:
+            if request.method == "GET":
+                return _json(200, await registration.look(tenant, client_id, authorization), _PRIVATE)
+            await registration.take_back(tenant, client_id, authorization)
+        except RegistrationError as error:
+            return await self._unregistered(request, tenant, error)
+        answer = TokenAnswer(204, {}, _PRIVATE, 0, {"event": "registration taken back", "client": client_id})
+        told = await self._recorded(request, tenant, answer)
+        return told if told.status_code != 204 else Response(None, 204, _PRIVATE)
+
+    async def _unregistered(self, request: Request, tenant: Tenant, error: RegistrationError) -> Response:
+        detail = {"event": "registration refused", "reason": error.description[:500]}
+        answer = TokenAnswer(error.status, error.body(), _PRIVATE | error.headers, 0, detail)
+        return await self._recorded(request, tenant, answer)
 
     async def jwks(self, request: Request) -> Response:
         """Return the public keys."""

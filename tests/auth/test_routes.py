@@ -130,7 +130,7 @@ async def test_discovery_is_true(served, service, tenant):
     assert answer.headers["access-control-allow-origin"] == "*"
     said = answer.json()
     assert said["code_challenge_methods_supported"] == ["S256"]
-    assert "registration_endpoint" not in said
+    assert said["registration_endpoint"] == said["token_endpoint"].replace("/token", "/register")
     for scope in said["scopes_supported"]:
         if scope.startswith("system/"):
             answered = await client.post(said["token_endpoint"], data=form(service, scope=scope))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from fhir_server.audit.partitions import ensure_partitions
+from fhir_server.auth import registration
 from fhir_server.auth.flow import codes
 from fhir_server.auth.people import failures
 from fhir_server.kit import metrics
@@ -35,6 +36,7 @@ async def tidy(tenant: Tenant) -> bool:
     trimmed = await outbox.trim(tenant)
     forgotten = await deliveries.forget(tenant, _REMEMBERED)
     await codes.purge(tenant)
+    await registration.forget_old(tenant)
     await failures.purge(tenant)
     await async_jobs.forget(tenant)
     await ensure_partitions(tenant)
