@@ -21,6 +21,7 @@ from fhir_server import settings as all_settings
 from fhir_server.audit.partitions import ensure_partitions
 from fhir_server.audit.record import door_event, token_event
 from fhir_server.auth import routes as oauth
+from fhir_server.auth.watch import keep_watch
 from fhir_server.errors import FhirError, NotFound
 from fhir_server.http import edge, health, render
 from fhir_server.http.ask import ask
@@ -85,7 +86,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     pool = await connect(settings.database_url, max_size=settings.database_pool)
     redis: Redis | None = Redis.from_url(settings.redis_url) if settings.redis_url else None
     waker = Waker(settings.redis_url) if settings.redis_url else None
-    learning: asyncio.Task[None] | None = None
+    tasks: list[asyncio.Task[None]] = []
     try:
         await refuse_unsafe(pool)
         every_patient = settings.user_reach == "tenant"
@@ -95,12 +96,15 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             if waker is not None:
                 tenant.announce = partial(waker.wake, name)
         await own.refresh(tenants.values())
-        learning = asyncio.create_task(own.keep_learning(tenants.values()), name="own search parameters")
+        tasks = [
+            asyncio.create_task(own.keep_learning(tenants.values()), name="own search parameters"),
+            asyncio.create_task(keep_watch(settings.database_url, tenants), name="revocations"),
+        ]
         yield Services(settings, pool, tenants, redis, _throttle(settings, redis))
     finally:
-        if learning is not None:
-            learning.cancel()
-            await asyncio.gather(learning, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if waker is not None:
             await waker.close()
         if redis is not None:

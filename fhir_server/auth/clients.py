@@ -32,6 +32,7 @@ __all__ = [
     "ClientError",
     "add",
     "approve",
+    "forget",
     "get",
     "hash_matches",
     "hashed",
@@ -240,6 +241,11 @@ async def remove(tenant: Tenant, client_id: str) -> bool:
     )
     _known.setdefault(tenant, {}).pop(client_id, None)
     return done is not None
+
+
+def forget(tenant: Tenant) -> None:
+    """Look up every client again: one was just changed or removed."""
+    _known.pop(tenant, None)
 
 
 async def hashed(secret: str) -> str:

@@ -18,18 +18,18 @@ STATEMENTS: tuple[str, ...] = (
     """,
     """
     CREATE TRIGGER tell_access AFTER UPDATE OF ended_at ON {s}.oauth_grant
-    FOR EACH STATEMENT EXECUTE FUNCTION {s}.tell_access()
+    FOR EACH ROW EXECUTE FUNCTION {s}.tell_access()
     """,
     """
     CREATE TRIGGER tell_access AFTER INSERT ON {s}.oauth_revoked
-    FOR EACH STATEMENT EXECUTE FUNCTION {s}.tell_access()
+    FOR EACH ROW EXECUTE FUNCTION {s}.tell_access()
     """,
     """
     CREATE TRIGGER tell_access AFTER UPDATE OF roles, disabled_at, fhir_user ON {s}.person
-    FOR EACH STATEMENT EXECUTE FUNCTION {s}.tell_access()
+    FOR EACH ROW EXECUTE FUNCTION {s}.tell_access()
     """,
     """
     CREATE TRIGGER tell_access AFTER UPDATE OR DELETE ON {s}.oauth_client
-    FOR EACH STATEMENT EXECUTE FUNCTION {s}.tell_access()
+    FOR EACH ROW EXECUTE FUNCTION {s}.tell_access()
     """,
 )
