@@ -21,6 +21,7 @@ from fhir_server import settings as all_settings
 from fhir_server.audit.partitions import ensure_partitions
 from fhir_server.audit.record import door_event, token_event
 from fhir_server.auth import routes as oauth
+from fhir_server.auth.watch import keep_watch
 from fhir_server.errors import FhirError, NotFound
 from fhir_server.http import edge, health, render
 from fhir_server.http.ask import ask
@@ -28,6 +29,7 @@ from fhir_server.http.browse import session
 from fhir_server.http.metadata import openapi_body
 from fhir_server.http.routes import Fhir, is_fhir
 from fhir_server.http.services import Services
+from fhir_server.kit.throttle import Throttle, budgets
 from fhir_server.settings import Settings
 from fhir_server.storage import own
 from fhir_server.storage.tenants import Tenant, connect, open_tenants, refuse_unsafe
@@ -84,7 +86,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     pool = await connect(settings.database_url, max_size=settings.database_pool)
     redis: Redis | None = Redis.from_url(settings.redis_url) if settings.redis_url else None
     waker = Waker(settings.redis_url) if settings.redis_url else None
-    learning: asyncio.Task[None] | None = None
+    tasks: list[asyncio.Task[None]] = []
     try:
         await refuse_unsafe(pool)
         every_patient = settings.user_reach == "tenant"
@@ -101,17 +103,24 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             if waker is not None:
                 tenant.announce = partial(waker.wake, name)
         await own.refresh(tenants.values())
-        learning = asyncio.create_task(own.keep_learning(tenants.values()), name="own search parameters")
-        yield Services(settings, pool, tenants, redis)
+        tasks = [
+            asyncio.create_task(own.keep_learning(tenants.values()), name="own search parameters"),
+            asyncio.create_task(keep_watch(settings.database_url, tenants), name="revocations"),
+        ]
+        yield Services(settings, pool, tenants, redis, _throttle(settings, redis))
     finally:
-        if learning is not None:
-            learning.cancel()
-            await asyncio.gather(learning, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if waker is not None:
             await waker.close()
         if redis is not None:
             await redis.aclose()
         await pool.close()
+
+
+def _throttle(settings: Settings, redis: Redis | None) -> Throttle | None:
+    return Throttle(budgets(settings.rate_limits), redis) if settings.rate_limiting_enabled else None
 
 
 def _application(lifespan: Lifespan | None, settings: Settings) -> Clarity:
@@ -141,11 +150,17 @@ def _application(lifespan: Lifespan | None, settings: Settings) -> Clarity:
             raise NotFound("There is no FHIR base at this address.", "unknown-address")
         return tenant
 
+    async def charge(tenant: Tenant, budget: str, who: str) -> None:
+        if app.services.throttle is not None:
+            await app.services.throttle.charge(budget, f"{tenant.name}/{who}")
+
     loopback = settings.environment != "production"
     app.router.routes.extend(
-        oauth.routes(tenant_of, _request_id, token_event, ask, loopback=loopback, seconds=settings.token_seconds)
+        oauth.routes(
+            tenant_of, _request_id, token_event, ask, charge, loopback=loopback, seconds=settings.token_seconds
+        )
     )
-    app.router.routes.extend(session.routes(tenant_of, _request_id, _turned_away, production=not loopback))
+    app.router.routes.extend(session.routes(tenant_of, _request_id, _turned_away, charge, production=not loopback))
     return app
 
 

@@ -60,7 +60,10 @@ class Settings(BaseSettings):
     jwt_secret_key: SecretStr | None = Field(
         None, description="Seals cursors and sessions, 32 characters at least; made once in the data folder when unset."
     )
-    rate_limiting_enabled: bool = Field(True, description="Limit requests a client.", json_schema_extra=LATER)
+    rate_limiting_enabled: bool = Field(True, description="Limit the requests of each client and network address.")
+    rate_limits: str = Field(
+        "", description="Budgets that differ from the usual, such as reads=600/minute, devices=none (docs/limits.md)."
+    )
     phi_sanitization_enabled: bool = Field(
         True, description="Drop every log field that is not on the allow-list; production insists on it."
     )
@@ -137,6 +140,15 @@ class Settings(BaseSettings):
             if url.startswith(scheme):
                 return "postgresql://" + url.removeprefix(scheme)
         raise ValueError("must start with postgresql:// (or postgres://)")
+
+    @field_validator("rate_limits")
+    @classmethod
+    def _known_budgets(cls, text: str) -> str:
+        if text:
+            from fhir_server.kit import throttle  # what it needs takes longer to import than most commands run
+
+            throttle.budgets(text)
+        return text
 
     @field_validator("redis_url")
     @classmethod

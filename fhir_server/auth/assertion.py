@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 from fhir_server.auth import clients
 from fhir_server.auth.client_keys import KeySetError, import_keys, select
@@ -26,14 +25,11 @@ ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MAX_SECONDS: Final = 300
 """SMART: `exp` no more than five minutes in the future."""
 _CLOCK_SKEW = 30
-_PURGE_SECONDS = 60.0
 
 _SPEND = """
 INSERT INTO {s}.oauth_jti (issuer, digest, expires_at) VALUES ($1, $2, $3)
 ON CONFLICT (issuer, digest) DO NOTHING RETURNING true
 """
-
-_purged: WeakKeyDictionary[Tenant, float] = WeakKeyDictionary()
 
 
 def _refused(reason: str, client_id: str | None = None) -> OAuthError:
@@ -128,6 +124,3 @@ async def _spend(tenant: Tenant, client_id: str, claims: dict[str, Any]) -> None
     spent = await tenant.pool.fetchval(tenant.sql(_SPEND), client_id, sha256(jti.encode()).digest(), keep_until)
     if not spent:
         raise TokenError("its jti was used before; every assertion needs a new one")
-    if clock.monotonic() - _purged.get(tenant, float("-inf")) > _PURGE_SECONDS:
-        _purged[tenant] = clock.monotonic()
-        await tenant.pool.execute(tenant.sql("DELETE FROM {s}.oauth_jti WHERE expires_at < $1"), clock.now())

@@ -31,10 +31,14 @@ __all__ = [
     "Client",
     "ClientError",
     "add",
+    "approve",
+    "forget",
     "get",
     "hash_matches",
     "hashed",
     "listed",
+    "refuse",
+    "registered",
     "remove",
     "secret_matches",
 ]
@@ -95,7 +99,7 @@ async def get(tenant: Tenant, client_id: str, *, fresh: bool = False) -> Client 
     known = _known.setdefault(tenant, {})
     at, client = known.get(client_id, (float("-inf"), None))
     if fresh or clock.monotonic() - at > _REMEMBER_SECONDS:
-        text = f"SELECT {_COLUMNS} FROM {{s}}.oauth_client WHERE client_id = $1"
+        text = f"SELECT {_COLUMNS} FROM {{s}}.oauth_client WHERE client_id = $1 AND NOT pending"
         row = await tenant.pool.fetchrow(tenant.sql(text), client_id)
         client = _client(row) if row else None
         if len(known) > 10_000:
@@ -104,10 +108,49 @@ async def get(tenant: Tenant, client_id: str, *, fresh: bool = False) -> Client 
     return client
 
 
-async def listed(tenant: Tenant) -> list[Client]:
-    """Return all clients by id."""
-    rows = await tenant.pool.fetch(tenant.sql(f"SELECT {_COLUMNS} FROM {{s}}.oauth_client ORDER BY client_id"))
-    return [_client(row) for row in rows]
+async def listed(tenant: Tenant, *, pending: bool = False) -> list[Client]:
+    """Return all clients by id; `pending` those that wait for an administrator instead."""
+    text = f"SELECT {_COLUMNS} FROM {{s}}.oauth_client WHERE pending = $1 ORDER BY client_id"
+    return [_client(row) for row in await tenant.pool.fetch(tenant.sql(text), pending)]
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A client as who registered it sees it; `registration` is the hash of that one's token."""
+
+    client: Client
+    pending: bool
+    registration: bytes | None
+
+
+async def registered(tenant: Tenant, client_id: str) -> Registered | None:
+    """Return a client that may wait still."""
+    if not _CLIENT_ID.fullmatch(client_id):
+        return None
+    text = f"SELECT {_COLUMNS}, pending, registration FROM {{s}}.oauth_client WHERE client_id = $1"
+    row = await tenant.pool.fetchrow(tenant.sql(text), client_id)
+    return Registered(_client(row), row["pending"], row["registration"]) if row else None
+
+
+async def approve(tenant: Tenant, client_id: str, scope: str | None = None) -> Client:
+    """Make a client of one that waits, perhaps for less than it asked for; ClientError when none waits under this id."""
+    found = await registered(tenant, client_id)
+    if found is None or not found.pending:
+        raise ClientError(f"no client {client_id[:64]} waits for a decision")
+    granted = found.client.scope if scope is None else written(*_checked_scopes(scope))
+    text = "UPDATE {s}.oauth_client SET pending = false, scope = $2 WHERE client_id = $1 AND pending RETURNING true"
+    if not await tenant.pool.fetchval(tenant.sql(text), client_id, granted):
+        raise ClientError(f"no client {client_id} waits for a decision")
+    client = await get(tenant, client_id, fresh=True)
+    assert client is not None
+    return client
+
+
+async def refuse(tenant: Tenant, client_id: str) -> None:
+    """Remove a client that waits; ClientError when none does under this id."""
+    text = "DELETE FROM {s}.oauth_client WHERE client_id = $1 AND pending RETURNING true"
+    if not await tenant.pool.fetchval(tenant.sql(text), client_id):
+        raise ClientError(f"no client {client_id[:64]} waits for a decision")
 
 
 def _checked_scopes(scope: str) -> tuple[tuple[Scope, ...], tuple[str, ...]]:
@@ -131,8 +174,12 @@ async def add(
     public: bool = False,
     redirect_uris: Sequence[str] = (),
     launch_url: str | None = None,
+    registration: bytes | None = None,
 ) -> tuple[Client, str | None]:
-    """Register a client by JWK set, by the set's URL, as a public one, or (none given) with a secret that is returned this once."""
+    """Register a client by JWK set, by the set's URL, as a public one, or (none given) with a secret that is returned this once.
+
+    With `registration`, the hash of a token, it waits for an administrator.
+    """
     client_id = client_id or f"client-{secrets.token_hex(8)}"
     if not _CLIENT_ID.fullmatch(client_id) or client_id in BUILT_IN:
         raise ClientError("a client id has 1 to 64 letters, digits, '.', '_' or '-', and is not one of Clarity's own")
@@ -146,7 +193,7 @@ async def add(
     method: Method = "none" if public else "client_secret" if secret else "private_key_jwt"
     secret_hash = await hashed(secret) if secret else None
     client = Client(client_id, name, method, scopes, secret_hash, text, url, special, *places)
-    await _insert(tenant, client)
+    await _insert(tenant, client, registration)
     return client, secret
 
 
@@ -173,11 +220,12 @@ def _checked_set(jwks: str | bytes) -> str:
     return data.decode()
 
 
-async def _insert(tenant: Tenant, client: Client) -> None:
-    text = f"INSERT INTO {{s}}.oauth_client ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+async def _insert(tenant: Tenant, client: Client, registration: bytes | None) -> None:
+    columns = f"{_COLUMNS}, registration, pending"
+    text = f"INSERT INTO {{s}}.oauth_client ({columns}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10::bytea IS NOT NULL)"
     values = (
         client.name, client.method, client.scope, client.secret_hash, client.jwks, client.jwks_uri,
-        list(client.redirect_uris), client.launch_url,
+        list(client.redirect_uris), client.launch_url, registration,
     )  # fmt: skip
     try:
         await tenant.pool.execute(tenant.sql(text), client.client_id, *values)
@@ -193,6 +241,11 @@ async def remove(tenant: Tenant, client_id: str) -> bool:
     )
     _known.setdefault(tenant, {}).pop(client_id, None)
     return done is not None
+
+
+def forget(tenant: Tenant) -> None:
+    """Look up every client again: one was just changed or removed."""
+    _known.pop(tenant, None)
 
 
 async def hashed(secret: str) -> str:

@@ -19,7 +19,10 @@ from fhir_server.kit import clock
 from fhir_server.storage.tenants import Tenant
 
 _SECONDS = 30.0
-EXPOSED: Final = "Content-Location, ETag, Last-Modified, Location, WWW-Authenticate, X-Request-Id"
+EXPOSED: Final = ", ".join(
+    ("Content-Location", "ETag", "Last-Modified", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate",
+     "X-Request-Id")
+)  # fmt: skip
 _ALLOWED_HEADERS: Final = ", ".join(
     ("Accept", "Authorization", "Content-Type", "If-Match", "If-Modified-Since", "If-None-Exist", "If-None-Match", "Prefer",
      "X-Request-Id")

@@ -33,6 +33,7 @@ def _common(tenant: Tenant) -> dict[str, Any]:
         "token_endpoint": token_url(tenant),
         "introspection_endpoint": f"{base}/introspect",
         "revocation_endpoint": f"{base}/revoke",
+        "registration_endpoint": f"{base}/register",
         "grant_types_supported": list(GRANTS),
         "response_types_supported": ["code"],
         "scopes_supported": list(SCOPES),

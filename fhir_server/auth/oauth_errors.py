@@ -8,7 +8,8 @@ from typing import Any, Final, Literal
 MEDIA_TYPE: Final = "application/x-www-form-urlencoded"
 
 Code = Literal[
-    "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope"
+    "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
+    "temporarily_unavailable",
 ]  # fmt: skip
 
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fhir_server.auth import bearer, cors, discovery, token
+from fhir_server.auth import bearer, cors, discovery, registration, token
 from fhir_server.auth.body import BodyTooLong, read_body
 from fhir_server.auth.clients import Client
 from fhir_server.auth.flow import asking, launches
 from fhir_server.auth.flow.answers import MAX_SECONDS
-from fhir_server.auth.flow.endpoints import Pages, RequestId, TenantOf
+from fhir_server.auth.flow.endpoints import FILES, Pages, RequestId, TenantOf
 from fhir_server.auth.flow.records import Ask
 from fhir_server.auth.keys import public_jwks
 from fhir_server.auth.launch_scopes import INTROSPECT, START_LAUNCH
+from fhir_server.auth.limited import Charge, as_json, as_page, charge_client, limited
 from fhir_server.auth.oauth_errors import OAuthError
 from fhir_server.auth.recording import Record
+from fhir_server.auth.registration import RegistrationError
 from fhir_server.auth.remote_keys import RemoteKeys
 from fhir_server.auth.token import Form, TokenAnswer
 from fhir_server.context import Principal
@@ -41,6 +44,7 @@ def routes(
     request_id: RequestId,
     record: Record,
     ask: Ask,
+    charge: Charge,
     *,
     loopback: bool = False,
     seconds: int = MAX_SECONDS,
@@ -49,16 +53,28 @@ def routes(
 
     `loopback` lets clients in development publish their keys at a loopback address; `seconds` is how long apps' tokens hold.
     """
-    server = Server(tenant_of, request_id, record, RemoteKeys(loopback=loopback), seconds)
+    pages = Pages(tenant_of, request_id, record, ask)
+    server = Server(tenant_of, request_id, record, charge, RemoteKeys(loopback=loopback), seconds)
+    under = limited(tenant_of, request_id, record, charge)
+
+    def counted(budget: str, endpoint: Endpoint) -> Endpoint:
+        return under(budget, endpoint, as_json)
+
+    def scripted(budget: str, endpoint: Endpoint) -> Endpoint:
+        return cors.allowing(tenant_of, counted(budget, endpoint))
+
     paths: list[tuple[str, Endpoint, list[str]]] = [
-        ("/oauth2/token", cors.allowing(tenant_of, server.token), ["POST", "OPTIONS"]),
-        ("/oauth2/introspect", cors.allowing(tenant_of, server.introspect), ["POST", "OPTIONS"]),
-        ("/oauth2/revoke", cors.allowing(tenant_of, server.revoke), ["POST", "OPTIONS"]),
-        ("/oauth2/launch", server.launch, ["POST"]),
-        ("/oauth2/jwks", server.jwks, ["GET"]),
-        ("/fhir/.well-known/smart-configuration", server.smart_configuration, ["GET"]),
-        ("/.well-known/openid-configuration", server.openid_configuration, ["GET"]),
-        *Pages(tenant_of, request_id, record, ask).routes(),
+        ("/oauth2/token", scripted("token", server.token), ["POST", "OPTIONS"]),
+        ("/oauth2/introspect", scripted("token", server.introspect), ["POST", "OPTIONS"]),
+        ("/oauth2/revoke", scripted("token", server.revoke), ["POST", "OPTIONS"]),
+        ("/oauth2/launch", counted("token", server.launch), ["POST"]),
+        ("/oauth2/register", counted("register", server.register), ["POST"]),
+        ("/oauth2/register/{client_id}", counted("token", server.registration), ["GET", "DELETE"]),
+        ("/oauth2/jwks", counted("anonymous", server.jwks), ["GET"]),
+        ("/fhir/.well-known/smart-configuration", counted("anonymous", server.smart_configuration), ["GET"]),
+        ("/.well-known/openid-configuration", counted("anonymous", server.openid_configuration), ["GET"]),
+        *((path, under("login", page, as_page), methods) for path, page, methods in pages.routes()),
+        *FILES,
     ]
     return [
         Route(prefix + path, endpoint, methods=methods)
@@ -74,6 +90,7 @@ class Server:
     tenant_of: TenantOf
     request_id: RequestId
     record: Record
+    charge: Charge
     remote: RemoteKeys
     seconds: int
 
@@ -83,7 +100,8 @@ class Server:
         try:
             form = await _form(request)
             authorization = request.headers.get("authorization")
-            answer = await token.answer(tenant, self.remote, form, authorization, seconds=self.seconds)
+            charge = partial(charge_client, self.charge, tenant)
+            answer = await token.answer(tenant, self.remote, form, authorization, seconds=self.seconds, charge=charge)
         except OAuthError as error:
             answer = await token.refusal(tenant, error)
         return await self._recorded(request, tenant, answer)
@@ -146,6 +164,41 @@ class Server:
         detail = {"event": "launch", "client": principal.client_id, "app": str(asked["client_id"])}
         body = {"launch": made.handle, "launch_url": made.url, "expires_in": launches.SECONDS, "iss": tenant.base}
         return await self._recorded(request, tenant, TokenAnswer(201, body, _PRIVATE, principal.agent, detail))
+
+    async def register(self, request: Request) -> Response:
+        """Take a registration request (RFC 7591): it waits for an administrator."""
+        tenant = self.tenant_of(request)
+        try:
+            if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+                raise RegistrationError("invalid_client_metadata", "Send application/json.")
+            body = await read_body(request, registration.MAX_BODY)
+            made = await registration.ask(tenant, body, loopback=self.remote.loopback)
+        except BodyTooLong as error:
+            text = f"The registration is refused: {error}."
+            return await self._unregistered(request, tenant, RegistrationError("invalid_client_metadata", text))
+        except RegistrationError as error:
+            return await self._unregistered(request, tenant, error)
+        detail = {"event": "registration asked", "client": str(made["client_id"]), "scope": str(made["scope"])}
+        return await self._recorded(request, tenant, TokenAnswer(201, made, _PRIVATE, 0, detail))
+
+    async def registration(self, request: Request) -> Response:
+        """Show a client to who registered it, or remove it (RFC 7592)."""
+        tenant, client_id = self.tenant_of(request), request.path_params["client_id"]
+        authorization = request.headers.get("authorization")
+        try:
+            if request.method == "GET":
+                return _json(200, await registration.look(tenant, client_id, authorization), _PRIVATE)
+            await registration.take_back(tenant, client_id, authorization)
+        except RegistrationError as error:
+            return await self._unregistered(request, tenant, error)
+        answer = TokenAnswer(204, {}, _PRIVATE, 0, {"event": "registration taken back", "client": client_id})
+        told = await self._recorded(request, tenant, answer)
+        return told if told.status_code != 204 else Response(None, 204, _PRIVATE)
+
+    async def _unregistered(self, request: Request, tenant: Tenant, error: RegistrationError) -> Response:
+        detail = {"event": "registration refused", "reason": error.description[:500]}
+        answer = TokenAnswer(error.status, error.body(), _PRIVATE | error.headers, 0, detail)
+        return await self._recorded(request, tenant, answer)
 
     async def jwks(self, request: Request) -> Response:
         """Return the public keys."""

@@ -61,11 +61,22 @@ def parse_form(content_type: str, body: bytes) -> Form:
 
 
 async def answer(
-    tenant: Tenant, remote: RemoteKeys, form: Form, authorization: str | None, *, seconds: int = answers.MAX_SECONDS
+    tenant: Tenant,
+    remote: RemoteKeys,
+    form: Form,
+    authorization: str | None,
+    *,
+    seconds: int = answers.MAX_SECONDS,
+    charge: Callable[[str], Awaitable[None]] | None = None,
 ) -> TokenAnswer:
-    """Return the answer to a token request; never raises an OAuthError. `seconds`: how long an app's access token holds."""
+    """Return the answer to a token request; never raises an OAuthError. `seconds`: how long an app's access token holds.
+
+    `charge` counts a request of a client that has proved who it is; OAuthError when it asks too often.
+    """
     try:
         client = await authenticate(tenant, remote, form, authorization)
+        if charge is not None and client.method != "none":
+            await charge(client.client_id)
         return await _granted(tenant, client, form, seconds)
     except OAuthError as error:
         return await refusal(tenant, error)

@@ -13,7 +13,7 @@ from fhir_server.cli.options import Data, Json, Port, fail, print_json, results
 from fhir_server.cli.stack import CannotStart
 from fhir_server.settings import ROOT
 
-PARTS = ("create", "stages", "entries", "loop", "import", "search", "mix", "storage", "fhirpath", "xml")
+PARTS = ("create", "stages", "entries", "loop", "import", "search", "mix", "storage", "access", "fhirpath", "xml")
 LONG = ("scale",)
 """Measured only when named: half an hour."""
 Parts = Annotated[

@@ -27,6 +27,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="The client's id.")]
 NewId = Annotated[str | None, typer.Option("--id", help="The client's id; made up when not given.")]
 Name = Annotated[str, typer.Option("--name", help="What people call it.")]
 Scope = Annotated[str, typer.Option("--scope", help="The most it may be granted, separated by spaces.")]
+LessScope = Annotated[str | None, typer.Option("--scope", help="What it may be granted instead of what it asked for.")]
 Jwks = Annotated[Path | None, typer.Option("--jwks", exists=True, dir_okay=False, help="File with its public JWK set.")]
 JwksUri = Annotated[str | None, typer.Option("--jwks-uri", help="Address of its public JWK set.")]
 Public = Annotated[bool, typer.Option("--public", help="An app that can keep no secret (browser, phone): PKCE only.")]
@@ -96,6 +97,61 @@ def add_client(
     if secret:
         screen.print("client secret, shown this once:")
         typer.echo(secret)
+
+
+@app.command("pending")
+def list_pending(
+    *, tenant: TenantName = "default", as_json: Json = False, data: Data = None, port: Port = None
+) -> None:
+    """List the clients that have asked to be registered and wait for a decision."""
+
+    async def pending(place: Tenant) -> list[store.Client]:
+        return await store.listed(place, pending=True)
+
+    found = _with_tenant(read_settings(data, port), tenant, pending)
+    if as_json:
+        print_json([_shown(client) for client in found])
+        return
+    table = Table("id", "name", "method", "redirect URIs", "scope")
+    for client in found:
+        table.add_row(client.client_id, client.name, client.method, " ".join(client.redirect_uris), client.scope)
+    results.print(table)
+
+
+@app.command("approve")
+def approve_client(
+    client_id: Id,
+    *,
+    scope: LessScope = None,
+    tenant: TenantName = "default",
+    as_json: Json = False,
+    data: Data = None,
+    port: Port = None,
+) -> None:
+    """Register a client that waits, for what it asked for or for less."""
+
+    async def approve(place: Tenant) -> store.Client:
+        return await store.approve(place, client_id, scope)
+
+    client = _with_tenant(read_settings(data, port), tenant, approve)
+    if as_json:
+        print_json(_shown(client))
+        return
+    screen.print(f"approved {client.client_id} for {client.scope}", markup=False, soft_wrap=True)
+
+
+@app.command("refuse")
+def refuse_client(
+    client_id: Id, *, tenant: TenantName = "default", as_json: Json = False, data: Data = None, port: Port = None
+) -> None:
+    """Refuse a client that waits; it is forgotten."""
+
+    async def refuse(place: Tenant) -> None:
+        await store.refuse(place, client_id)
+
+    _with_tenant(read_settings(data, port), tenant, refuse)
+    if as_json:
+        print_json({"client_id": client_id, "refused": True})
 
 
 @app.command("remove")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -18,6 +17,7 @@ from fhir_server.cli.stack import nearest
 from fhir_server.cli.supervise import Supervisor
 from fhir_server.cli.tenant import opened
 from fhir_server.kit import clock, json
+from fhir_server.kit.files import write_once
 from fhir_server.settings import Settings
 
 SCOPES = {"demo-hub": "system/Observation.c system/Device.c", "demo-app": "system/*.rs"}
@@ -45,9 +45,7 @@ def prepare(settings: Settings, supervisor: Supervisor) -> list[DemoClient]:
         marker.touch()
     if not kept.exists():
         made = asyncio.run(_register(settings))
-        handle = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(json.encode(msgspec.to_builtins(made)))
+        write_once(kept, json.encode(msgspec.to_builtins(made)))
     return msgspec.convert(json.decode_trusted(kept.read_bytes()), list[DemoClient])
 
 

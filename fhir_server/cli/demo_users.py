@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from typing import Final
 
@@ -13,6 +12,7 @@ from fhir_server.auth import clients
 from fhir_server.auth.people import accounts
 from fhir_server.cli.tenant import opened
 from fhir_server.kit import json
+from fhir_server.kit.files import write_once
 from fhir_server.settings import Settings
 
 APP: Final = "demo-launch"
@@ -39,9 +39,7 @@ def prepare(settings: Settings) -> list[DemoUser]:
     kept = settings.data / "demo-users.json"
     if not kept.exists():
         made = asyncio.run(_make(settings))
-        handle = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(json.encode(msgspec.to_builtins(made)))
+        write_once(kept, json.encode(msgspec.to_builtins(made)))
     return msgspec.convert(json.decode_trusted(kept.read_bytes()), list[DemoUser])
 
 

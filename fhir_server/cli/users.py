@@ -87,9 +87,7 @@ def add_user(
     screen.print(f"added {account.login} as {', '.join(sorted(account.roles))}", markup=False, soft_wrap=True)
     if device:
         screen.print(f"for the person's device: {device}", markup=False, soft_wrap=True)
-    if ours:
-        screen.print("password, shown this once:")
-        typer.echo(password)
+    _show_password(password, ours=ours)
 
 
 @app.command("passwd")
@@ -113,9 +111,8 @@ def change_password(
     account = _do(read_settings(data, port), tenant, change)
     if as_json:
         print_json(_shown(account) | ({"password": password} if ours else {}))
-    elif ours:
-        screen.print("password, shown this once:")
-        typer.echo(password)
+    else:
+        _show_password(password, ours=ours)
 
 
 @app.command("roles")
@@ -218,6 +215,12 @@ async def _found(tenant: Tenant, login: str) -> Account:
     if account is None:
         raise AccountError(f"there is nobody with the login {login}")
     return account
+
+
+def _show_password(password: str, *, ours: bool) -> None:
+    if ours:
+        screen.print("password, shown this once:")
+        typer.echo(password)
 
 
 def _password(from_input: bool) -> tuple[str, bool]:

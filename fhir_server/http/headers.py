@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
-from typing import TypeVar
 
-from fhir_server.errors import BadRequest
 from fhir_server.interactions.call import Return
 from fhir_server.interactions.conditions import NO_CONDITIONS, Conditions, parse_etags
 
-T = TypeVar("T")
 _PREFERENCE = re.compile(r"\s*([A-Za-z-]+)\s*(?:=\s*\"?([A-Za-z-]*)\"?)?\s*(?:;.*)?")
 _RETURNS: dict[str, Return] = {
     "minimal": "minimal",
@@ -34,7 +31,7 @@ class Prefer:
 
 @lru_cache(maxsize=256)
 def parse_prefer(text: str) -> Prefer:
-    """Parse a Prefer header; BadRequest for a `return` or `handling` that FHIR does not know."""
+    """Parse a Prefer header; what it says that FHIR does not know is ignored (RFC 7240 §2)."""
     returns: Return | None = None
     handling = ""
     respond_async = False
@@ -42,18 +39,12 @@ def parse_prefer(text: str) -> Prefer:
         matched = _PREFERENCE.fullmatch(part)
         name, value = (matched[1].lower(), (matched[2] or "").lower()) if matched else ("", "")
         if name == "return":
-            returns = _known("return", value, _RETURNS)
+            returns = _RETURNS.get(value, returns)
         elif name == "handling":
-            handling = _known("handling", value, {"strict": "strict", "lenient": "lenient"})
+            handling = value if value in ("strict", "lenient") else handling
         elif name == "respond-async":
             respond_async = True
     return Prefer(returns, handling == "lenient", respond_async)
-
-
-def _known(name: str, value: str, values: Mapping[str, T]) -> T:
-    if value not in values:
-        raise BadRequest(f"Prefer: {name} takes one of {', '.join(values)}.", "prefer-value")
-    return values[value]
 
 
 def parse_conditions(headers: Mapping[str, str]) -> Conditions:

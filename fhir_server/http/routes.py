@@ -19,6 +19,7 @@ from fhir_server.http.browse.session import kept_token, may_sign_in
 from fhir_server.http.browse.visit import VIEWS, Visit, visit_of
 from fhir_server.http.edge import Disconnected, Receive, Scope, Send
 from fhir_server.http.headers import Prefer, parse_conditions, parse_prefer
+from fhir_server.http.limiter import Limiter
 from fhir_server.http.metadata import metadata
 from fhir_server.http.negotiate import (
     JSON,
@@ -35,9 +36,10 @@ from fhir_server.http.services import Services
 from fhir_server.interactions.address import Address, Params, parse_address, parse_query
 from fhir_server.interactions.call import Call, Result
 from fhir_server.interactions.codes import interaction_of
-from fhir_server.interactions.failures import unforeseen
+from fhir_server.interactions.failures import audit_failure, unforeseen
 from fhir_server.kit import metrics
 from fhir_server.kit.clock import monotonic
+from fhir_server.kit.throttle import Allowance, Throttled
 from fhir_server.search import parameters
 from fhir_server.storage.tenants import Tenant
 
@@ -60,12 +62,13 @@ class Fhir:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._limiter = Limiter(services.throttle) if services.throttle is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every error becomes an OperationOutcome here and nowhere else."""
         started = monotonic()
         headers = edge.read_headers(scope)
-        request = _Request(self._services, scope, headers, edge.request_id(headers))
+        request = _Request(self._services, self._limiter, scope, headers, edge.request_id(headers))
         try:
             if scope["method"] == "OPTIONS" and "origin" in headers:
                 response = await browsers.preflight(self._services, scope["path"], headers["origin"])
@@ -79,6 +82,8 @@ class Fhir:
             raise
         except Exception as error:  # noqa: BLE001  the last line, should an answer not be writable in its format
             response = render.render_error(unforeseen(error, request.id), request.id)
+        if request.allowance is not None and response.status != 429:
+            response.headers.extend((n.lower().encode(), v.encode()) for n, v in request.allowance.headers().items())
         if "origin" in headers:
             await browsers.allow(self._services, scope["path"], headers["origin"], response)
         response = await render.packed(response, headers.get("accept-encoding", ""))
@@ -89,10 +94,16 @@ class Fhir:
 class _Request:
     """One request between its bytes and its Result; holds what the answer to an error needs too."""
 
-    __slots__ = ("_headers", "_scope", "_services", "_visit", "face", "id", "interaction", "pretty", "type")
+    __slots__ = (
+        "_headers", "_limiter", "_scope", "_services", "_visit", "allowance", "face", "id", "interaction", "pretty", "type"
+    )  # fmt: skip
 
-    def __init__(self, services: Services, scope: Scope, headers: dict[str, str], id_: str) -> None:
+    def __init__(
+        self, services: Services, limiter: Limiter | None, scope: Scope, headers: dict[str, str], id_: str
+    ) -> None:
         self._services = services
+        self._limiter = limiter
+        self.allowance: Allowance | None = None
         self._scope = scope
         self._headers = headers
         self.id = id_
@@ -140,16 +151,18 @@ class _Request:
         if path == "metadata":
             self.interaction = "capabilities"
             self._check_face()
+            if self._limiter is not None:
+                await self._limiter.stranger(tenant, self._client())
             return await self._metadata(tenant, method, params)
         principal = await self._authenticated(tenant, method, path)
         prefer = parse_prefer(self._headers["prefer"]) if "prefer" in self._headers else _NO_PREFERENCE
         ctx = RequestContext(tenant, principal, self.id, tenant.base, self._client(), prefer.lenient)
-        if self._services.limiter is not None:
-            await self._services.limiter(ctx)
         address = parse_address(path)
         self.interaction, self.type = interaction_of(method, address.kind), address.type or ""
         call = Call(method, address, params, parse_conditions(self._headers), prefer.returns)
         call.perform, call.limits = perform, self._services.limits
+        if self._limiter is not None:
+            await self._charge(self._limiter, ctx, call)
         if "x-provenance" in self._headers:
             call.provenance = self._headers["x-provenance"].encode("latin-1")
         call.statement = partial(metadata, self._services, tenant.base)
@@ -162,6 +175,16 @@ class _Request:
             self._open_page(tenant, path, call.params)
             self._visit = visit_of(self._visit, principal)
         return await perform(ctx, call)
+
+    async def _charge(self, limiter: Limiter, ctx: RequestContext, call: Call) -> None:
+        """Count the request, and let a Bundle count its entries; the first refusal of a window is recorded."""
+        call.charge = partial(limiter.entries, ctx, self.interaction, call.method)
+        try:
+            self.allowance = await limiter.request(ctx, self.interaction, call.method)
+        except Throttled as error:
+            if error.first:
+                await audit_failure(ctx, call, error.status)
+            raise
 
     @property
     def _is_page(self) -> bool:
@@ -188,9 +211,13 @@ class _Request:
 
     async def _authenticated(self, tenant: Tenant, method: str, path: str) -> Principal:
         """Return who asks; that a stranger was turned away is recorded, with what was asked for."""
+        if self._limiter is not None:
+            self._limiter.refuse_spent(tenant, self._client())
         try:
             return await authenticate(tenant, self._credentials(tenant, method))
         except Unauthenticated:
+            if self._limiter is not None:
+                await self._limiter.stranger(tenant, self._client())
             try:
                 asked = parse_address(path)
             except FhirError:

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import asyncpg
 from redis.asyncio import Redis
 
-from fhir_server.context import RequestContext
 from fhir_server.interactions.call import Limits
+from fhir_server.kit.throttle import Throttle
 from fhir_server.settings import Settings
 from fhir_server.storage.tenants import Tenant
-
-
-class Limiter(Protocol):
-    """Where rate limiting joins: raises TooManyRequests, with `Retry-After`, for a caller that asks too much."""
-
-    async def __call__(self, ctx: RequestContext) -> None:
-        """Count one request of the caller."""
 
 
 @dataclass(slots=True)
@@ -29,7 +21,8 @@ class Services:
     pool: asyncpg.Pool
     tenants: dict[str, Tenant]
     redis: Redis | None = None
-    limiter: Limiter | None = None
+    throttle: Throttle | None = None
+    """Rate limits; None counts nobody."""
     limits: Limits = field(init=False)
 
     def __post_init__(self) -> None:

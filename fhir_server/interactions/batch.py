@@ -28,6 +28,8 @@ _SHARED = 200
 async def bundle(ctx: RequestContext, call: Call) -> Result:
     """Answer `POST [base]`."""
     envelope = await open_envelope(call.body, call.limits.bundle_entries)
+    if call.charge is not None and len(envelope.resources) > 1:
+        await call.charge(len(envelope.resources) - 1)
     if envelope.type == "transaction":
         return await transaction(ctx, call, envelope)
     if envelope.type == "batch":

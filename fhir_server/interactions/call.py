@@ -61,6 +61,8 @@ class Call:
     nested: bool = False
     """It stands in a Bundle."""
     limits: Limits = LIMITS
+    charge: Callable[[int], Awaitable[object]] | None = None
+    """Counts what a Bundle has entries beyond the first; None where nobody is counted."""
     later: str | None = None
     """The path below the base, when the caller prefers an answer later (`asynchronous.py`)."""
     statement: Callable[[Params], Result] | None = None

@@ -24,7 +24,7 @@ _INTERACTIONS = (
 _SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system", "search-system")
 _READ_ONLY = frozenset({"AuditEvent"})
 _CHANGING = frozenset({"update", "patch", "delete"})
-_OAUTH_ENDPOINTS = ("authorize", "token", "introspect", "revoke")
+_OAUTH_ENDPOINTS = ("authorize", "token", "introspect", "revoke", "register")
 _REFERENCES = ["literal", "logical"]
 _DOCUMENTATION = (
     "PATCH takes search criteria too (conditional patch); in a Bundle a JSON Patch is the content of a Binary. X-Provenance is kept"

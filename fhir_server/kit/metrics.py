@@ -32,6 +32,12 @@ DELIVERY_FAILURES = Counter(
 WAKES_FAILED = Counter(
     "clarity_wakes_failed", "Wake-ups that Redis did not take; polling makes up for them.", ("error",)
 )
+THROTTLED = Counter("clarity_throttled", "Requests refused by a rate limit.", ("budget",))
+COUNTED_ALONE = Counter(
+    "clarity_rate_limit_alone",
+    "Looks at a rate limit that Redis did not answer: this process counts alone.",
+    ("error",),
+)
 OWN_PARAMETERS_FAILED = Counter(
     "clarity_own_parameters_failed",
     "Resources in which a posted search parameter failed and found nothing.",

@@ -13,6 +13,7 @@ from fhir_server.auth.launch_scopes import is_special
 from fhir_server.auth.routes import routes
 from fhir_server.auth.scopes import parse_scope
 from fhir_server.errors import NotFound, Unavailable
+from fhir_server.kit.throttle import DEFAULTS
 from fhir_server.storage.tenants import Tenant
 from tests.auth.conftest import ASSERTION, Service
 
@@ -40,7 +41,10 @@ async def served(tenants: dict[str, Tenant]):
             raise NotFound("There is no such tenant.")
         return tenants[name]
 
-    app = Starlette(routes=routes(tenant_of, lambda request: "request-1", recorder, nobody, loopback=True))
+    async def uncounted(tenant: Tenant, budget: str, who: str) -> None:
+        assert budget in DEFAULTS
+
+    app = Starlette(routes=routes(tenant_of, lambda request: "request-1", recorder, nobody, uncounted, loopback=True))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://clarity.test") as client:
         yield client, recorder
 
@@ -126,7 +130,7 @@ async def test_discovery_is_true(served, service, tenant):
     assert answer.headers["access-control-allow-origin"] == "*"
     said = answer.json()
     assert said["code_challenge_methods_supported"] == ["S256"]
-    assert "registration_endpoint" not in said
+    assert said["registration_endpoint"] == said["token_endpoint"].replace("/token", "/register")
     for scope in said["scopes_supported"]:
         if scope.startswith("system/"):
             answered = await client.post(said["token_endpoint"], data=form(service, scope=scope))

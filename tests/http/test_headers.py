@@ -30,9 +30,10 @@ def test_prefer(text: str, prefer: Prefer) -> None:
     assert parse_prefer(text) == prefer
 
 
-def test_prefer_refuses_unknown_values() -> None:
-    with pytest.raises(BadRequest):
-        parse_prefer("return=everything")
+def test_prefer_ignores_unknown_values() -> None:
+    """RFC 7240 §2: what is not recognised is ignored. SMART JS 2.6.3 sends `return=presentation` with a patch."""
+    assert parse_prefer("return=presentation") == Prefer()
+    assert parse_prefer("return=minimal, return=everything, handling=odd") == Prefer("minimal")
 
 
 def test_conditions() -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from fhir_server.audit.partitions import ensure_partitions
-from fhir_server.auth.flow import codes
-from fhir_server.auth.people import failures
+from fhir_server.auth import expiry
 from fhir_server.kit import metrics
 from fhir_server.storage import async_jobs, jobs, outbox
 from fhir_server.storage.tenants import Tenant
@@ -34,8 +33,7 @@ async def tidy(tenant: Tenant) -> bool:
     """Delete what has been read or has run out, and make the coming months of the audit trail; True while there is more."""
     trimmed = await outbox.trim(tenant)
     forgotten = await deliveries.forget(tenant, _REMEMBERED)
-    await codes.purge(tenant)
-    await failures.purge(tenant)
+    await expiry.purge(tenant)
     await async_jobs.forget(tenant)
     await ensure_partitions(tenant)
     return max(trimmed, forgotten) >= 10_000

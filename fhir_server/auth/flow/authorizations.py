@@ -99,7 +99,6 @@ async def revoke_token(tenant: Tenant, claims: Claims) -> None:
     """Refuse one access token from now on, until it would have run out."""
     text = "INSERT INTO {s}.oauth_revoked (token_id, expires_at) VALUES ($1, to_timestamp($2)) ON CONFLICT DO NOTHING"
     await tenant.pool.execute(tenant.sql(text), claims.token_id, claims.expires)
-    await tenant.pool.execute(tenant.sql("DELETE FROM {s}.oauth_revoked WHERE expires_at < $1"), clock.now())
 
 
 async def account_behind(tenant: Tenant, claims: Claims) -> Account | None:

@@ -95,10 +95,3 @@ async def _used(tenant: Tenant, grant_id: str, client_id: str) -> OAuthError:
 
 def _refused(reason: str, client_id: str) -> OAuthError:
     return OAuthError("invalid_grant", f"The code is refused: {reason}.", client_id=client_id)
-
-
-async def purge(tenant: Tenant) -> None:
-    """Forget codes a day after they have run out (so long a replay is noticed), and flows that are over."""
-    now = clock.now()
-    await tenant.pool.execute(tenant.sql("DELETE FROM {s}.oauth_code WHERE expires_at < $1"), now - timedelta(days=1))
-    await tenant.pool.execute(tenant.sql("DELETE FROM {s}.oauth_jti WHERE expires_at < $1"), now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import Request
@@ -54,8 +55,6 @@ class Pages:
         names = sorted(POSTS.keys() | GETS.keys())
         found = [(f"/oauth2/{name}", self._endpoint(name), _methods(name)) for name in names]
         found.append(("/oauth2/authorize", self.authorize, ["GET", "POST"]))
-        found.append((f"/oauth2/pages/{frame.STYLE_NAME}.css", _css, ["GET"]))
-        found.append((f"/oauth2/style/{style.NAME}.json", _style, ["GET"]))
         return found
 
     async def authorize(self, request: Request) -> Response:
@@ -180,4 +179,10 @@ async def _style(_request: Request) -> Response:
     return Response(json.encode(style.STYLE), headers=headers, media_type="application/json")
 
 
-__all__ = ["Pages", "Route", "cookie_name"]
+FILES: Final = (
+    (f"/oauth2/pages/{frame.STYLE_NAME}.css", _css, ["GET"]),
+    (f"/oauth2/style/{style.NAME}.json", _style, ["GET"]),
+)
+"""What pages need beside themselves; the same for everybody."""
+
+__all__ = ["FILES", "Pages", "Route", "cookie_name"]

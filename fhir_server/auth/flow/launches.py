@@ -65,9 +65,6 @@ async def make(tenant: Tenant, asked: Mapping[str, Any], *, person: str | None) 
     await tenant.pool.execute(
         tenant.sql(_INSERT), digest, client.client_id, person, data, now + timedelta(seconds=SECONDS)
     )
-    await tenant.pool.execute(
-        tenant.sql("DELETE FROM {s}.oauth_launch WHERE expires_at < $1"), now - timedelta(hours=1)
-    )
     return Launch(handle, _url(tenant, client, handle))
 
 

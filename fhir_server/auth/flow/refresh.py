@@ -42,7 +42,6 @@ async def issue(tenant: Tenant, grant: Authorization, special: tuple[str, ...]) 
     token, now = secrets.token_urlsafe(32), clock.now()
     holds = timedelta(days=OFFLINE_DAYS) if OFFLINE in special else sessions.LONGEST
     await tenant.pool.execute(tenant.sql(_INSERT), digest_of(token), grant.id, now + holds)
-    await tenant.pool.execute(tenant.sql("DELETE FROM {s}.oauth_refresh WHERE expires_at < $1"), now)
     return token
 
 

@@ -17,11 +17,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fhir_server.auth.bearer import authenticate
+from fhir_server.auth.limited import Charge
 from fhir_server.errors import FhirError, Forbidden, TooLarge, Unauthenticated, UnsupportedMedia
 from fhir_server.http.browse import outcomes, shell
 from fhir_server.http.browse.visit import Visit
 from fhir_server.http.negotiate import FORM
 from fhir_server.kit import clock
+from fhir_server.kit.throttle import place
 from fhir_server.storage.tenants import Tenant
 
 MAX_TOKEN: Final = 3800
@@ -62,7 +64,7 @@ def kept_token(tenant: Tenant, headers: Mapping[str, str]) -> str | None:
 
 
 def routes(
-    tenant_of: TenantOf, request_id: Callable[[Request], str], turned: Turned, *, production: bool
+    tenant_of: TenantOf, request_id: Callable[[Request], str], turned: Turned, charge: Charge, *, production: bool
 ) -> list[Route]:
     """Return the two addresses that set and clear the cookie, for every tenant."""
 
@@ -70,6 +72,7 @@ def routes(
         tenant = tenant_of(request)
         visit = _visit(tenant, request_id(request), production=production)
         try:
+            await charge(tenant, "login", place(request.client.host if request.client else None))
             return await _signed_in(tenant, request, production=production)
         except FhirError as error:
             if isinstance(error, Unauthenticated):

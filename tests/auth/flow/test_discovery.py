@@ -32,7 +32,7 @@ async def test_the_capability_sets(said, name):
 
 async def test_nothing_is_promised_that_is_not_there(said):
     assert not {"smart-app-state"} & set(said["capabilities"])
-    assert not {"registration_endpoint", "user_access_brand_bundle", "associated_endpoints"} & said.keys()
+    assert not {"user_access_brand_bundle", "associated_endpoints"} & said.keys()
 
 
 @pytest.mark.smart(378, 382, 383, 385, 390, 391, 392)

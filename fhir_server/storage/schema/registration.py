@@ -1,0 +1,35 @@
+"""Clients that have asked to be registered, and word to every process of what takes access away; made by migration 0007."""
+
+from __future__ import annotations
+
+STATEMENTS: tuple[str, ...] = (
+    # A pending client is no client yet: nothing that looks for clients sees it. `registration` is the SHA-256 of the token
+    # by which whoever registered it may look at it and take it back (RFC 7592).
+    "ALTER TABLE {s}.oauth_client ADD COLUMN pending boolean NOT NULL DEFAULT false",
+    "ALTER TABLE {s}.oauth_client ADD COLUMN registration bytea",
+    "CREATE INDEX oauth_client_pending ON {s}.oauth_client (created_at) WHERE pending",
+    # The schema's name is all that is told: whoever listens forgets what it remembers of this tenant.
+    """
+    CREATE FUNCTION {s}.tell_access() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      PERFORM pg_notify('clarity_access', TG_TABLE_SCHEMA);
+      RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE TRIGGER tell_access AFTER UPDATE OF ended_at ON {s}.oauth_grant
+    FOR EACH ROW EXECUTE FUNCTION {s}.tell_access()
+    """,
+    """
+    CREATE TRIGGER tell_access AFTER INSERT ON {s}.oauth_revoked
+    FOR EACH ROW EXECUTE FUNCTION {s}.tell_access()
+    """,
+    """
+    CREATE TRIGGER tell_access AFTER UPDATE OF roles, disabled_at, fhir_user ON {s}.person
+    FOR EACH ROW EXECUTE FUNCTION {s}.tell_access()
+    """,
+    """
+    CREATE TRIGGER tell_access AFTER UPDATE OR DELETE ON {s}.oauth_client
+    FOR EACH ROW EXECUTE FUNCTION {s}.tell_access()
+    """,
+)
