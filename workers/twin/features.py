@@ -26,6 +26,7 @@ REASONS: Final[Mapping[str, str]] = {
     "too-few-days": "Too few days of the window were measured.",
     "clock-not-covered": "Some minute of the clock was measured on no day of the window.",
     "too-few-samples": "Fewer than three samples on the day.",
+    "no-questionnaire": "The questionnaire was not filled in within the last 84 days.",
     "no-variation": "The values of the window do not vary.",
 }
 """Why there is no number; the sentence is what the resource says."""
