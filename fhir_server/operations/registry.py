@@ -9,6 +9,7 @@ from fhir_server.context import RequestContext
 from fhir_server.interactions.address import Address
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.operations import (
+    coverage,
     everything,
     explain,
     lastn,
@@ -17,6 +18,7 @@ from fhir_server.operations import (
     meta_delete,
     reindex,
     stats,
+    timeline,
     twin,
     validate,
 )
@@ -56,6 +58,8 @@ class Operation:
 OPERATIONS: tuple[Operation, ...] = (
     Operation(validate.DEFINITION, validate.handle),
     Operation(twin.DEFINITION, twin.handle),
+    Operation(timeline.DEFINITION, timeline.handle),
+    Operation(coverage.DEFINITION, coverage.handle),
     Operation(everything.DEFINITION, everything.handle),
     Operation(everything.ENCOUNTER, everything.handle),
     Operation(lastn.DEFINITION, lastn.handle),

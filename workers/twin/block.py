@@ -9,7 +9,7 @@ A withdrawn or emptied Observation leaves its (rid, version) behind, so that an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, NamedTuple, TypeAlias
@@ -177,6 +177,14 @@ def compact(block: Block) -> Block:
     gone = block.sources["rid"][block.sources["device"] < 0]
     kept = ~np.isin(block.sources["rid"], gone)
     rows = block.rows.copy()
+    rows["source"] = (np.cumsum(kept) - 1)[rows["source"]]
+    return Block(block.devices, block.sources[kept], rows)
+
+
+def only(block: Block, rids: Container[int]) -> Block:
+    """Return what the block would be if there were no other Observations than these."""
+    kept = np.array([rid in rids for rid in block.sources["rid"].tolist()], bool)
+    rows = block.rows[kept[block.rows["source"]]].copy()
     rows["source"] = (np.cumsum(kept) - 1)[rows["source"]]
     return Block(block.devices, block.sources[kept], rows)
 

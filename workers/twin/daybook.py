@@ -109,11 +109,11 @@ def pages(recording: Recording, days: Iterable[date]) -> dict[date, Page]:
     return out
 
 
-def stretches(days: list[date]) -> list[list[date]]:
-    """Return sorted days in stretches of at most STRETCH: a device whose clock was once wrong must not cost years."""
+def stretches(days: list[date], longest: int = STRETCH) -> list[list[date]]:
+    """Return sorted days in stretches of `longest` at most: a device whose clock was once wrong must not cost years."""
     out: list[list[date]] = []
     for day in days:
-        if out and (day - out[-1][0]).days < STRETCH:
+        if out and (day - out[-1][0]).days < longest:
             out[-1].append(day)
         else:
             out.append([day])
