@@ -9,6 +9,7 @@ from fhir_server.context import RequestContext
 from fhir_server.interactions.address import Address
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.operations import (
+    aggregate,
     coverage,
     everything,
     explain,
@@ -60,6 +61,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(twin.DEFINITION, twin.handle),
     Operation(timeline.DEFINITION, timeline.handle),
     Operation(coverage.DEFINITION, coverage.handle),
+    Operation(aggregate.DEFINITION, aggregate.handle),
     Operation(everything.DEFINITION, everything.handle),
     Operation(everything.ENCOUNTER, everything.handle),
     Operation(lastn.DEFINITION, lastn.handle),

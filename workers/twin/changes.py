@@ -31,9 +31,9 @@ OUTLIER, BROAD = 0.05, 8.0
 YOUNGEST, OLDEST = 3, 21
 """A change is told when it is at least 3 days of age, as long as it is at most 21."""
 
-SURE: Final = 0.9
-SHIFT: Final = 2.0
-"""Told when its probability is at least 0.9 and the levels lie at least 2 spreads apart."""
+SURE: Final = 0.97
+SHIFT: Final = 2.5
+"""Told when its probability is at least 0.97 and the levels lie at least 2.5 spreads apart."""
 
 
 class Change(NamedTuple):

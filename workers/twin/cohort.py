@@ -1,8 +1,8 @@
 """What is usual among people, before a person's own days say more: centre and spread of what is the same on every device.
 
-LifeSnaps (71 people, Fitbit; Yfantidou et al. 2022, Sci Data 9:663) and Depresjon (55 people, Actiwatch; Garcia-Ceja et al.
-2018), of people with 14 days or more. Activity counts differ between devices and hours of the clock between ways of life: they
-have no row, and a person's baseline of them waits for ten days. `tests/workers/twin/test_cohort.py` derives the numbers anew.
+LifeSnaps (71 people, Fitbit; Yfantidou et al. 2022, Sci Data 9:663), of those with 14 days or more. Activity
+counts differ between devices and hours of the clock between ways of life: they have no row, and a baseline of them waits for
+ten days. `tests/workers/twin/test_cohort.py` derives the numbers anew.
 """
 
 from __future__ import annotations

@@ -98,13 +98,16 @@ def recorded_states(recording: Recording, days: Iterable[date] | None = None) ->
     return booked_states(book, wanted)
 
 
-def booked_states(book: Book, days: Iterable[date]) -> list[State]:
-    """Return the states of local days from the daybook, which holds the REACH pages before each."""
+def booked_states(book: Book, days: Iterable[date], *, shrunk: bool = True) -> list[State]:
+    """Return the states of local days from the daybook, which holds the REACH pages before each.
+
+    Not `shrunk`: by the person's own days alone, which `demo/evaluate.py` compares with.
+    """
     out = []
     for near in daybook.stretches(sorted(set(days))):
         first = near[0] - timedelta(days=REACH)
         features = daybook.as_table(book, first, near[-1], REACH)
-        near_states = _Near(features)
+        near_states = _Near(features, shrunk=shrunk)
         out += [near_states.state(day, book.get(day)) for day in near]
     return out
 
@@ -116,8 +119,8 @@ def _span(first: date, last: date) -> list[date]:
 class _Near:
     """The states of a stretch of days: what several of them need is computed once."""
 
-    def __init__(self, features: Table) -> None:
-        self.features = features
+    def __init__(self, features: Table, *, shrunk: bool) -> None:
+        self.features, self.shrunk = features, shrunk
         rows = range(REACH - TOLD, features.days)
         self.changes = changes(((f, features.columns[f.code]) for f in FEATURES if f.alerting), rows)
         self.compared: dict[tuple[str, int], _Compared] = {}
@@ -153,7 +156,7 @@ class _Near:
             return None, None
         key = feature.code, row
         if key not in self.compared:
-            base = baseline(feature, column, row)
+            base = baseline(feature, column, row, shrunk=self.shrunk)
             far = None if base is None else deviation(feature, float(column.value[row]), base)
             self.compared[key] = base, far
         return self.compared[key]

@@ -33,7 +33,7 @@ def test_a_shift_is_found_within_days_and_dated(seed):
     told = found[first + 3]
     assert 40 - 1 <= first + 3 + 1 - told.age <= 40 + 1
     assert told.first <= told.age <= told.last
-    assert -9 < told.shift < -2.5
+    assert -9 < told.shift <= -2.5
 
 
 def test_noise_is_no_change():
