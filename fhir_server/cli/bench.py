@@ -13,7 +13,20 @@ from fhir_server.cli.options import Data, Json, Port, fail, print_json, results
 from fhir_server.cli.stack import CannotStart
 from fhir_server.settings import ROOT
 
-PARTS = ("create", "stages", "entries", "loop", "import", "search", "mix", "storage", "access", "fhirpath", "xml")
+PARTS = (
+    "create",
+    "stages",
+    "entries",
+    "loop",
+    "import",
+    "search",
+    "mix",
+    "storage",
+    "access",
+    "fhirpath",
+    "xml",
+    "twin",
+)
 LONG = ("scale",)
 """Measured only when named: half an hour."""
 Parts = Annotated[
@@ -27,7 +40,7 @@ Sizes = Annotated[
 def bench(
     *, parts: Parts = None, sizes: Sizes = None, as_json: Json = False, data: Data = None, port: Port = None
 ) -> None:
-    """Measure creates, the 36-request loop, imports, searches, what keeping costs, FHIRPath beside fhirpathpy, and XML."""
+    """Measure creates, the 36-request loop, imports, searches, what keeping costs, FHIRPath beside fhirpathpy, XML, the twin."""
     _ = data, port  # every command takes them; the bench makes an instance of its own
     unknown = set(parts or ()) - {*PARTS, *LONG}
     if unknown:

@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "users": ("users", "app"),
         "doctor": ("doctor", "doctor"),
         "bench": ("bench", "bench"),
+        "twin": ("twin", "app"),
         "conformance": ("conformance", "conformance"),
         "test": ("verify", "verify"),
     }

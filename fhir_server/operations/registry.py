@@ -9,7 +9,9 @@ from fhir_server.context import RequestContext
 from fhir_server.interactions.address import Address
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.operations import (
+    aggregate,
     break_glass,
+    coverage,
     everything,
     explain,
     lastn,
@@ -18,6 +20,7 @@ from fhir_server.operations import (
     meta_delete,
     reindex,
     stats,
+    timeline,
     twin,
     validate,
 )
@@ -58,6 +61,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(validate.DEFINITION, validate.handle),
     Operation(break_glass.DEFINITION, break_glass.handle),
     Operation(twin.DEFINITION, twin.handle),
+    Operation(timeline.DEFINITION, timeline.handle),
+    Operation(coverage.DEFINITION, coverage.handle),
+    Operation(aggregate.DEFINITION, aggregate.handle),
     Operation(everything.DEFINITION, everything.handle),
     Operation(everything.ENCOUNTER, everything.handle),
     Operation(lastn.DEFINITION, lastn.handle),

@@ -21,6 +21,7 @@ from fhir_server.search import run
 from fhir_server.storage import blocks, jobs, outbox, reads
 from fhir_server.storage.commands import CLIENT, IMPORT
 from fhir_server.storage.tenants import Tenant
+from workers.twin.ids import device_id
 
 DEFINITION: Json = {
     "resourceType": "OperationDefinition",
@@ -71,6 +72,7 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
         ("patient", call.address.id),
         ("code", "digital-twin-state"),
         ("status", "final"),
+        ("device", f"Device/{device_id()}"),
         ("_sort", "-date"),
         ("_count", "1"),
     ]

@@ -117,6 +117,12 @@ async def changed_days(tenant: Tenant, patient: int) -> list[date]:
     return [row["day"] for row in await tenant.pool.fetch(tenant.sql(text), patient)]
 
 
+async def days(tenant: Tenant, patient: int) -> list[date]:
+    """Return the UTC days of which there are blocks."""
+    text = "SELECT DISTINCT day FROM {s}.signal_block WHERE patient = $1 ORDER BY day"
+    return [row["day"] for row in await tenant.pool.fetch(tenant.sql(text), patient)]
+
+
 async def clear_changed(tenant: Tenant, patient: int, days: Sequence[date]) -> None:
     """Forget days whose states are computed."""
     text = "DELETE FROM {s}.signal_changed WHERE patient = $1 AND day = ANY($2::date[])"
@@ -140,5 +146,5 @@ async def erased(tenant: Tenant, patient: int) -> bool:
 async def forget(tenant: Tenant, patient: int) -> None:
     """Drop all blocks of an erased patient and what waits to become one."""
     async with tenant.pool.acquire() as connection, connection.transaction():
-        for table in ("signal_pending", "signal_changed", "signal_source", "signal_block"):
+        for table in ("signal_pending", "signal_changed", "signal_source", "signal_block", "twin_day", "twin_book"):
             await connection.execute(tenant.sql(f"DELETE FROM {{s}}.{table} WHERE patient = $1"), patient)

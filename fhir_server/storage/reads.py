@@ -117,6 +117,29 @@ async def read_many(
     return {(row.type, row.id): row for row in rows}
 
 
+async def seen(tenant: Tenant, rids: Sequence[int], visibility: Mapping[str, Visibility]) -> dict[int, tuple[str, str]]:
+    """Return type and id of those of `rids` that are current and visible."""
+    args: list[Any] = [list(rids)]
+    visible = visible_types_sql("r", visibility, args)
+    text = (
+        "SELECT r.rid, r.type, r.fhir_id FROM {s}.resource r"
+        f" WHERE r.rid = ANY($1::bigint[]) AND r.version > 0 AND NOT r.deleted AND {visible}"
+    )
+    rows = await tenant.pool.fetch(tenant.sql(text), *args) if args[0] else []
+    return {row["rid"]: (R4.type_name(row["type"]), row["fhir_id"]) for row in rows}
+
+
+async def seen_ids(tenant: Tenant, type_: str, ids: Sequence[str], visibility: Visibility) -> set[str]:
+    """Return those of `ids` whose resources are current and visible."""
+    args: list[Any] = [R4.type_id(type_), list(ids)]
+    visible = visible_sql("r", visibility, args)
+    text = (
+        "SELECT r.fhir_id FROM {s}.resource r"
+        f" WHERE r.type = $1 AND r.fhir_id = ANY($2::text[]) AND r.version > 0 AND NOT r.deleted AND {visible}"
+    )
+    return {row["fhir_id"] for row in await tenant.pool.fetch(tenant.sql(text), *args)}
+
+
 async def each(tenant: Tenant, visibility: Mapping[str, Visibility], count: int) -> AsyncIterator[list[Stored]]:
     """Yield all that is visible of some types, `count` looked at at a time; what was deleted or erased is left out."""
     args: list[Any] = [0, count]

@@ -12,12 +12,25 @@ from asyncpg import PostgresError
 from fhir_server.cli.options import screen
 from fhir_server.kit import json
 from fhir_server.settings import ROOT
-from tests.bench import access, create, fhirpath, imports, loop, mix, scale, search, stages, storage, xml
+from tests.bench import access, create, fhirpath, imports, loop, mix, scale, search, stages, storage, twin, xml
 from tests.bench.client import connections, request
 from tests.bench.rig import Rig, machine, rig
 
 SYNTHEA = ROOT.parent / "shared" / "data" / "synthea-120"
-PARTS = ("create", "stages", "entries", "loop", "import", "search", "mix", "storage", "access", "fhirpath", "xml")
+PARTS = (
+    "create",
+    "stages",
+    "entries",
+    "loop",
+    "import",
+    "search",
+    "mix",
+    "storage",
+    "access",
+    "fhirpath",
+    "xml",
+    "twin",
+)
 FAILED = "failed"
 Json = dict[str, Any]
 
@@ -65,6 +78,7 @@ def _measurements(made: Rig, details: Json, synthea: Path) -> dict[str, Callable
         "stages": lambda: stages.measure(made, details.get("create", {}).get("create_alone", {}).get("p50_ms")),
         "entries": lambda: _entries(made),
         "access": lambda: access.measure(made),
+        "twin": lambda: twin.measure(made),
     }
     if synthea.exists():
         found |= {

@@ -27,6 +27,8 @@ TWIN = "twin"
 JUDGE = "subscription"
 _OBSERVED = frozenset({CLIENT, IMPORT})
 """Origins of Observations that count as input: what the twin writes is not one, or it would wake itself for ever."""
+_READ = frozenset({"Observation", "QuestionnaireResponse"})
+"""Types whose resources may be signals."""
 _PAGE = 500
 
 
@@ -51,7 +53,7 @@ async def _feed_twins(
     pairs = {
         (patient, event.rid)
         for event in events
-        if event.type == "Observation" and event.origin in _OBSERVED
+        if event.type in _READ and event.origin in _OBSERVED
         for patient in event.patients
     }
     if not pairs:

@@ -1,8 +1,9 @@
-"""The twin of a patient brought up to date: blocks, then the states of every day that may differ, then what follows from them.
+"""The twin of a patient brought up to date: blocks, pages of the daybook, states of every day that may differ, what follows.
 
-Whatever stood before, the result is the one that a computation from scratch would give: states are a function of the blocks,
-blocks of the Observations. Days are forgotten only after their states are written, so that a worker that dies in between
-leaves the work to the next one; what did not change is not written again.
+Whatever stood before, the result is the one that a computation from scratch would give: states are a function of the pages,
+pages of the blocks, blocks of the Observations. Another version of the algorithm or another zone makes all pages anew. Days are
+forgotten only after their states are written, so that a worker that dies in between leaves the work to the next one; what did
+not change is not written again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from datetime import date, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import asyncpg
+
 from fhir_server.audit.record import audit_row
 from fhir_server.auth.principals import worker_principal
 from fhir_server.context import RequestContext
@@ -21,7 +24,7 @@ from fhir_server.interactions import commands
 from fhir_server.interactions.content import same_content
 from fhir_server.kit import ids, json, version
 from fhir_server.settings import Settings
-from fhir_server.storage import blocks, ident, jobs, reads
+from fhir_server.storage import blocks, daybook, ident, jobs, reads
 from fhir_server.storage.commands import PREDICTION, PUT, TWIN, Command
 from fhir_server.storage.commit import commit
 from fhir_server.storage.errors import VersionConflict
@@ -31,14 +34,19 @@ from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING
 from workers.jobs import signals
 from workers.twin.crossings import RULES, crossings
+from workers.twin.daybook import blocks_needed, decode, encode, pages, pages_changed, stretches, touched
+from workers.twin.digest import digest
 from workers.twin.ids import risk_id, state_id
 from workers.twin.recording import Recording
 from workers.twin.resources import Resource, provenance, software_device, state_observation
 from workers.twin.risk import risk_assessment, withdrawn
-from workers.twin.state import State, days_affected, days_needed, recorded_states
+from workers.twin.stamp import stamp
+from workers.twin.state import REACH, State, booked_states, days_affected
 from workers.twin.zone import zone_of
 
 _TRIES = 8
+CHUNK = 120
+"""Days that are read, computed and written in one go: years of somebody's minutes never stand in memory at once."""
 _TYPES = ("Device", "Observation", "Provenance", "RiskAssessment")
 _ORIGINS = {"RiskAssessment": PREDICTION}
 Existing = dict[tuple[str, str], Stored]
@@ -65,16 +73,35 @@ async def run(tenant: Tenant, job: Job, settings: Settings) -> None:
         return
     while await _merge_page(tenant, job, patient, settings.canonical_base):
         pass
+    who = await _subject(tenant, patient, settings)
+    made_by = stamp(who.zone, settings.canonical_base)
+    anew = await daybook.stamp(tenant, patient) != made_by
     days = await blocks.changed_days(tenant, patient)
-    if days:
-        await _refresh(tenant, job, await _subject(tenant, patient, settings), days, settings.canonical_base)
-        await blocks.clear_changed(tenant, patient, days)
+    wanted = sorted({*days, *await blocks.days(tenant, patient)}) if anew else days
+    if not wanted:
+        return
+    await _refresh_pages(tenant, job, who, wanted)
+    for some in _parts(sorted(_affected(wanted)), CHUNK):
+        await _refresh(tenant, job, who, some, settings.canonical_base)
+    if anew:
+        async with tenant.pool.acquire() as connection, connection.transaction():
+            await _hold(connection, tenant, job)
+            await daybook.write_stamp(connection, tenant, patient, made_by)
+    await blocks.clear_changed(tenant, patient, days)
+
+
+def _parts(days: list[date], size: int) -> list[list[date]]:
+    return [days[i : i + size] for i in range(0, len(days), size)]
+
+
+async def _hold(connection: asyncpg.Connection, tenant: Tenant, job: Job) -> None:
+    if not await jobs.hold(connection, tenant, job):
+        raise Overtaken
 
 
 async def _merge_page(tenant: Tenant, job: Job, patient: int, base: str) -> bool:
     async with tenant.pool.acquire() as connection, connection.transaction():
-        if not await jobs.hold(connection, tenant, job):
-            raise Overtaken
+        await _hold(connection, tenant, job)
         return await signals.merge_pending(connection, tenant, patient, base) is not None
 
 
@@ -85,13 +112,30 @@ async def _subject(tenant: Tenant, rid: int, settings: Settings) -> Subject:
     return Subject(rid, id_, zone_of(record) or ZoneInfo(settings.time_zone))
 
 
-async def _refresh(tenant: Tenant, job: Job, who: Subject, changed: list[date], base: str) -> None:
-    """Write the states of all days that may differ; again from the blocks when another writer was there first."""
+async def _refresh_pages(tenant: Tenant, job: Job, who: Subject, changed: list[date]) -> None:
+    """Write the pages of all days that may differ, from the blocks around them."""
+    wanted = sorted({day for utc in changed for day in _span(*pages_changed(utc))})
+    for some in stretches(wanted, CHUNK):
+        loaded = await signals.load(tenant, who.rid, *blocks_needed(some[0], some[-1]))
+        made = await asyncio.to_thread(_pages, loaded, who.zone, some)
+        async with tenant.pool.acquire() as connection, connection.transaction():
+            await _hold(connection, tenant, job)
+            await daybook.write_pages(connection, tenant, who.rid, made, set(some) - made.keys())
+
+
+def _pages(loaded: signals.Blocks, zone: tzinfo, days: list[date]) -> dict[date, bytes]:
+    recording = Recording.of(loaded, zone)
+    found = pages(recording, set(days).intersection(touched(recording)))
+    return {day: encode(page) for day, page in found.items()}
+
+
+async def _refresh(tenant: Tenant, job: Job, who: Subject, days: list[date], base: str) -> None:
+    """Write the states of some days; again from the pages when another writer was there first."""
     for attempt in range(_TRIES):
-        # What is there is read before the blocks are: who writes after that makes our expected versions wrong.
-        versions = await _existing(tenant, who.id, _affected(changed))
-        loaded = await _load(tenant, who.rid, changed)
-        computed = await asyncio.to_thread(_compute, loaded, who.zone, _affected(changed))
+        # What is there is read before the pages are: who writes after that makes our expected versions wrong.
+        versions = await _existing(tenant, who.id, days)
+        kept = await daybook.read(tenant, who.rid, days[0] - timedelta(days=REACH), days[-1])
+        computed, digests = await asyncio.to_thread(_compute, kept, days)
         names = await _input_names(tenant, computed)
         wanted = _resources(who, computed, names, versions, base)
         try:
@@ -99,39 +143,29 @@ async def _refresh(tenant: Tenant, job: Job, who: Subject, changed: list[date], 
         except VersionConflict:
             await asyncio.sleep(0.05 * 2**attempt)
             continue
+        async with tenant.pool.acquire() as connection, connection.transaction():
+            await _hold(connection, tenant, job)
+            await daybook.write_states(connection, tenant, who.rid, digests)
         return
     raise TimeoutError(f"the twin of patient rid {who.rid} was overtaken {_TRIES} times")
 
 
 def _affected(changed: Iterable[date]) -> set[date]:
     """Return the local days whose states may differ; a sample with the clock of 1970 touches no day in between."""
-    days: set[date] = set()
-    for day in changed:
-        first, last = days_affected(day, day)
-        days.update(first + timedelta(days=i) for i in range((last - first).days + 1))
-    return days
+    return {day for utc in changed for day in _span(*days_affected(utc, utc))}
 
 
-async def _load(tenant: Tenant, patient: int, changed: list[date]) -> signals.Blocks:
-    """Return the blocks that the affected states may need: a stretch of days around each changed one."""
-    loaded: signals.Blocks = {}
-    stretches: list[tuple[date, date]] = []
-    for day in sorted(changed):
-        first, last = days_affected(day, day)
-        first, last = days_needed(first)[0], days_needed(last)[1]
-        if stretches and first <= stretches[-1][1]:
-            first = stretches.pop()[0]
-        stretches.append((first, last))
-    for first, last in stretches:
-        loaded |= await signals.load(tenant, patient, first, last)
-    return loaded
+def _span(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=i) for i in range((last - first).days + 1)]
 
 
-def _compute(loaded: signals.Blocks, zone: tzinfo, affected: set[date]) -> list[State]:
-    """Return the states of the affected days that have data."""
-    recording = Recording.of(loaded, zone)
-    days = [day for day in recording.days_with_data() if day in affected]
-    return recorded_states(recording, days) if days else []
+def _compute(kept: dict[date, daybook.Kept], days: list[date]) -> tuple[list[State], dict[date, bytes | None]]:
+    """Return the states of the days that have data, and what the daybook keeps of them."""
+    book = {day: decode(each.page) for day, each in kept.items()}
+    found = booked_states(book, [day for day in days if day in book and book[day].inputs])
+    states = {state.day: state for state in found}
+    digests = {day: digest(states[day]) if day in states else None for day in days if day in book}
+    return found, {day: made for day, made in digests.items() if made != kept[day].state}
 
 
 async def _existing(tenant: Tenant, patient: str, days: Iterable[date]) -> Existing:
@@ -182,8 +216,7 @@ async def _write(tenant: Tenant, job: Job, wanted: list[Resource], existing: Exi
     if not changes:
         return
     async with tenant.pool.acquire() as connection:
-        if not await jobs.hold(connection, tenant, job):
-            raise Overtaken
+        await _hold(connection, tenant, job)
     ctx = RequestContext(tenant, await worker_principal(tenant), ids.request_id(), tenant.base)
     rows = [audit_row(ctx, change.method, 200 if change.expected else 201, type=change.type) for change in changes]
     await commit(tenant, changes, rows)

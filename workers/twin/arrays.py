@@ -22,3 +22,17 @@ def runs(mask: Bools) -> tuple[Ints, Ints]:
     """Return first index and end (exclusive) of every stretch where the mask holds."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], mask.astype(np.int8), [0]))))
     return edges[0::2].astype(np.int64), edges[1::2].astype(np.int64)
+
+
+def distinct(values: Ints) -> Ints:
+    """Return the different values, sorted; quick where equal ones stand together."""
+    heads = np.ones(len(values), bool)
+    heads[1:] = values[1:] != values[:-1]
+    return np.unique(values[heads])
+
+
+def median(values: Floats) -> float:
+    """Return the median of the values that are known; there must be one. For so few much faster than numpy's."""
+    ordered = np.sort(values[~np.isnan(values)])
+    half = len(ordered) // 2
+    return float(ordered[half]) if len(ordered) % 2 else float(ordered[half - 1] + ordered[half]) / 2

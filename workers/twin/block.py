@@ -9,7 +9,7 @@ A withdrawn or emptied Observation leaves its (rid, version) behind, so that an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, NamedTuple, TypeAlias
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.twin.arrays import DAY, Floats, Ints
+from workers.twin.arrays import DAY, Bools, Floats, Ints
 from workers.twin.signals import Reading, Samples
 
 SOURCE = np.dtype(
@@ -181,24 +181,35 @@ def compact(block: Block) -> Block:
     return Block(block.devices, block.sources[kept], rows)
 
 
+def only(block: Block, rids: Container[int]) -> Block:
+    """Return what the block would be if there were no other Observations than these."""
+    kept = np.array([rid in rids for rid in block.sources["rid"].tolist()], bool)
+    rows = block.rows[kept[block.rows["source"]]].copy()
+    rows["source"] = (np.cumsum(kept) - 1)[rows["source"]]
+    return Block(block.devices, block.sources[kept], rows)
+
+
 def settle(block: Block, day: date) -> Settled:
     """Return what holds: of several rows for one (device, start, duration) the one with the best claim."""
-    rows = block.rows
-    source = block.sources[rows["source"]]
-    if len(block.devices) <= 1 and len(block.sources) <= 1:
-        return _settled(rows, source, day)
-    claim = (source["rid"], rows["value"], source["rank"], source["issued"])
-    order = np.lexsort((*claim, rows["duration"], rows["start"], source["device"]))
-    rows, source = rows[order], source[order]
-    last = np.ones(len(rows), bool)
-    if len(rows) > 1:
-        same = (rows["start"][1:] == rows["start"][:-1]) & (rows["duration"][1:] == rows["duration"][:-1])
-        last[:-1] = ~(same & (source["device"][1:] == source["device"][:-1]))
-    return _settled(rows[last], source[last], day)
+    rows, sources = block.rows, block.sources
+    device = sources["device"][rows["source"]]
+    if len(rows) < 2 or not _repeated(rows, device).any():
+        return _settled(rows, sources, day)
+    place = rows["source"]
+    claim = (sources["rid"][place], rows["value"], sources["rank"][place], sources["issued"][place])
+    order = np.lexsort((*claim, rows["duration"], rows["start"], device))
+    rows, device = rows[order], device[order]
+    return _settled(rows[np.append(~_repeated(rows, device), True)], sources, day)
 
 
-def _settled(rows: NDArray[Any], source: NDArray[Any], day: date) -> Settled:
+def _repeated(rows: NDArray[Any], device: NDArray[Any]) -> Bools:
+    """Return which rows are followed by another one of the same (device, start, duration)."""
+    same = (rows["start"][1:] == rows["start"][:-1]) & (rows["duration"][1:] == rows["duration"][:-1])
+    return np.asarray(same & (device[1:] == device[:-1]))
+
+
+def _settled(rows: NDArray[Any], sources: NDArray[Any], day: date) -> Settled:
     """Return rows and their sources as columns."""
     start = rows["start"].astype(np.int64) + (day - FIRST).days * DAY
-    offset, device, rid = (source[name].astype(np.int64) for name in ("offset", "device", "rid"))
+    offset, device, rid = (sources[name].astype(np.int64)[rows["source"]] for name in ("offset", "device", "rid"))
     return Settled(start, rows["duration"].astype(np.int64), rows["value"].copy(), offset, device, rid)

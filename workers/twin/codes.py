@@ -14,13 +14,18 @@ MDC: Final = "urn:iso:std:iso:11073:10101"
 CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/observation-category"
 
 ALGORITHM: Final = "clarity-twin"
-ALGORITHM_VERSION: Final = "1"
+ALGORITHM_VERSION: Final = "2"
 """Part of every state's id: a change of any formula, table or threshold of this room raises it."""
 
 
 def actigraphy(base: str = BASE) -> str:
     """Return our CodeSystem for what devices measure and LOINC has no code for: activity counts, sleep stages."""
     return f"{base}/CodeSystem/actigraphy"
+
+
+def psych(base: str = BASE) -> str:
+    """Return our CodeSystem for questionnaires that LOINC has no code for: totals, items and answers of ISI and ASRM."""
+    return f"{base}/CodeSystem/psych"
 
 
 def digital_twin(base: str = BASE) -> str:

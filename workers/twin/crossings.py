@@ -20,17 +20,19 @@ QUIET: Final = 7
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`features`: how many features of different domains must deviate on the day; `days`: on how many of the day and the
-    three before, the day included, one feature must deviate in one direction."""
+    three before, the day included, one feature must deviate in one direction; `level`: it is a change of level that counts."""
 
     code: str
     display: str
     features: int
     days: int
+    level: bool = False
 
 
 RULES: Final = (
     Rule("several-features", "Features of at least two domains deviate strongly on the same day", 2, 1),
     Rule("sustained-deviation", "One feature deviates strongly on three of four days in the same direction", 1, 3),
+    Rule("level-change", "A feature lies on another level than before, by change point detection", 1, 1, level=True),
 )
 SPAN: Final = 4
 
@@ -58,13 +60,28 @@ def _holding(rule: Rule, state: State, back: int) -> list[tuple[str, Direction]]
     """Return the features by which a rule holds on the day `back` days ago; none when it does not hold."""
     found = []
     for feature in state.features:
+        if rule.level:
+            found += [feature] if _shifted(feature, back) else []
+            continue
         direction = _direction(feature, back)
         days = [_direction(feature, back + i) for i in range(SPAN)]
         if direction != "within" and days.count(direction) >= rule.days:
             found.append(feature)
     if len({feature.feature.domain for feature in found}) < rule.features:
         return []
-    return [(feature.feature.code, _direction(feature, back)) for feature in found]
+    return [(feature.feature.code, _towards(feature) if rule.level else _direction(feature, back)) for feature in found]
+
+
+def _shifted(feature: FeatureState, back: int) -> bool:
+    """Return whether a change of level was told some days ago."""
+    if back == 0:
+        return feature.change is not None and feature.change.told
+    return back <= len(feature.told) and feature.told[back - 1]
+
+
+def _towards(feature: FeatureState) -> Direction:
+    """Return to which side the level of the day has changed."""
+    return "above" if feature.change is not None and feature.change.shift > 0 else "below"
 
 
 def _direction(feature: FeatureState, back: int) -> Direction:

@@ -7,6 +7,7 @@ from datetime import date
 import numpy as np
 
 from workers.twin.arrays import DAY, DAY_MINUTES, Floats
+from workers.twin.catalogue import SYMPTOMS
 from workers.twin.features import Column
 from workers.twin.grids import Grids, night, waking
 from workers.twin.nights import SCORED, Nights, midpoints
@@ -18,6 +19,7 @@ MINIMUM_WAKING = 0.8
 MINIMUM_NIGHT = 0.5
 REST_MINUTES = 30
 REST_KNOWN = 24
+LEAST_SAMPLES = 3
 
 
 def sleep(found: Nights) -> dict[str, Column]:
@@ -111,6 +113,46 @@ def reported_resting(recording: Recording, first: date, days: int) -> Column:
     for row, values in by_day(recording.tracks.get("resting-heart-rate"), ordinal(first), days).items():
         column.put(row, float(np.median(values)), "device", "no-data")
     return column
+
+
+def variability(recording: Recording, name: str, first: date, days: int) -> Column:
+    """Return the median of a day's samples of heart rate variability by one method, RMSSD or SDNN, never one for the other.
+
+    RMSSD = sqrt(mean of squared differences of successive NN intervals), SDNN = the standard deviation of NN intervals
+    (Task Force 1996, Circulation 93:1043), as the device computed them. Samples of 00:00 to 08:00 where there are three,
+    else of the whole day, else the day's number that a device reports; a baseline never mixes these.
+    """
+    column = Column.blank(days)
+    for row, values in by_day(recording.tracks.get(f"{name}-daily"), ordinal(first), days).items():
+        column.put(row, float(np.median(values)), "device", "no-data")
+    track = recording.tracks.get(name)
+    if track is None:
+        return column
+    rows = track.local // DAY - ordinal(first)
+    asleep = track.local % DAY < DAY // 3
+    for row in np.unique(rows[(rows >= 0) & (rows < days)]).tolist():
+        of_day = rows == row
+        for method, chosen in (("samples-at-night", of_day & asleep), ("samples", of_day)):
+            if np.count_nonzero(chosen) >= LEAST_SAMPLES:
+                column.put(row, float(np.median(track.value[chosen])), method, "no-data")
+                break
+        else:
+            column.reason[row] = column.reason[row] and "too-few-samples"
+    return column
+
+
+def scores(recording: Recording, first: date, days: int) -> dict[str, Column]:
+    """Return the last total of each questionnaire that was filled in on the day, see `instruments.py`."""
+    out = {}
+    for name in (*SYMPTOMS, "phq-9-item-9"):
+        column, track = Column.blank(days), recording.tracks.get(name)
+        if track is not None:
+            rows = track.local // DAY - ordinal(first)
+            for place in np.lexsort((track.value, track.local)).tolist():
+                if 0 <= rows[place] < days:
+                    column.put(int(rows[place]), float(track.value[place]), "questionnaire", "no-data")
+        out[name] = column
+    return out
 
 
 def wear(grid: Grids) -> Column:

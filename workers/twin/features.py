@@ -15,7 +15,7 @@ import numpy as np
 
 from workers.twin.arrays import Floats
 
-Domain = Literal["sleep", "activity", "heart", "rhythm", "wear"]
+Domain = Literal["sleep", "activity", "heart", "rhythm", "wear", "symptom"]
 
 REASONS: Final[Mapping[str, str]] = {
     "no-data": "No data of the signals that this needs.",
@@ -25,6 +25,8 @@ REASONS: Final[Mapping[str, str]] = {
     "no-sleep-found": "Less than an hour of sleep in one piece.",
     "too-few-days": "Too few days of the window were measured.",
     "clock-not-covered": "Some minute of the clock was measured on no day of the window.",
+    "too-few-samples": "Fewer than three samples on the day.",
+    "no-questionnaire": "The questionnaire was not filled in within the last 84 days.",
     "no-variation": "The values of the window do not vary.",
 }
 """Why there is no number; the sentence is what the resource says."""
@@ -70,6 +72,16 @@ FEATURES: Final = (
     Feature("amplitude", "Amplitude of the cosinor of activity", "{counts}/min", "rhythm", 10, 2, window=7),
     Feature("acrophase", "Acrophase of the cosinor of activity, local hour", "h", "rhythm", 0.33, 2, window=7, circular=True),
     Feature("sleep-regularity-index", "Sleep regularity index (SRI)", "1", "rhythm", 4, 2, window=7, least=-100, most=100),
+    Feature("social-jetlag", "Social jetlag, free against working days", "h", "rhythm", 0.33, 2, window=14, scored=False),
+    Feature("sleep-duration-sadeh", "Longest rest, slept by Sadeh (AMA-32 counts)", "min", "sleep", 20, 0, scored=False),
+    Feature("sleep-duration-scripps", "Longest rest, slept by Scripps (Actiwatch counts)", "min", "sleep", 20, 0, scored=False),
+    Feature("hrv-rmssd", "Heart rate variability, RMSSD", "ms", "heart", 4, 1),
+    Feature("hrv-sdnn", "Heart rate variability, SDNN", "ms", "heart", 5, 1),
+    Feature("phq-9", "PHQ-9, total of the day", "{score}", "symptom", 1, 0, scored=False, most=27),
+    Feature("phq-9-item-9", "PHQ-9, thoughts of death or self-harm", "{score}", "symptom", 1, 0, scored=False, most=3),
+    Feature("gad-7", "GAD-7, total of the day", "{score}", "symptom", 1, 0, scored=False, most=21),
+    Feature("isi", "Insomnia Severity Index, total of the day", "{score}", "symptom", 1, 0, scored=False, most=28),
+    Feature("asrm", "Altman Self-Rating Mania Scale, total of the day", "{score}", "symptom", 1, 0, scored=False, most=20),
 )  # fmt: skip
 
 BY_CODE: Final[Mapping[str, Feature]] = {feature.code: feature for feature in FEATURES}

@@ -6,6 +6,7 @@ from noon to noon. Nothing in a row depends on what comes after its day.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from workers.twin.arrays import DAY, DAY_MINUTES, MINUTE, Bools, Floats, Ints, runs
 from workers.twin.catalogue import SLEEP_STAGES
+from workers.twin.features import Column
 from workers.twin.recording import Recording, Track, ordinal
 from workers.twin.sleep import cole_kripke, not_worn
 
@@ -190,17 +192,21 @@ def _score(out: Nights, counts: Floats, first: date) -> None:
             _main_rest(out, states[row], int(row), (ordinal(first) + int(row) - 1) * DAY + HALF_DAY * MINUTE)
 
 
-def _main_rest(out: Nights, state: Floats, row: int, noon: int) -> None:
-    """Put in the longest rest: the longest stretch in which at least half of the hour around each minute is asleep."""
+def longest_rest(state: Floats) -> Ints:
+    """Return the minutes asleep in the longest stretch in which at least half of the hour around each minute is asleep."""
     asleep = state == 1
     share = np.convolve(asleep, np.ones(REST_WINDOW), "same") / REST_WINDOW
     start, end = runs(share >= 0.5)
-    out.method[row] = SCORED
-    out.asleep[row] = 0.0
     if not len(start):
-        return
+        return np.zeros(0, np.int64)
     longest = int((end - start).argmax())
-    slept = np.flatnonzero(asleep[start[longest] : end[longest]]) + start[longest]
+    return np.asarray(np.flatnonzero(asleep[start[longest] : end[longest]]) + start[longest], np.int64)
+
+
+def _main_rest(out: Nights, state: Floats, row: int, noon: int) -> None:
+    """Put in the longest rest of a night that was scored."""
+    slept = longest_rest(state)
+    out.method[row] = SCORED
     out.asleep[row] = len(slept)
     if len(slept) >= SHORTEST_REST:
         out.start[row] = noon + int(slept[0]) * MINUTE
@@ -221,6 +227,23 @@ def unworn(flat: Floats, offset: int) -> Bools:
             if known - start >= 180:
                 out[max(start, day) : known] = True
     return out
+
+
+def rest_by(counts: Floats, method: str, score: Callable[[Floats], Floats]) -> Column:
+    """Return the minutes asleep in the longest rest of each night by another scoring of the same counts."""
+    days = len(counts) - 1
+    column = Column.blank(days)
+    flat = counts.reshape(-1).copy()
+    if np.isnan(flat).all():
+        return column
+    flat[unworn(flat, HALF_DAY)] = np.nan
+    states = score(flat)[HALF_DAY : HALF_DAY + days * DAY_MINUTES].reshape(days, DAY_MINUTES)
+    column.coverage[:] = (~np.isnan(states)).mean(axis=1)
+    for row in np.flatnonzero(column.coverage > 0).tolist():
+        enough = column.coverage[row] >= MINIMUM_KNOWN
+        asleep = float(len(longest_rest(states[row]))) if enough else np.nan
+        column.put(row, asleep, method, "too-little-coverage")
+    return column
 
 
 def midpoints(found: Nights) -> Floats:

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 
 import numpy as np
 
-from workers.twin.arrays import DAY, DAY_MINUTES, MINUTE, Bools, Floats, Ints
+from workers.twin.arrays import DAY, DAY_MINUTES, MINUTE, Bools, Floats, Ints, distinct
 from workers.twin.block import FIRST, Block, settle
 from workers.twin.catalogue import NAMES, named
 from workers.twin.effective import CALENDAR_DAY, EPOCH, UNKNOWN_OFFSET
@@ -61,7 +61,7 @@ class Recording:
 
     def days_with_data(self) -> list[date]:
         """Return the local days in which a sample of any signal starts or a sleep ends."""
-        found = {int(day) for track in self.tracks.values() for day in np.unique(_end(track) // DAY)}
+        found = {int(day) for track in self.tracks.values() for day in distinct(_end(track) // DAY)}
         return [FIRST + timedelta(days=day) for day in sorted(found)]
 
 
@@ -89,24 +89,38 @@ def _track(days: list[tuple[date, Block]], zone: tzinfo) -> Track:
         for name in ("start", "duration", "offset", "device", "rid")
     )
     value = np.concatenate([piece.value for piece in pieces])
-    order = np.lexsort((duration, start, device))
-    start, duration, value = start[order], duration[order], value[order]
-    offset, device, rid = offset[order], device[order], rid[order]
+    if not _ordered(device, start, duration):
+        order = np.lexsort((duration, start, device))
+        start, duration, value = start[order], duration[order], value[order]
+        offset, device, rid = offset[order], device[order], rid[order]
     calendar = (offset == CALENDAR_DAY).astype(np.int64)
     minutes = _wall_offsets(start, offset, rid, zone)
     return Track(devices, start, start + minutes * MINUTE, duration, value, device, rid, calendar)
+
+
+def _ordered(device: Ints, start: Ints, duration: Ints) -> bool:
+    """Return whether samples are in order already, as those of one device are."""
+    later, same = start[1:] > start[:-1], start[1:] == start[:-1]
+    return bool(np.all((device[1:] == device[:-1]) & (later | (same & (duration[1:] >= duration[:-1])))))
 
 
 def _wall_offsets(start: Ints, offset: Ints, rid: Ints, zone: tzinfo) -> Ints:
     """Return minutes east of UTC for each sample."""
     stated = (offset != UNKNOWN_OFFSET) & (offset != CALENDAR_DAY)
     by_zone = zone_offsets(start, zone)
-    _, place = np.unique(rid, return_inverse=True)
+    place = _groups(rid)
     begin = np.full(int(place.max()) + 1 if len(place) else 0, np.iinfo(np.int64).max)
     np.minimum.at(begin, place, start)
     agrees = offset == zone_offsets(begin, zone)[place]
     minutes = np.where(stated & ~agrees, offset, by_zone)
     return np.where(offset == CALENDAR_DAY, 0, minutes)
+
+
+def _groups(rid: Ints) -> Ints:
+    """Return a number from 0 on for each different rid; they come in long runs, so only where one begins is looked at."""
+    heads = np.flatnonzero(np.concatenate((np.ones(min(1, len(rid)), bool), rid[1:] != rid[:-1])))
+    _, numbers = np.unique(rid[heads], return_inverse=True)
+    return np.asarray(np.repeat(numbers, np.diff(np.append(heads, len(rid)))), np.int64)
 
 
 def zone_offsets(instants: Ints, zone: tzinfo) -> Ints:

@@ -12,12 +12,16 @@ from decimal import Decimal
 from typing import Any
 
 from workers.twin.baseline import STRONG, Baseline, Deviation
+from workers.twin.changes import Change
 from workers.twin.codes import ALGORITHM, ALGORITHM_VERSION, BASE, CATEGORY, SNOMED, UCUM, digital_twin, origin, profile
 from workers.twin.effective import EPOCH
 from workers.twin.features import REASONS, Feature
 from workers.twin.ids import device_id, provenance_id, state_id
+from workers.twin.inputs import Input
 from workers.twin.recording import start_of
-from workers.twin.state import REACH, FeatureState, Input, State
+from workers.twin.state import REACH, FeatureState, State
+from workers.twin.trend import WINDOW as TREND_WINDOW
+from workers.twin.trend import Trend
 
 Resource = dict[str, Any]
 
@@ -49,6 +53,7 @@ def state_observation(
         parts = [{"url": signal, "valueDecimal": _number(part, 3)} for signal, part in state.coverage]
         resource["extension"] = [{"url": profile("digital-twin-coverage", base), "extension": parts}]
     resource["component"] = [part for feature in state.features for part in _components(feature, base)]
+    resource["component"] += [trend_component(trend, base) for trend in state.trends]
     return resource
 
 
@@ -134,19 +139,38 @@ def _instant(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
+def trend_component(trend: Trend, base: str) -> Resource:
+    """Return the component of a symptom's trend: the score as it would be on the day, its 95 % interval, what it rests on."""
+    facts: list[Resource] = [
+        {"url": "window", "valueInteger": TREND_WINDOW},
+        {"url": "method", "valueCode": "dynamic-regression"},
+        {"url": "questionnaires", "valueInteger": trend.questionnaires},
+    ]
+    code = concept(f"{trend.instrument.name}-trend", f"{trend.instrument.title}: level of the day", base)
+    part: Resource = {"extension": [{"url": profile("digital-twin-feature", base), "extension": facts}], "code": code}
+    if trend.value is None or trend.low is None or trend.high is None:
+        return part | {"dataAbsentReason": _absent(trend.reason, base)}
+    facts.append({"url": "coverage", "valueDecimal": _number(trend.coverage, 3)})
+    facts += [] if trend.age is None else [{"url": "questionnaireAge", "valueInteger": trend.age}]
+    optional = {"passive": trend.passive, "loading": trend.loading, "slope": trend.slope}
+    facts += [{"url": u, "valueDecimal": _number(v, 2)} for u, v in optional.items() if v is not None]
+    interval = [{"url": u, "valueDecimal": _number(v, 1)} for u, v in (("low", trend.low), ("high", trend.high))]
+    part["extension"].append({"url": profile("digital-twin-interval", base), "extension": interval})
+    return part | {"valueQuantity": _quantity(trend.value, "{score}", 1)}
+
+
+def _absent(reason: str, base: str) -> Resource:
+    """Return why there is no number."""
+    unknown = {"system": ABSENT, "code": "unknown", "display": "Unknown"}
+    return {"coding": [{"system": digital_twin(base), "code": reason}, unknown], "text": REASONS[reason]}
+
+
 def _components(found: FeatureState, base: str) -> list[Resource]:
     """Return the component of a feature and, where there is a baseline, one of its deviation."""
     feature = found.feature
     part: Resource = {"extension": [_facts(found, base)], "code": concept(feature.code, feature.display, base)}
     if found.value is None:
-        part["dataAbsentReason"] = {
-            "coding": [
-                {"system": digital_twin(base), "code": found.reason},
-                {"system": ABSENT, "code": "unknown", "display": "Unknown"},
-            ],
-            "text": REASONS[found.reason],
-        }
-        return [part]
+        return [part | {"dataAbsentReason": _absent(found.reason, base)}]
     part["valueQuantity"] = _quantity(found.value, feature.unit, feature.decimals)
     if found.baseline is None or found.deviation is None:
         return [part]
@@ -176,6 +200,8 @@ def _facts(found: FeatureState, base: str) -> Resource:
         facts.append({"url": "method", "valueCode": found.method})
     if found.coverage is not None:
         facts.append({"url": "coverage", "valueDecimal": _number(found.coverage, 3)})
+    if found.change is not None:
+        facts += _change_facts(found.change)
     if found.baseline is not None:
         facts += _baseline_facts(found.feature, found.baseline)
     elif found.value is not None and found.feature.scored:
@@ -186,10 +212,24 @@ def _facts(found: FeatureState, base: str) -> Resource:
 def _baseline_facts(feature: Feature, base: Baseline) -> list[Resource]:
     """Return the sub-extensions of a baseline."""
     numbers = {"baselineMedian": base.median, "baselineMad": base.mad, "baselineSpread": base.spread}
+    if base.weight < 1:
+        numbers["baselineCentre"] = base.centre
     facts: list[Resource] = [
         {"url": url, "valueDecimal": _number(number, feature.decimals + 1)} for url, number in numbers.items()
     ]
+    if base.weight < 1:
+        facts.append({"url": "baselineWeight", "valueDecimal": _number(base.weight, 3)})
     return [{"url": "baselineDays", "valueInteger": base.days}, *facts]
+
+
+def _change_facts(change: Change) -> list[Resource]:
+    """Return the sub-extensions of a change of level: how sure, how long ago, between which ages (95 %), how large."""
+    facts: list[Resource] = [{"url": "changeProbability", "valueDecimal": _number(change.probability, 3)}]
+    if change.told:
+        ages = {"changeDaysAgo": change.age, "changeDaysAgoLow": change.first, "changeDaysAgoHigh": change.last}
+        facts += [{"url": url, "valueInteger": age} for url, age in ages.items()]
+        facts.append({"url": "changeShift", "valueDecimal": _number(change.shift, 2)})
+    return facts
 
 
 def _interpretation(far: Deviation) -> Resource:
@@ -199,9 +239,9 @@ def _interpretation(far: Deviation) -> Resource:
 
 
 def _range(feature: Feature, base: Baseline) -> Resource:
-    """Return the personal range: median -+ 3 spreads of the trailing 28 days, within what the feature can be."""
-    low = max(base.median - STRONG * base.spread, feature.least)
-    high = min(base.median + STRONG * base.spread, feature.most)
+    """Return the personal range: centre -+ 3 spreads of the trailing 28 days, within what the feature can be."""
+    low = max(base.centre - STRONG * base.spread, feature.least)
+    high = min(base.centre + STRONG * base.spread, feature.most)
     return {
         "low": _quantity(low, feature.unit, feature.decimals),
         "high": _quantity(high, feature.unit, feature.decimals),

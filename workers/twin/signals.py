@@ -15,6 +15,7 @@ from workers.twin.arrays import DAY, Bools, Floats, Ints
 from workers.twin.catalogue import Signal, by_code, named
 from workers.twin.codes import BASE, origin
 from workers.twin.effective import CALENDAR_DAY, Effective, effective, milliseconds
+from workers.twin.questionnaires import score
 from workers.twin.values import Values, values
 
 RANK = {"preliminary": 1, "final": 2, "amended": 3, "corrected": 4}
@@ -71,7 +72,9 @@ def signals_of(observation: dict[str, Any], base: str = BASE) -> frozenset[str]:
 
 
 def read(observation: dict[str, Any], base: str = BASE) -> Reading:
-    """Return the samples of an Observation and what was refused; an Observation of no kept signal gives NOTHING."""
+    """Return the samples of an Observation or QuestionnaireResponse and what was refused; of no kept signal NOTHING."""
+    if observation.get("resourceType") == "QuestionnaireResponse":
+        return _answers(observation, base)
     parts = list(_parts(observation, base))
     if not parts:
         return NOTHING
@@ -92,6 +95,25 @@ def read(observation: dict[str, Any], base: str = BASE) -> Reading:
         if found[1]:
             refused.append(Refusal("sample-not-usable", expression, found[1]))
     return Reading(tuple(samples), tuple(refused), milliseconds(observation.get("issued")), RANK[status])
+
+
+def _answers(response: dict[str, Any], base: str) -> Reading:
+    """Return the scores of a QuestionnaireResponse as samples: its total and, of PHQ-9, the item about self-harm."""
+    found = score(response, base)
+    if found is None:
+        return NOTHING
+    when = effective({"effectiveDateTime": response["authored"]}) if "authored" in response else "time-missing"
+    if isinstance(when, str):
+        return Reading(refused=(Refusal(when, "QuestionnaireResponse.authored"),))
+    values = {found.instrument.name: found.total} | {name: found.item(place) for name, place in found.instrument.kept}
+    samples = tuple(
+        Samples(name, "", when.offset, np.array([when.start]), np.array([when.duration]), np.array([float(value)]))
+        for name, value in values.items()
+        if value is not None
+    )
+    refused = (Refusal(found.reason, "QuestionnaireResponse.item"),) if found.reason else ()
+    rank = RANK["amended"] if response.get("status") == "amended" else RANK["final"]
+    return Reading(samples, refused, when.start, rank if samples else 0)
 
 
 def _parts(observation: dict[str, Any], base: str) -> Iterator[tuple[str, dict[str, Any], Signal]]:
@@ -125,6 +147,7 @@ def _samples(
         return found
     if found.step is not None:
         return _series(found, found.step, signal, when, device)
+    when = _answered(when) if signal.shape == "score" else when
     kind = _kind(signal, when)
     if isinstance(kind, str):
         return kind
@@ -133,11 +156,18 @@ def _samples(
     return one, 0
 
 
+def _answered(when: Effective) -> Effective:
+    """Return when a questionnaire was filled in: the end of the weeks that it asks about, or the calendar day."""
+    if when.end is None or when.offset == CALENDAR_DAY:
+        return when
+    return Effective(when.end, None, when.end_offset, when.end_offset)
+
+
 def _kind(signal: Signal, when: Effective) -> Signal | str:
     """Return the signal that a value over this interval is, or why the interval does not fit any."""
     if when.duration > signal.longest and signal.beyond:
         return _kind(named(signal.beyond), when)
-    if when.offset == CALENDAR_DAY and signal.shape not in {"day", "session"}:
+    if when.offset == CALENDAR_DAY and signal.shape not in {"day", "session", "score"}:
         return "time-too-coarse"
     if when.duration > signal.longest:
         return "interval-too-long"

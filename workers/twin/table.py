@@ -10,15 +10,16 @@ from workers.twin import daily, weekly
 from workers.twin.arrays import Floats
 from workers.twin.features import Table
 from workers.twin.grids import Grids, grids
-from workers.twin.nights import Nights, nights
+from workers.twin.nights import Nights, nights, rest_by
 from workers.twin.recording import Recording
+from workers.twin.sleep import sadeh, scripps
 
 
-def table(recording: Recording, first: date, last: date) -> Table:
-    """Return the features of the local days from `first` to `last`.
+def table(recording: Recording, first: date, last: date, fresh: int = 0) -> Table:
+    """Return the features of the local days from `first` to `last`, those of windows from row `fresh` on.
 
     The sleep of the first day needs the blocks of the day before; windows reach back into the table only, so their
-    first six rows see shorter windows.
+    first rows (six, of social jetlag thirteen) see shorter windows.
     """
     days = (last - first).days + 1
     grid = grids(recording, first, days)
@@ -29,8 +30,14 @@ def table(recording: Recording, first: date, last: date) -> Table:
     columns["resting-heart-rate"] = daily.resting_heart_rate(grid)
     columns["resting-heart-rate-reported"] = daily.reported_resting(recording, first, days)
     columns["wear-time"] = daily.wear(grid)
-    columns |= weekly.rhythm(grid)
-    columns["sleep-regularity-index"] = weekly.regularity(found)
+    columns |= weekly.rhythm(grid, fresh)
+    columns["sleep-regularity-index"] = weekly.regularity(found, fresh)
+    columns["social-jetlag"] = weekly.social_jetlag(columns["sleep-midpoint"], first, fresh)
+    columns["sleep-duration-sadeh"] = rest_by(grid.counts, "actigraphy-sadeh", sadeh)
+    columns["sleep-duration-scripps"] = rest_by(grid.counts, "actigraphy-scripps", scripps)
+    for name in ("hrv-rmssd", "hrv-sdnn"):
+        columns[name] = daily.variability(recording, name, first, days)
+    columns |= daily.scores(recording, first, days)
     return Table(first, days, columns, _coverage(grid, found))
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from workers.twin.arrays import Floats, Ints
 from workers.twin.catalogue import STAGES, Signal
-from workers.twin.codes import BASE, UCUM, actigraphy
+from workers.twin.codes import BASE, LOINC, UCUM, actigraphy
+from workers.twin.instruments import ANSWERS
 
 SLACK = 60_000
 """How far, in ms, a stage's stated duration may be from the length of its period."""
@@ -60,6 +61,8 @@ def _single(part: dict[str, Any], signal: Signal, duration: int, base: str) -> f
         return float(part["valueInteger"]) if signal.plain else "unit"
     if "valueCodeableConcept" in part and signal.shape == "stage":
         return _coded_stage(part["valueCodeableConcept"], base)
+    if "valueCodeableConcept" in part and signal.shape == "score":
+        return _coded_answer(part["valueCodeableConcept"])
     return "value-missing"
 
 
@@ -81,6 +84,12 @@ def _coded_stage(concept: dict[str, Any], base: str) -> float | str:
     return "unit"
 
 
+def _coded_answer(concept: dict[str, Any]) -> float | str:
+    """Return the number of an answer that is given as a code of LOINC."""
+    codes = [coding.get("code") for coding in concept.get("coding", ()) if coding.get("system") == LOINC]
+    return next((float(ANSWERS[code]) for code in codes if code in ANSWERS), "unit")
+
+
 def _factor(quantity: dict[str, Any], signal: Signal) -> float | None:
     """Return the factor of the unit: by its code; by its text only where no code is given."""
     code, system = quantity.get("code"), quantity.get("system")
@@ -91,7 +100,7 @@ def _factor(quantity: dict[str, Any], signal: Signal) -> float | None:
 
 def _sampled(data: dict[str, Any], signal: Signal) -> Values | str:
     """Return the numbers of a SampledData: origin + factor x sample, without those that are no number."""
-    if signal.shape in {"day", "session"} or signal.stage is not None:
+    if signal.shape in {"day", "session", "score"} or signal.stage is not None:
         return "sampled-data-not-for-this-signal"
     factor = _factor(data["origin"], signal)
     if factor is None:

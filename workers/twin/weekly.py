@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import numpy as np
 
 from workers.twin.arrays import Bools, Floats
@@ -20,6 +22,7 @@ from workers.twin.rhythm import (
 )
 
 WINDOW = 7
+MONDAY_TO_FRIDAY = 5
 MINIMUM_DAYS = 3
 MINIMUM_PART = 0.8
 """Days of the window, and part of each, that must be worn."""
@@ -30,8 +33,13 @@ MINIMUM_PAIRS = 4
 SRI = "sleep-regularity-index"
 CODES = tuple(feature.code for feature in FEATURES if feature.window == WINDOW and feature.code != SRI)
 
+FORTNIGHT = 14
+FREE_NIGHTS = 2
+WORKING_NIGHTS = 5
+"""Nights of the last 14 that must be known: of four that end on free days, of ten that end on working days."""
 
-def rhythm(grid: Grids) -> dict[str, Column]:
+
+def rhythm(grid: Grids, fresh: int = 0) -> dict[str, Column]:
     """Return the rhythm features of every day over it and the six days before, from the days worn well enough."""
     activity = grid.activity[1:]
     days = len(activity)
@@ -41,7 +49,7 @@ def rhythm(grid: Grids) -> dict[str, Column]:
     worn = part >= MINIMUM_PART
     kept = np.where(worn[:, None], activity, np.nan)
     hours = hourly(kept.reshape(-1)).reshape(days, 24)
-    for row in range(days):
+    for row in range(fresh, days):
         window = slice(max(0, row + 1 - WINDOW), row + 1)
         count = int(worn[window].sum())
         for column in columns.values():
@@ -76,7 +84,7 @@ def _fill(columns: dict[str, Column], row: int, minutes: Floats, hours: Floats) 
         columns[code].put(row, number, "activity-counts", "clock-not-covered" if varies else "no-variation")
 
 
-def regularity(found: Nights) -> Column:
+def regularity(found: Nights, fresh: int = 0) -> Column:
     """Return the sleep regularity index of the seven nights up to each day, from one kind of scoring for the whole window.
 
     A pair of neighbouring nights counts when 80 % of its minutes are known in both.
@@ -86,7 +94,7 @@ def regularity(found: Nights) -> Column:
     order = (SESSIONS, STAGED, SCORED)
     states = [found.states[method] for method in order]
     pairs = [_known_pairs(state) for state in states]
-    for row in range(days):
+    for row in range(fresh, days):
         window = slice(max(0, row + 1 - WINDOW), row)
         counts = [int(known[window].sum()) for known in pairs]
         best = max(range(len(order)), key=lambda i: (counts[i], -i))
@@ -97,6 +105,36 @@ def regularity(found: Nights) -> Column:
         elif counts[best]:
             column.reason[row] = "too-few-days"
     return column
+
+
+def social_jetlag(midpoint: Column, first: date, fresh: int = 0) -> Column:
+    """Return |mean middle of sleep on free days - on working days| over 14 nights, in hours of the clock, by one method.
+
+    Wittmann et al. 2006, Chronobiol Int 23:497. Whose week is not known: free days are Saturday and Sunday, the night that
+    ends on one belongs to it. Hours are averaged around their circular mean.
+    """
+    days = len(midpoint.value)
+    column = Column.blank(days)
+    free = np.array([(first + timedelta(days=row)).weekday() >= MONDAY_TO_FRIDAY for row in range(days)])
+    for row in range(fresh, days):
+        window = slice(max(0, row + 1 - FORTNIGHT), row + 1)
+        for method in (SESSIONS, STAGED, SCORED):
+            own = np.array([name == method for name in midpoint.method[window]])
+            counts = int(own[free[window]].sum()), int(own[~free[window]].sum())
+            if counts[0] >= FREE_NIGHTS and counts[1] >= WORKING_NIGHTS:
+                hours = midpoint.value[window]
+                apart = _mean_hour(hours[own & free[window]]) - _mean_hour(hours[own & ~free[window]])
+                column.put(row, abs((apart + 12) % 24 - 12), method, "too-few-days")
+                break
+            if own.any():
+                column.reason[row] = "too-few-days"
+        column.coverage[row] = np.count_nonzero(~np.isnan(midpoint.value[window])) / FORTNIGHT
+    return column
+
+
+def _mean_hour(hours: Floats) -> float:
+    angle = hours * (2 * np.pi / 24)
+    return float(np.arctan2(np.sin(angle).sum(), np.cos(angle).sum())) * 24 / (2 * np.pi)
 
 
 def _known_pairs(state: Floats) -> Bools:

@@ -23,6 +23,8 @@ LAUNCH: Final = "launch-apps"
 """May open apps from here, with a patient chosen (EHR launch)."""
 MANAGE: Final = "manage-access"
 """May manage people, clients and registrations."""
+AGGREGATE: Final = "$aggregate"
+"""May ask for figures over everybody, small ones suppressed; stands among `unlimited`, where no type has its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,9 @@ ROLES: Final[dict[str, Role]] = {
         frozenset({MANAGE}),
     ),
     "researcher": Role(
-        "sees studies and what is not about anybody",
+        "sees studies, what is not about anybody, and figures over everybody",
         ("ResearchStudy.rs", "ResearchSubject.rs", "Questionnaire.rs", "ValueSet.rs", "CodeSystem.rs", "Measure.rs"),
+        unlimited=frozenset({AGGREGATE}),
     ),
 }
 

@@ -75,7 +75,8 @@ def test_every_signal_is_read(resources):
             reading = read(resource)
             signals.update(samples.signal for samples in reading.samples)
             refused.update(refusal.reason for refusal in reading.refused)
-    assert set(signals) == {"heart-rate", "steps", "activity-counts", "sleep-session", "resting-heart-rate"}
+    worn = {"heart-rate", "steps", "activity-counts", "sleep-session", "resting-heart-rate"}
+    assert set(signals) == worn | {"phq-9", "phq-9-item-9", "gad-7"}
     assert set(refused) == {"sample-not-usable"}
 
 

@@ -24,10 +24,10 @@ def patients():
             rid += 1
             if resource["resourceType"] == "Patient":
                 zones[resource["id"]] = zone_of(resource)
-            elif resource["resourceType"] == "Observation":
+            elif resource["resourceType"] in ("Observation", "QuestionnaireResponse"):
                 reading = read(resource)
                 if reading.samples:
-                    text = resource["id"].rpartition("-")[2]
+                    text = resource["id"].removesuffix("-answers").rpartition("-")[2]
                     day = date.fromisoformat(f"{text[:4]}-{text[4:6]}-{text[6:]}")
                     patient = resource["subject"]["reference"].removeprefix("Patient/")
                     readings.setdefault(patient, []).append((rid, 1, reading, day))

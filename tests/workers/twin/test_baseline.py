@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.twin.baseline import Baseline, baseline, deviation
+from workers.twin.baseline import baseline, deviation
+from workers.twin.cohort import COHORT
 from workers.twin.features import BY_CODE, Column
 
-DURATION, MIDPOINT, STABILITY = (BY_CODE[code] for code in ("sleep-duration", "sleep-midpoint", "interdaily-stability"))
+CODES = ("sleep-duration", "sleep-midpoint", "interdaily-stability", "steps")
+DURATION, MIDPOINT, STABILITY, STEPS = (BY_CODE[code] for code in CODES)
 
 
 def column(values, methods=None):
@@ -20,8 +22,8 @@ def column(values, methods=None):
 
 def test_median_and_mad_of_the_28_days_before():
     values = [9999] * 5 + [400, 500] * 14 + [100]
-    base = baseline(DURATION, column(values), len(values) - 1)
-    assert (base.median, base.mad, base.days) == (450, 50, 28)
+    base = baseline(DURATION, column(values), len(values) - 1, shrunk=False)
+    assert (base.median, base.mad, base.days, base.centre, base.weight) == (450, 50, 28, 450, 1)
     assert base.spread == pytest.approx(74.13)
     far = deviation(DURATION, 100, base)
     assert far.z == pytest.approx(-350 / 74.13)
@@ -29,9 +31,34 @@ def test_median_and_mad_of_the_28_days_before():
 
 
 def test_too_few_days_and_other_methods_give_none():
-    assert baseline(DURATION, column([400] * 9 + [100]), 9) is None
-    assert baseline(DURATION, column([400] * 10 + [100]), 10) is not None
+    assert baseline(MIDPOINT, column([3] * 9 + [4]), 9) is None
+    assert baseline(MIDPOINT, column([3] * 10 + [4]), 10) is not None
+    assert baseline(DURATION, column([400] * 2 + [100]), 2) is None
+    assert baseline(DURATION, column([400] * 3 + [100]), 3) is not None
     assert baseline(DURATION, column([400] * 20 + [100], ["a"] * 20 + ["b"]), 20) is None
+
+
+def test_few_days_are_shrunk_to_the_cohort_and_many_stand_alone():
+    norm = COHORT["steps"]
+    days = [2000 + 500 * (i % 3) for i in range(28)]
+    bases = [baseline(STEPS, column([*days[:n], 2000]), n) for n in (3, 7, 14, 28)]
+    weights = [base.weight for base in bases]
+    assert weights == sorted(weights)
+    assert all(base.median <= base.centre <= norm.centre for base in bases)
+    assert bases[0].centre - bases[0].median > 8 * (bases[-1].centre - bases[-1].median)
+    spreads = [base.spread for base in bases]
+    assert spreads == sorted(spreads, reverse=True)
+    own = baseline(STEPS, column([*days, 2000]), 28, shrunk=False)
+    assert own.spread < spreads[-1] < norm.spread
+    errors = [base.centre_error * base.spread**2 for base in bases]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] < norm.between**2
+
+
+def test_three_days_do_not_raise_an_alarm_by_themselves():
+    far = deviation(STEPS, 9000, baseline(STEPS, column([2000, 2100, 1900, 9000]), 3))
+    assert far.z > 0
+    assert far.direction == "within"
 
 
 def test_a_windowed_feature_is_not_compared_with_its_own_days():
@@ -40,7 +67,7 @@ def test_a_windowed_feature_is_not_compared_with_its_own_days():
 
 
 def test_the_spread_is_never_below_the_resolution():
-    base = baseline(DURATION, column([400] * 28 + [410]), 28)
+    base = baseline(DURATION, column([400] * 28 + [410]), 28, shrunk=False)
     assert (base.mad, base.spread) == (0, DURATION.resolution)
 
 
@@ -53,11 +80,12 @@ def test_clock_hours_wrap():
 
 
 def test_few_days_widen_the_interval():
-    few, many = (deviation(DURATION, 700, Baseline(400, 50, 74, n)) for n in (10, 28))
+    few, many = (deviation(MIDPOINT, 6, baseline(MIDPOINT, column([3, 4] * (n // 2) + [6]), n)) for n in (10, 28))
     assert few.z == many.z
     assert few.high - few.low > many.high - many.low
-    overlapping = deviation(STABILITY, 0.9, Baseline(0.5, 0.05, 0.08, 28))
-    assert (overlapping.z, overlapping.direction) == (pytest.approx(5), "within")
+    values = [0.45, 0.55] * 14 + [0.9] * 7
+    overlapping = deviation(STABILITY, 0.9, baseline(STABILITY, column(values), 34))
+    assert (overlapping.z, overlapping.direction) == (pytest.approx(0.4 / 0.0741, abs=0.01), "within")
 
 
 def test_the_interval_covers_as_often_as_it_says():

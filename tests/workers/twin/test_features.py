@@ -150,3 +150,45 @@ def test_regularity_of_equal_nights_is_100():
     found = features(*nights, last=days[-1])
     assert number(found, "sleep-regularity-index", 3) == "too-few-days"
     assert number(found, "sleep-regularity-index", 5) == 100
+
+
+def test_the_same_counts_by_sadeh_and_scripps():
+    found = features(active(DAY - timedelta(days=1)), active(DAY))
+    for scoring in ("sadeh", "scripps"):
+        assert number(found, f"sleep-duration-{scoring}") == pytest.approx(480, abs=20)
+        assert found.columns[f"sleep-duration-{scoring}"].method == [f"actigraphy-{scoring}"]
+        assert number(features(active(DAY)), f"sleep-duration-{scoring}") == "too-little-coverage"
+
+
+def test_social_jetlag_is_free_days_against_working_days():
+    days = [DAY + timedelta(days=i) for i in range(14)]  # DAY is a Monday
+    nights = [
+        sleep(
+            at(day, "01:00" if day.weekday() >= 5 else "00:00"),
+            at(day, "09:30" if day.weekday() >= 5 else "07:00"),
+            400,
+        )
+        for day in days
+    ]
+    found = features(*nights, last=days[-1])
+    assert number(found, "social-jetlag", 13) == pytest.approx(5.25 - 3.5)
+    assert number(found, "social-jetlag", 6) == pytest.approx(1.75)
+    assert number(found, "social-jetlag", 5) == "too-few-days"
+    assert number(features(), "social-jetlag") == "no-data"
+
+
+def test_variability_keeps_its_method():
+    def variability(code, clock, value, system=OURS):
+        return observation(code, system, effectiveDateTime=at(DAY, clock), valueQuantity=quantity(value, "ms"))
+
+    night = [variability("hrv-rmssd", f"0{hour}:00", 30 + hour) for hour in range(5)]
+    found = features(*night, variability("hrv-rmssd", "15:00", 200))
+    assert (number(found, "hrv-rmssd"), found.columns["hrv-rmssd"].method) == (32, ["samples-at-night"])
+    assert number(found, "hrv-sdnn") == "no-data"
+    spot = [variability("80404-7", f"1{hour}:00", 40 + hour, "http://loinc.org") for hour in range(3)]
+    assert number(features(*spot), "hrv-sdnn") == 41
+    assert number(features(*spot[:2]), "hrv-sdnn") == "too-few-samples"
+    period = {"start": at(DAY, "00:00"), "end": at(DAY, "07:00")}
+    whole = observation("hrv-rmssd", OURS, effectivePeriod=period, valueQuantity=quantity(44, "ms"))
+    found = features(whole)
+    assert (number(found, "hrv-rmssd"), found.columns["hrv-rmssd"].method) == (44, ["device"])

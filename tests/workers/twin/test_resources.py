@@ -146,10 +146,10 @@ def test_the_zone_of_a_patient():
 
 
 def test_a_personal_range_never_leaves_what_the_feature_can_be():
-    amplitude = resources._range(BY_CODE["relative-amplitude"], Baseline(median=0.98, mad=0.02, spread=0.03, days=28))
+    amplitude = resources._range(BY_CODE["relative-amplitude"], Baseline(0.98, 0.02, 0.03, 28, 0.98, 1.0, 0.06, 0.05))
     assert float(amplitude["low"]["value"]) == pytest.approx(0.89)
     assert float(amplitude["high"]["value"]) == 1
-    least = resources._range(BY_CODE["l5"], Baseline(median=2.0, mad=1.0, spread=3.0, days=28))
+    least = resources._range(BY_CODE["l5"], Baseline(2.0, 1.0, 3.0, 28, 2.0, 1.0, 0.06, 0.05))
     assert float(least["low"]["value"]) == 0
-    regularity = resources._range(BY_CODE["sleep-regularity-index"], Baseline(median=-10, mad=5, spread=8, days=28))
+    regularity = resources._range(BY_CODE["sleep-regularity-index"], Baseline(-10, 5, 8, 28, -10, 1.0, 0.06, 0.05))
     assert float(regularity["low"]["value"]) == -34

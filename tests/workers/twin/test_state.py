@@ -10,11 +10,12 @@ import pytest
 
 from tests.workers.twin.conftest import END
 from tests.workers.twin.observations import heart_rate
+from workers.twin import daybook
 from workers.twin.block import contributions, gather, merge
 from workers.twin.codec import decode, encode
 from workers.twin.recording import Recording
 from workers.twin.signals import read
-from workers.twin.state import REACH, compute, days_affected, days_needed, states
+from workers.twin.state import booked_states, days_affected, days_needed, states
 from workers.twin.table import table
 
 NAMES = ("demo-001", "demo-002", "demo-003")
@@ -94,14 +95,42 @@ def test_a_clock_that_was_once_wrong_costs_no_years():
 
 def test_a_day_outside_of_the_table_is_an_error():
     with pytest.raises(KeyError):
-        compute(date(2020, 1, 1), table(Recording.of({}), END, END))
+        table(Recording.of({}), END, END).row(date(2020, 1, 1))
+
+
+def test_a_new_day_costs_one_day_and_ends_in_the_same_book(one):
+    """Day after day with what is kept, only around what changed, against all of it at once: late days too."""
+    zone, found, expected = one
+    order = [entry for entry in found if entry[3] != END - timedelta(days=20)]
+    order += [entry for entry in found if entry[3] == END - timedelta(days=20)]
+    blocks, book, kept = {}, {}, {}
+    for start in range(0, len(order), 45):
+        days = set()
+        for rid, version, reading, _ in order[start : start + 45]:
+            for key, contribution in contributions(rid, version, reading).items():
+                blocks[key] = merge(blocks.get(key), [contribution])
+                days.add(key[1])
+        changed = {day for utc in days for day in span(*daybook.pages_changed(utc))}
+        first, last = daybook.blocks_needed(min(changed), max(changed))
+        recording = Recording.of({key: b for key, b in blocks.items() if first <= key[1] <= last}, zone)
+        fresh = daybook.pages(recording, changed.intersection(daybook.touched(recording)))
+        book = {day: page for day, page in book.items() if day not in changed}
+        book |= {day: daybook.decode(daybook.encode(page)) for day, page in fresh.items()}
+        affected = {day for utc in days for day in span(*days_affected(utc, utc))}
+        again = booked_states(book, [day for day, page in book.items() if page.inputs and day in affected])
+        kept |= {state.day: state for state in again}
+    assert book == daybook.pages(Recording.of(blocks, zone), daybook.touched(Recording.of(blocks, zone)))
+    assert [kept[day] for day in sorted(kept)] == expected
+
+
+def span(first, last):
+    return [first + timedelta(days=i) for i in range((last - first).days + 1)]
 
 
 def test_ninety_days_of_minutes_in_a_second(patients):
     zone, found = patients["demo-001"]
     stored = {key: encode(block) for key, block in blocks_of(found).items()}
     begun = time.process_time()
-    (state,) = states({key: decode(data) for key, data in stored.items()}, [END - timedelta(days=1)], zone)
+    computed = states({key: decode(data) for key, data in stored.items()}, zone=zone)
     assert time.process_time() - begun < 1
-    assert state.feature("interdaily-stability").value is not None
-    assert REACH <= 56
+    assert computed[-2].feature("interdaily-stability").value is not None
