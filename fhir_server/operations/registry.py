@@ -11,6 +11,7 @@ from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.operations import (
     everything,
     explain,
+    ingest,
     lastn,
     meta,
     meta_add,
@@ -56,6 +57,7 @@ class Operation:
 OPERATIONS: tuple[Operation, ...] = (
     Operation(validate.DEFINITION, validate.handle),
     Operation(twin.DEFINITION, twin.handle),
+    Operation(ingest.DEFINITION, ingest.handle),
     Operation(everything.DEFINITION, everything.handle),
     Operation(everything.ENCOUNTER, everything.handle),
     Operation(lastn.DEFINITION, lastn.handle),

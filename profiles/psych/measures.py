@@ -41,7 +41,7 @@ def _own(code: str) -> tuple[str, str, str]:
 
 TIMES: Final = ("min", "s", "ms", "h", "d", "us", "ns", "ps", "wk", "mo", "a")
 LENGTHS: Final = ("m", "km", "cm", "mm", "um", "nm", "fm", "pm", "[in_i]", "[ft_i]", "[yd_i]", "[mi_i]")
-MASSES: Final = ("kg", "g", "mg", "ug", "ng", "pg", "fg", "t", "[lb_av]", "[oz_av]", "[gr]")
+MASSES: Final = ("kg", "g", "mg", "ug", "ng", "pg", "fg", "t", "[lb_av]", "[oz_av]", "[gr]", "[ston_av]")
 SPEEDS: Final = ("m/s", "km/h", "[mi_i]/h", "[ft_i]/s", "[ft_i]/min", "[yd_i]/min", "m/min", "cm/s", "km/min")
 VITAL: Final = "vital-signs"
 VOLUMES: Final = ("L", "mL", "dL", "uL", "nL")
