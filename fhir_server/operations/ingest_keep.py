@@ -45,7 +45,8 @@ class Batch:
     repeated: int = 0
 
     def add(self, patient: str, resource: Json, origin: Origin) -> None:
-        """Take one Observation; of several under one id the one with the best claim."""
+        """Take one Observation, as it is when it comes back from storage; of several under one id the one with the best claim."""
+        resource = json.decode_trusted(json.encode(resource))
         known = self.observations.get(resource["id"])
         if known is not None:
             self.repeated += 1

@@ -14,8 +14,10 @@ import pytest
 from fhir_server.storage import backlog
 from tests.http.client import Answer, Caller, caller
 from tests.shared_data import shared
+from tests.workers.ingest.test_files import MAPPING, fit_file
 
 Json = dict[str, Any]
+UCUM = "http://unitsofmeasure.org"
 WATCH = {"name": "Watch", "manufacturer": "Nimbus", "serial": "A1"}
 
 
@@ -286,3 +288,87 @@ def test_the_cases_are_all_there() -> None:
         schemas = [case.values[1] for case in points()]
         assert len(schemas) == 129
         assert sum(schema in CARRIED for schema in schemas) == 37
+
+
+def binary(content: bytes, kind: str) -> Json:
+    return {"resourceType": "Binary", "contentType": kind, "data": base64.b64encode(content).decode()}
+
+
+async def test_a_file_is_taken_as_binary(system: Caller, unique: str) -> None:
+    who = await somebody(system, unique)
+    sent = binary(fit_file(), "application/vnd.ant.fit")
+    assert counts(await system.post(f"Patient/{who}/$ingest", sent)) == {"created": 6}
+    assert counts(await system.post(f"Patient/{who}/$ingest", sent)) == {"unchanged": 6}
+    unknown = await system.post(f"Patient/{who}/$ingest", binary(b"\x89PNG", "image/png"))
+    assert (unknown.status, unknown.issue) == (422, "ingest-file-unknown")
+
+
+async def test_a_csv_comes_with_its_mapping(system: Caller, unique: str) -> None:
+    who = await somebody(system, unique)
+    content = b"when,counts,pulse\n05.01.2026 08:00,12,61\n"
+    given = {"name": "mapping", "valueString": MAPPING.decode()}
+    payload = {"name": "payload", "resource": binary(content, "text/csv")}
+    sent = {"resourceType": "Parameters", "parameter": [given, payload]}
+    assert counts(await system.post(f"Patient/{who}/$ingest", sent)) == {"created": 2}
+    given["valueString"] = "[time"
+    assert (await system.post(f"Patient/{who}/$ingest", sent)).issue == "ingest-mapping"
+
+
+async def test_healthkit(system: Caller, unique: str) -> None:
+    who = await somebody(system, unique)
+    common = {"sourceName": "Watch of A", "startDate": "2026-01-05T03:00:00+01:00", "endDate": "2026-01-05T03:10:00+01:00",
+              "device": {"name": "Apple Watch", "manufacturer": "Apple Inc.", "hardwareVersion": "Watch6,2"}}  # fmt: skip
+    sent = {"format": "healthkit", "source": "app", "samples": [
+        common | {"type": "HKQuantityTypeIdentifierHeartRate", "value": 51.5, "unit": "count/min"},
+        common | {"type": "HKQuantityTypeIdentifierHeartRateVariabilitySDNN", "value": 40, "unit": "ms"},
+        common | {"type": "HKQuantityTypeIdentifierOxygenSaturation", "value": 0.955, "unit": "%"},
+        common | {"type": "HKCategoryTypeIdentifierSleepAnalysis", "value": 4},
+        common | {"type": "HKQuantityTypeIdentifierNikeFuel", "value": 4, "unit": "count"}]}  # fmt: skip
+    answer = await system.post(f"Patient/{who}/$ingest", sent)
+    assert counts(answer) == {"created": 4}
+    found = {each["code"]["coding"][0]["code"]: each for each in await stored(system, who)}
+    assert found["8867-4"]["valueQuantity"] == {"value": 51.5, "unit": "count/min", "system": UCUM, "code": "/min"}
+    assert found["80404-7"]["valueQuantity"]["code"] == "ms"
+    assert found["2708-6"]["valueQuantity"]["value"] == 95.5
+    assert found["sleep-stage"]["valueCodeableConcept"]["coding"][0]["code"] == "deep"
+
+
+async def test_health_connect(system: Caller, unique: str) -> None:
+    who = await somebody(system, unique)
+    metadata = {"dataOrigin": {"packageName": "org.example.app"}, "lastModifiedTime": "2026-01-06T08:00:00Z",
+                "recordingMethod": 2, "device": {"manufacturer": "Larch", "model": "Band 2"}}  # fmt: skip
+    night = {"startTime": "2026-01-05T22:00:00Z", "startZoneOffset": "+01:00", "endTime": "2026-01-06T06:00:00Z",
+             "endZoneOffset": "+01:00", "metadata": metadata}  # fmt: skip
+    sent = {"format": "health-connect", "records": [
+        night | {"type": "SleepSessionRecord", "stages": [
+            {"startTime": "2026-01-05T22:00:00Z", "endTime": "2026-01-05T22:30:00Z", "stage": 1},
+            {"startTime": "2026-01-05T22:30:00Z", "endTime": "2026-01-06T06:00:00Z", "stage": 4}]},
+        night | {"type": "HeartRateRecord", "samples": [{"time": "2026-01-05T23:00:00Z", "beatsPerMinute": 55}]},
+        {"type": "HeartRateVariabilityRmssdRecord", "time": "2026-01-06T05:00:00Z", "heartRateVariabilityMillis": 33.5,
+         "metadata": metadata},
+        {"type": "NutritionRecord", "metadata": metadata}]}  # fmt: skip
+    assert counts(await system.post(f"Patient/{who}/$ingest", sent)) == {"created": 5}
+    by = {each["code"]["coding"][0]["code"]: each for each in await stored(system, who)}
+    assert by["93832-4"]["valueQuantity"]["value"] == 7.5 * 3600
+    assert by["93832-4"]["effectivePeriod"]["start"] == "2026-01-05T23:00:00+01:00"
+    assert by["hrv-rmssd"]["effectiveDateTime"] == "2026-01-06T05:00:00Z"
+    assert by["8867-4"]["method"] == {"text": "automatically recorded"}
+    steps = {"type": "StepsRecord", "count": 3, "time": "2026-01-05T23:00:00Z"}
+    wrong = {
+        "format": "health-connect",
+        "records": [night | {"type": "HeartRateRecord", "samples": [{"time": 3}]}, steps],
+    }
+    refused = await system.post(f"Patient/{who}/$ingest", wrong)
+    assert refused.expressions == ["records[0].samples[0].time", "records[1].end"]
+
+
+async def test_a_gap_is_kept_with_its_reason(system: Caller, unique: str) -> None:
+    who = await somebody(system, unique)
+    gap = {"type": "coverage-gap", "start": "2026-01-05T08:00:00+01:00", "end": "2026-01-05T20:00:00+01:00",
+           "code": "no-permission", "device": WATCH, "details": {"signal": "sleep-session"}}  # fmt: skip
+    assert counts(await system.post(f"Patient/{who}/$ingest", batch(gap))) == {"created": 1}
+    [found] = await stored(system, who)
+    assert found["dataAbsentReason"]["coding"][0]["code"] == "no-permission"
+    assert "valueQuantity" not in found
+    refused = await system.post(f"Patient/{who}/$ingest", batch(gap | {"code": "laziness"}))
+    assert refused.expressions == ["samples[0].code"]

@@ -20,8 +20,12 @@ CASES = shared("ieee-11073-phd")
 FILES = sorted(CASES.glob("*.json"))
 
 
+def raw(path: Path) -> bytes:
+    return path.read_bytes()
+
+
 def decoded(path: Path) -> Json:
-    return exact.decode(path.read_bytes())  # type: ignore[no-any-return]
+    return exact.decode(raw(path))  # type: ignore[no-any-return]
 
 
 def samples(resource: Json) -> list[tuple[str, int, float]]:
@@ -44,9 +48,9 @@ def said(resource: Json) -> Json:
     "path", [each for each in FILES if not each.name.startswith("bundle")], ids=lambda each: each.stem
 )
 async def test_a_resource_comes_back_equal(system: Caller, path: Path) -> None:
-    resource = decoded(path)
+    resource, sent = decoded(path), raw(path)
     name = f"{resource['resourceType']}/{resource['id']}"
-    answer = await system.put(name, path.read_bytes())
+    answer = await system.put(name, sent)
     assert answer.status in (200, 201), answer.text
     back = exact.decode((await system.get(name)).text.encode())
     assert said(back) == said(resource)
@@ -56,7 +60,7 @@ async def test_a_resource_comes_back_equal(system: Caller, path: Path) -> None:
 @pytest.mark.parametrize("path", [each for each in FILES if each.name.startswith("bundle")], ids=lambda each: each.stem)
 async def test_a_transaction_comes_back_equal_but_for_its_references(system: Caller, path: Path) -> None:
     bundle = decoded(path)
-    answer = await system.post("", path.read_bytes())
+    answer = await system.post("", raw(path))
     assert answer.status == 200, answer.text
     for entry, done in zip(bundle["entry"], answer.json["entry"], strict=True):
         back = exact.decode((await system.get(done["response"]["location"].split("/_history")[0])).text.encode())

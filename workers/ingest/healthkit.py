@@ -74,7 +74,7 @@ def record(item: Mapping[str, Any], source: str) -> Sample | Left:
     if not isinstance(type_, str):
         raise Unusable("type-missing", "A HealthKit sample says its type.", "type")
     start, end = moment(item.get("startDate"), where="startDate"), moment(item.get("endDate"), where="endDate")
-    origin = _origin(item, source)
+    origin = origin_of(item, source)
     common: dict[str, Any] = {
         "origin": origin,
         "start": start,
@@ -114,7 +114,7 @@ def _value(row: Row, item: Mapping[str, Any]) -> Value:
     return Value(plain, ucum, str(unit))
 
 
-def _origin(item: Mapping[str, Any], source: str) -> Origin:
+def origin_of(item: Mapping[str, Any], source: str) -> Origin:
     """Return the app that wrote it and the device; export.xml has that as <<HKDevice: …>, name:…, manufacturer:…>."""
     said = item.get("device")
     if isinstance(said, str):

@@ -15,7 +15,7 @@ from fhir_server.kit import json
 from profiles.psych.codes import BASE, CATEGORY, GAPS, LOCAL, SNOMED, STATISTICS, UCUM, actigraphy, gaps, profile
 from profiles.psych.measures import BY_NAME, PARTS, Measure
 from workers.ingest.sample import Number, Origin, Sample, Series, Unusable, Value
-from workers.ingest.times import Moment, moment
+from workers.ingest.times import moment
 
 Resource = dict[str, Any]
 CONVERTER: Final = "clarity-ingest-1"
@@ -52,7 +52,10 @@ def observation(patient: str, sample: Sample, base: str = BASE) -> Resource:
         made["issued"] = sample.issued
     if sample.method:
         made["method"] = {"text": sample.method}
-    extensions = [_detail(name, text, base) for name, text in sorted(sample.details.items())]
+    details = dict(sample.details)
+    if sample.statistic and _is_level(sample, measure):
+        details["statistic"] = sample.statistic
+    extensions = [_detail(name, text, base) for name, text in sorted(details.items())]
     if sample.stated_time:
         part = {"url": "text", "valueString": sample.stated_time}
         extensions.append({"url": profile("source-time", base), "extension": [part]})
@@ -244,17 +247,16 @@ def _hashed(kind: str, *parts: str) -> str:
     return f"{kind}-{base64.b32encode(digest[:20]).decode().rstrip('=').lower()}"
 
 
-def claim(resource: Resource) -> tuple[int, int, bytes]:
-    """Return how good the claim of one Observation is against another of the same id: later told, better status, then its bytes."""
+def claim(resource: Resource) -> tuple[int, int, int, bytes]:
+    """Return how good the claim of one Observation is against another of the same id.
+
+    Later told, better status, more of a series known, then its bytes.
+    """
     issued = _instant(resource.get("issued"))
     said = {name: value for name, value in resource.items() if name != "meta"}
-    return issued, RANK.get(resource.get("status", ""), 0), json.encode(dict(sorted(said.items())))
+    known = sum(token[0] not in "EUL" for token in resource.get("valueSampledData", {}).get("data", "").split())
+    return issued, RANK.get(resource.get("status", ""), 0), known, json.encode(dict(sorted(said.items())))
 
 
 def _instant(text: str | None) -> int:
     return moment(text).ms if text else 0
-
-
-def span(sample: Sample) -> tuple[Moment, Moment]:
-    """Return the first and last moment of a sample."""
-    return sample.start, sample.end or sample.start
