@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     ingest_lag_seconds: int = Field(
         120, ge=1, description="$ingest answers 429 when the oldest work of the workers has waited longer than this."
     )
+    raw_minutes_days: int = Field(
+        0, ge=0, description="Days after which single minutes of wearables become one series a day; 0 keeps them."
+    )
     time_zone: str = Field(
         "UTC", description="IANA time zone of patients whose data and record state none, such as Europe/Berlin."
     )

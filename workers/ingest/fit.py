@@ -42,7 +42,9 @@ def read(stream: IO[bytes], source: str) -> Iterator[Item]:
     try:
         yield from _messages(stream, origin, zone)
     except _DAMAGE as error:
-        yield Unusable("fit", f"The file is damaged ({type(error).__name__}); what stands before that is taken.", "file")
+        yield Unusable(
+            "fit", f"The file is damaged ({type(error).__name__}); what stands before that is taken.", "file"
+        )
 
 
 def _heads(stream: IO[bytes], source: str) -> Iterator[tuple[Origin, tzinfo | None]]:

@@ -234,15 +234,16 @@ def observation_id(patient: str, sample: Sample) -> str:
     days = "d" if sample.start.whole_day else ""
     step = "" if sample.series is None else f"{sample.series.period}"
     statistic = sample.statistic or ""
-    return _hashed("in", patient, *sample.origin.key, sample.measure, statistic, days + str(sample.start.ms), end, step)
+    return hashed("in", patient, *sample.origin.key, sample.measure, statistic, days + str(sample.start.ms), end, step)
 
 
 def device_id(patient: str, origin: Origin) -> str:
     """Return the id of a device of a patient."""
-    return _hashed("dev", patient, *origin.key)
+    return hashed("dev", patient, *origin.key)
 
 
-def _hashed(kind: str, *parts: str) -> str:
+def hashed(kind: str, *parts: str) -> str:
+    """Return an id of a kind that follows from the parts."""
     digest = hashlib.sha256("\x1f".join(parts).encode()).digest()
     return f"{kind}-{base64.b32encode(digest[:20]).decode().rstrip('=').lower()}"
 
