@@ -15,6 +15,7 @@ from fhir_server.auth import policy
 from fhir_server.context import RequestContext
 from fhir_server.errors import TooManyRequests, Unprocessable, outcome
 from fhir_server.interactions.call import Call, Json, Result
+from fhir_server.interactions.pace import Pace
 from fhir_server.interactions.results import absent
 from fhir_server.kit import json
 from fhir_server.operations.ingest_keep import Batch, Kept, keep
@@ -103,8 +104,10 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
         raise Unprocessable(request.issues[0].text, request.issues[0].id, issues=request.issues[:_MOST_ISSUES])
     await _check_patients(ctx, {patient for patient, _, _ in request.found})
     batch = Batch(call.limits.canonical_base, request.content)
+    pace = Pace()
     for patient, resource, origin in request.found:
         batch.add(patient, resource, origin)
+        await pace.step()
     kept = await keep(ctx, batch) if request.found else Kept()
     kept.unchanged += batch.repeated
     row = audit_row(ctx, "operation", 200, type="Patient")

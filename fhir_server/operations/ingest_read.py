@@ -24,6 +24,8 @@ from workers.ingest.sample import Item, Left, Origin, Sample, Unusable
 
 GIVEN = ("format", "source", "zone", "mapping")
 _JSON = "json"
+UNPACKED = 512 * 1024 * 1024
+"""Bytes that an archive may hold; zipfile reads no more of a file than its directory says."""
 
 
 @dataclass(slots=True)
@@ -47,7 +49,7 @@ async def read_request(definition: Json, ctx: RequestContext, call: Call) -> Req
         zone = payload.zone_named(request.given["zone"], "zone") if "zone" in request.given else None
         if request.is_file:
             by = table.mapping(request.given["mapping"].encode(), zone) if "mapping" in request.given else None
-            rows = files.read(io.BytesIO(request.content), source, zone, by)
+            rows = files.read(io.BytesIO(request.content), source, zone, by, UNPACKED)
             items: Iterable[tuple[str, str, Item]] = await asyncio.to_thread(_all, rows, call)
         else:
             body = json.decode(request.content)

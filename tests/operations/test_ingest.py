@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import itertools
 import json
+import zipfile
 from typing import Any
 
 import httpx
@@ -301,6 +303,19 @@ async def test_a_file_is_taken_as_binary(system: Caller, unique: str) -> None:
     assert counts(await system.post(f"Patient/{who}/$ingest", sent)) == {"unchanged": 6}
     unknown = await system.post(f"Patient/{who}/$ingest", binary(b"\x89PNG", "image/png"))
     assert (unknown.status, unknown.issue) == (422, "ingest-file-unknown")
+
+
+async def test_an_archive_that_unpacks_to_too_much_is_refused_before_it_is(system: Caller, unique: str) -> None:
+    who = await somebody(system, unique)
+    out = io.BytesIO()
+    with (
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("export.xml", "w", force_zip64=True) as file,
+    ):
+        for _ in range(600):
+            file.write(b" " * 1024 * 1024)
+    answer = await system.post(f"Patient/{who}/$ingest", binary(out.getvalue(), "application/zip"))
+    assert (answer.status, answer.issue) == (422, "ingest-file-too-large")
 
 
 async def test_a_csv_comes_with_its_mapping(system: Caller, unique: str) -> None:

@@ -21,14 +21,23 @@ XML: Final = (b"<?xml", b"<!DOCTYPE HealthData", b"<HealthData")
 LARGEST_JSON: Final = 64 * 1024 * 1024
 
 
-def read(stream: IO[bytes], source: str | None, zone: tzinfo | None = None, by: Mapped | None = None) -> Iterator[Row]:
-    """Yield what a file says, with the patient where the file names one; Unusable when it is no file that is known."""
+def read(
+    stream: IO[bytes],
+    source: str | None,
+    zone: tzinfo | None = None,
+    by: Mapped | None = None,
+    unpacked: int | None = None,
+) -> Iterator[Row]:
+    """Yield what a file says, with the patient where the file names one; Unusable when it is no file that is known.
+
+    `unpacked` is how many bytes an archive may hold, where it comes from somebody who does not wait for it.
+    """
     head = stream.read(64)
     stream.seek(0)
     if by is not None:
         yield from _table(stream, by)
     elif head.startswith(ZIP):
-        yield from _without_patient(fold(_archive(stream, source, zone)))
+        yield from _without_patient(fold(_archive(stream, source, zone, unpacked)))
     elif fit.is_fit(head):
         yield from _without_patient(fold(fit.read(stream, source or "fit")))
     elif head.lstrip(b"\xef\xbb\xbf \r\n").startswith(XML):
@@ -45,9 +54,12 @@ def _without_patient(items: Iterator[Item]) -> Iterator[Row]:
     return (Row(None, item) for item in items)
 
 
-def _archive(stream: IO[bytes], source: str | None, zone: tzinfo | None) -> Iterator[Item]:
+def _archive(stream: IO[bytes], source: str | None, zone: tzinfo | None, unpacked: int | None) -> Iterator[Item]:
     try:
         with zipfile.ZipFile(stream) as archive:
+            if unpacked is not None and sum(info.file_size for info in archive.infolist()) > unpacked:
+                text = f"An archive that is sent holds {unpacked} bytes at most; use ./clarity ingest for this one."
+                raise Unusable("file-too-large", text, "file")
             if fitbit.is_archive(archive):
                 yield from fitbit.read(archive, source or "fitbit", zone)
                 return
