@@ -94,6 +94,12 @@ class Settings(BaseSettings):
         32, ge=1, le=1000, description="Notifications that one worker process sends at a time."
     )
     twin_refresh_seconds: int = Field(300, ge=0, description="A patient's twin is refreshed at most this often.")
+    ingest_lag_seconds: int = Field(
+        120, ge=1, description="$ingest answers 429 when the oldest work of the workers has waited longer than this."
+    )
+    raw_minutes_days: int = Field(
+        0, ge=0, description="Days after which single minutes of wearables become one series a day; 0 keeps them."
+    )
     time_zone: str = Field(
         "UTC", description="IANA time zone of patients whose data and record state none, such as Europe/Berlin."
     )

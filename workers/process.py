@@ -26,7 +26,7 @@ from fhir_server.storage import own
 from fhir_server.storage.tenants import JOBS, OUTBOX, Tenant, connect, open_tenants, refuse_unsafe
 from fhir_server.subscriptions import egress
 from workers import loop, queue
-from workers.jobs import dispatch, sweep
+from workers.jobs import dispatch, retain, sweep
 from workers.jobs.deliver import Courier
 from workers.jobs.runner import LEASE, Kinds, Runner
 from workers.loop import Bell, repeat
@@ -108,6 +108,7 @@ class Worker:
             ("leases", runner.renew, bells.quiet, LEASE.total_seconds() / 3),
             ("measure", partial(sweep.measure, tenant), bells.quiet, sweep.MEASURE_SECONDS),
             ("tidy", partial(sweep.tidy, tenant), bells.quiet, sweep.TIDY_SECONDS),
+            ("retain", partial(retain.retain, tenant, self._settings), bells.quiet, retain.EVERY_SECONDS),
         ]
         return [
             asyncio.create_task(repeat(task, _knowing(tenant, what), bell, self.stop, pause), name=f"{task} {name}")

@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "serve": ("up", "serve"),
         "worker": ("up", "worker"),
         "load": ("load", "load"),
+        "ingest": ("ingest", "ingest"),
         "token": ("token", "token"),
         "clients": ("clients", "app"),
         "users": ("users", "app"),

@@ -19,6 +19,7 @@ from fhir_server import settings as room
 from fhir_server.cli import instance, probe, services
 from fhir_server.cli.child import Child
 from fhir_server.cli.options import screen
+from fhir_server.cli.published import publish_all
 from fhir_server.cli.supervise import Supervisor
 from fhir_server.cli.tenant import check_keys, index_anew
 from fhir_server.kit import clock, metrics
@@ -64,6 +65,7 @@ def instance_of(settings: Settings, *, worker: bool, logs: Path | None, told: To
         asyncio.run(check_keys(ready))
         if changed := asyncio.run(index_anew(ready)):
             screen.print(f"{changed} resources were indexed anew.")
+        asyncio.run(publish_all(ready))
         told("migrations")
         stack.callback(supervisor.end)
         shared = _metrics_folder(settings, stack, ours=held is not None)

@@ -27,4 +27,11 @@ class Services:
 
     def __post_init__(self) -> None:
         given = self.settings
-        self.limits = Limits(given.max_body_bytes, given.max_bundle_entries, given.page_default, given.page_max)
+        self.limits = Limits(
+            given.max_body_bytes,
+            given.max_bundle_entries,
+            given.page_default,
+            given.page_max,
+            lag_seconds=given.ingest_lag_seconds,
+            canonical_base=given.canonical_base,
+        )

@@ -29,6 +29,10 @@ class Limits:
     page_default: int = 50
     page_max: int = 1000
     included_max: int = 1000
+    lag_seconds: int = 120
+    """How far workers may be behind before `$ingest` asks to come back later."""
+    canonical_base: str = "https://fhir.clarity.example"
+    """Stem of the canonical URLs of our own artefacts."""
 
     def count(self, text: str | None) -> int:
         """Return how many entries a page gets; BadSearch unless `_count` is a whole number."""

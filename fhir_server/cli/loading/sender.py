@@ -35,12 +35,13 @@ class Refusal:
 class Sender:
     """A connection to one base URL with a token that is always fresh."""
 
-    def __init__(self, base: str, mint: Mint, jobs: int) -> None:
-        """Take the base, the way to get a token, and how many requests run at once."""
+    def __init__(self, base: str, mint: Mint, jobs: int, prefer: str = "return=minimal") -> None:
+        """Take the base, the way to get a token, how many requests run at once, and what they prefer."""
         limits = httpx.Limits(max_connections=jobs, max_keepalive_connections=jobs)
         self._client = httpx.AsyncClient(timeout=httpx.Timeout(600, connect=10), limits=limits, trust_env=False)
         self._base = base
         self._mint = mint
+        self._prefer = prefer
         self._token = ""
         self._minted = float("-inf")
         self._minting = asyncio.Lock()
@@ -51,17 +52,18 @@ class Sender:
 
     async def send(self, part: Part) -> list[Refusal]:
         """Post one part; return what was refused of it."""
-        answer = await self._post(part.body)
+        answer = await self.post(part.body)
         if answer.status_code < 400:
             return _refused_entries(answer.content)
         if part.entire or answer.status_code in (401, 403):
-            return [_refusal(answer.status_code, answer.content)]
-        answer = await self._post(as_batch(part))
+            return [refusal(answer.status_code, answer.content)]
+        answer = await self.post(as_batch(part))
         if answer.status_code >= 400:
-            return [_refusal(answer.status_code, answer.content)]
+            return [refusal(answer.status_code, answer.content)]
         return _refused_entries(answer.content)
 
-    async def _post(self, body: bytes) -> httpx.Response:
+    async def post(self, body: bytes) -> httpx.Response:
+        """Return the answer to a body, once the instance is not busy."""
         for attempt in range(_TRIES):
             try:
                 answer = await self._client.post(self._base, content=body, headers=await self._headers())
@@ -86,7 +88,7 @@ class Sender:
             "Authorization": f"Bearer {self._token}",
             "Content-Type": "application/fhir+json",
             "Accept": "application/fhir+json",
-            "Prefer": "return=minimal",
+            "Prefer": self._prefer,
         }
 
 
@@ -101,7 +103,8 @@ def _refused_entries(body: bytes) -> list[Refusal]:
     return refused
 
 
-def _refusal(status: int, body: bytes) -> Refusal:
+def refusal(status: int, body: bytes) -> Refusal:
+    """Return what an answer says that took nothing."""
     try:
         decoded = json.decode(body)
     except FhirError:

@@ -1,0 +1,62 @@
+"""Everything that is published: StructureDefinitions, CodeSystems, ValueSets, Questionnaires, as plain resources of one base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from profiles.psych.codes import BASE, GAPS, LOCAL, UCUM, actigraphy, digital_twin, gaps
+from profiles.psych.measures import MEASURES
+from profiles.psych.questionnaires import INSTRUMENTS, questionnaire
+from profiles.psych.structures import described, structures
+
+Resource = dict[str, Any]
+STAGES = ("awake", "asleep", "light", "deep", "rem", "in-bed")
+
+TWIN: Mapping[str, str] = {
+    "digital-twin-state": "State of the digital twin on a day",
+    "model-card": "Model card",
+}
+"""Codes of the CodeSystem `digital-twin` that are of no feature."""
+
+
+def artefacts(features: Iterable[tuple[str, str]] = (), base: str = BASE) -> Iterator[Resource]:
+    """Yield the resources; `features` are (code, meaning) of what the twin computes, which the twin's own table knows."""
+    yield from structures(base)
+    yield _code_system("actigraphy", "What wearables measure and LOINC has no code for", LOCAL, actigraphy(base), base)
+    yield _code_system("coverage-gap", "Why there are no data over a time", GAPS, gaps(base), base)
+    twin = dict(TWIN) | dict(features)
+    yield _code_system("digital-twin", "What the digital twin computes", twin, digital_twin(base), base)
+    stages = {code: LOCAL[code] for code in STAGES}
+    yield _value_set("sleep-stages", "Stages of sleep", actigraphy(base), stages, base)
+    yield _value_set("coverage-gaps", "Why there are no data", gaps(base), GAPS, base)
+    for measure in MEASURES:
+        if measure.units and measure.kind != "stage":
+            title = f"Units of: {measure.title}"
+            yield _value_set(f"{measure.name}-units", title, UCUM, dict.fromkeys(measure.units, ""), base)
+    for instrument in INSTRUMENTS:
+        yield questionnaire(instrument, base)
+
+
+def _code_system(name: str, title: str, codes: Mapping[str, str], url: str, base: str) -> Resource:
+    concepts = [{"code": code, "display": text[:120], "definition": text} for code, text in codes.items()]
+    return {
+        "resourceType": "CodeSystem",
+        "id": name,
+        **described(f"CodeSystem/{name}", name, title, base),
+        "url": url,
+        "caseSensitive": True,
+        "content": "complete",
+        "count": len(concepts),
+        "concept": concepts,
+    }
+
+
+def _value_set(name: str, title: str, system: str, codes: Mapping[str, str], base: str) -> Resource:
+    concepts = [{"code": code} | ({"display": text} if text else {}) for code, text in codes.items()]
+    return {
+        "resourceType": "ValueSet",
+        "id": name,
+        **described(f"ValueSet/{name}", name, title, base),
+        "compose": {"include": [{"system": system, "concept": concepts}]},
+    }

@@ -1,0 +1,203 @@
+"""StructureDefinitions: a differential of each measure out of its row, the twin's own profiles, and our extensions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from profiles.psych.codes import BASE, SNOMED, actigraphy, digital_twin, profile
+from profiles.psych.measures import MEASURES, Measure
+from profiles.psych.questionnaires import INSTRUMENTS, Instrument
+
+Resource = dict[str, Any]
+CORE = "http://hl7.org/fhir/StructureDefinition"
+
+_VALUES = {
+    "level": ("Quantity",),
+    "count": ("Quantity",),
+    "day": ("Quantity",),
+    "session": ("Quantity",),
+    "stage": ("CodeableConcept", "SampledData"),
+    "activity": ("CodeableConcept",),
+}
+_TIMES = {
+    "level": ("dateTime", "Period"),
+    "day": ("dateTime", "Period"),
+    "panel": ("dateTime", "Period"),
+}
+
+EXTENSIONS = (
+    ("source-detail", "What a source says beside the measurement, word for word", ("Observation",)),
+    ("source-time", "A time that a source states and that FHIR cannot hold, word for word", ("Observation",)),
+    ("digital-twin-coverage", "Measured part of the day by signal", ("Observation",)),
+    ("digital-twin-feature", "How a feature came about: window, method, coverage, baseline", ("Observation.component",)),
+    ("digital-twin-interval", "The 95 % interval of a number", ("Observation.component",)),
+)  # fmt: skip
+
+
+def structures(base: str = BASE) -> Iterator[Resource]:
+    """Yield every StructureDefinition."""
+    for measure in MEASURES:
+        yield measured(measure, base)
+    for instrument in INSTRUMENTS:
+        yield scored(instrument, base)
+    yield from _of_the_twin(base)
+    for name, title, contexts in EXTENSIONS:
+        yield _extension(name, title, contexts, base)
+
+
+def measured(measure: Measure, base: str = BASE) -> Resource:
+    """Return the profile of a measure."""
+    elements = [
+        _element("Observation.code", min=1, patternCodeableConcept=concept(measure, base)),
+        _element("Observation.subject", min=1, type=[_reference("Patient")]),
+        _element("Observation.effective[x]", min=0, type=[{"code": code} for code in _TIMES.get(measure.kind, ("Period",))]),
+        _value(measure, base),
+        _element("Observation.device", min=1),
+    ]  # fmt: skip
+    if measure.kind == "gap":
+        elements.append(_element("Observation.dataAbsentReason", min=1))
+    return structure(measure.name, measure.title, "Observation", elements, base)
+
+
+def concept(measure: Measure, base: str = BASE) -> Resource:
+    """Return the code of a measure as a pattern: the codings without their displays."""
+    return {"coding": [{"system": system or actigraphy(base), "code": code} for system, code, _ in measure.codes]}
+
+
+def _value(measure: Measure, base: str) -> Resource:
+    types = _VALUES.get(measure.kind)
+    if types is None:
+        return _element("Observation.value[x]", max="0")
+    if measure.sampled and "SampledData" not in types:
+        types = (*types, "SampledData")
+    more: Resource = {}
+    if measure.units and "Quantity" in types:
+        more["binding"] = {"strength": "required", "valueSet": f"{base}/ValueSet/{measure.name}-units"}
+    elif measure.kind == "stage":
+        more["binding"] = {"strength": "required", "valueSet": f"{base}/ValueSet/sleep-stages"}
+    return _element("Observation.value[x]", type=[{"code": code} for code in types], **more)
+
+
+def scored(instrument: Instrument, base: str = BASE) -> Resource:
+    """Return the profile of the total score of a questionnaire."""
+    system, code, _ = instrument.total
+    pattern = {"coding": [{"system": system or actigraphy(base), "code": code}]}
+    elements = [
+        _element("Observation.code", min=1, patternCodeableConcept=pattern),
+        _element("Observation.subject", min=1, type=[_reference("Patient")]),
+        _element("Observation.effective[x]", min=1, type=[{"code": "dateTime"}]),
+        _element("Observation.value[x]", type=[{"code": "Quantity"}]),
+        _element("Observation.derivedFrom", type=[_reference("QuestionnaireResponse")]),
+    ]
+    return structure(f"{instrument.name}-score", f"{instrument.title}: score", "Observation", elements, base)
+
+
+def _of_the_twin(base: str) -> Iterator[Resource]:
+    state = {"coding": [{"system": digital_twin(base), "code": "digital-twin-state"}]}
+    yield structure(
+        "digital-twin-state",
+        "State of the digital twin on a local day: features, each with coverage, own baseline and deviation",
+        "Observation",
+        [
+            _element("Observation.code", min=1, patternCodeableConcept=state),
+            _element("Observation.subject", min=1, type=[_reference("Patient")]),
+            _element("Observation.effective[x]", min=1, type=[{"code": "Period"}]),
+            _element("Observation.value[x]", max="0"),
+            _element("Observation.method", min=1),
+            _element("Observation.device", min=1),
+        ],
+        base,
+    )
+    yield structure(
+        "prediction",
+        "A forecast about a patient: probability or range, for when, by which model, from what",
+        "RiskAssessment",
+        [
+            _element("RiskAssessment.subject", min=1, type=[_reference("Patient")]),
+            _element("RiskAssessment.method", min=1),
+            _element("RiskAssessment.performer", min=1, type=[_reference("Device")]),
+            _element("RiskAssessment.basis", min=1),
+            _element("RiskAssessment.prediction", min=1),
+        ],
+        base,
+    )
+    software = {"coding": [{"system": SNOMED, "code": "706687001"}]}
+    yield structure(
+        "software-device",
+        "Software that computes or converts data, with its version",
+        "Device",
+        [
+            _element("Device.identifier", min=1),
+            _element("Device.deviceName", min=1),
+            _element("Device.type", min=1, patternCodeableConcept=software),
+            _element("Device.version", min=1),
+        ],
+        base,
+    )
+    card = {"coding": [{"system": digital_twin(base), "code": "model-card"}]}
+    yield structure(
+        "model-card",
+        "Model card: what a model is for, what it was made from and how it was tested",
+        "Library",
+        [
+            _element("Library.type", min=1, patternCodeableConcept=card),
+            _element("Library.version", min=1),
+            _element("Library.purpose", min=1),
+            _element("Library.usage", min=1),
+            _element("Library.content", min=1),
+        ],
+        base,
+    )
+
+
+def structure(name: str, title: str, type_: str, elements: Sequence[Resource], base: str = BASE) -> Resource:
+    """Return a StructureDefinition that constrains a resource type."""
+    return {
+        "resourceType": "StructureDefinition",
+        "id": name,
+        **described(f"StructureDefinition/{name}", name, title, base),
+        "fhirVersion": "4.0.1",
+        "kind": "resource",
+        "abstract": False,
+        "type": type_,
+        "baseDefinition": f"{CORE}/{type_}",
+        "derivation": "constraint",
+        "differential": {"element": [{"id": type_, "path": type_, "short": title}, *elements]},
+    }
+
+
+def described(place: str, name: str, title: str, base: str) -> Resource:
+    """Return what every conformance resource of ours says of itself."""
+    return {
+        "url": f"{base}/{place}",
+        "version": "1.0.0",
+        "name": "".join(part.capitalize() for part in name.replace(".", "-").split("-")),
+        "title": title,
+        "status": "active",
+        "date": "2026-11-25",
+        "publisher": "Clarity",
+        "description": f"{title}.",
+    }
+
+
+def _extension(name: str, title: str, contexts: Sequence[str], base: str) -> Resource:
+    elements = [
+        {"id": "Extension", "path": "Extension", "short": title},
+        _element("Extension.extension", min=1),
+        _element("Extension.url", fixedUri=profile(name, base)),
+        _element("Extension.value[x]", max="0"),
+    ]
+    return structure(name, title, "Extension", (), base) | {
+        "kind": "complex-type",
+        "context": [{"type": "element", "expression": path} for path in contexts],
+        "differential": {"element": elements},
+    }
+
+
+def _element(path: str, **more: Any) -> Resource:
+    return {"id": path, "path": path, **more}
+
+
+def _reference(type_: str) -> Resource:
+    return {"code": "Reference", "targetProfile": [f"{CORE}/{type_}"]}

@@ -1,0 +1,38 @@
+"""Our own conformance resources in a tenant: found, read, and written once only."""
+
+from __future__ import annotations
+
+import httpx
+
+from fhir_server.cli.published import artefacts_of
+from fhir_server.interactions.publish import publish
+from fhir_server.storage.tenants import Tenant
+from tests.http.client import caller
+from tests.rest_fixtures import http, services
+
+__all__ = ["http", "services"]
+BASE = "https://published.example"
+
+
+async def test_they_are_read_and_searched_like_any_other(http: httpx.AsyncClient, tenant: Tenant) -> None:
+    wanted = list(artefacts_of(BASE))
+    await publish(tenant, wanted)
+    assert await publish(tenant, artefacts_of(BASE)) == 0
+    client = await caller(http, tenant)
+    url = f"{BASE}/StructureDefinition/hrv-rmssd"
+    found = (await client.get(f"StructureDefinition?url={url}")).json
+    assert [entry["resource"]["id"] for entry in found["entry"]] == ["hrv-rmssd"]
+    one = (await client.get("StructureDefinition/hrv-rmssd")).json
+    assert one["url"] == url
+    assert one["meta"]["versionId"] == "1"
+    assert (await client.get("Questionnaire/phq-9")).status == 200
+    assert (await client.get("OperationDefinition/Patient-twin")).json["code"] == "twin"
+
+
+async def test_what_somebody_changed_is_put_right(http: httpx.AsyncClient, tenant: Tenant) -> None:
+    await publish(tenant, artefacts_of(BASE))
+    client = await caller(http, tenant)
+    changed = (await client.get("ValueSet/sleep-stages")).json | {"status": "retired"}
+    assert (await client.put("ValueSet/sleep-stages", changed)).status == 200
+    assert await publish(tenant, artefacts_of(BASE)) == 1
+    assert (await client.get("ValueSet/sleep-stages")).json["status"] == "active"
