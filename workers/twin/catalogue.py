@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
-from workers.twin.codes import BASE, LOINC, MDC, actigraphy, psych
+from workers.twin.codes import BASE, LOINC, MDC, actigraphy
 
 HOUR: Final = 3_600_000
 OURS: Final = ""
 """Stands for our own CodeSystem, whose URL depends on the configured base."""
 
-PSYCH: Final = "psych"
-"""Stands for our own CodeSystem of questionnaires that LOINC has no code for."""
 
 Shape = Literal["rate", "count", "day", "session", "stage", "score"]
 """rate: a level, at an instant or over an interval. count: adds up over an interval, which it therefore needs.
@@ -76,8 +74,8 @@ SIGNALS: Final = (
     Signal("phq-9", "score", ((LOINC, "44261-6"),), SCORES, 0, 27, 25 * HOUR, plain=True),
     Signal("phq-9-item-9", "score", ((LOINC, "44260-8"),), SCORES, 0, 3, 25 * HOUR, plain=True),
     Signal("gad-7", "score", ((LOINC, "70274-6"),), SCORES, 0, 21, 25 * HOUR, plain=True),
-    Signal("isi", "score", ((PSYCH, "isi-total"),), SCORES, 0, 28, 25 * HOUR, plain=True),
-    Signal("asrm", "score", ((PSYCH, "asrm-total"),), SCORES, 0, 20, 25 * HOUR, plain=True),
+    Signal("isi", "score", ((OURS, "isi-total"),), SCORES, 0, 28, 25 * HOUR, plain=True),
+    Signal("asrm", "score", ((OURS, "asrm-total"),), SCORES, 0, 20, 25 * HOUR, plain=True),
 )  # fmt: skip
 """A LOINC stage duration counts as a stage in time only when it fills its own effectivePeriod, see `values.py`."""
 
@@ -97,5 +95,5 @@ def named(name: str) -> Signal:
 @lru_cache(maxsize=8)
 def by_code(base: str = BASE) -> Mapping[tuple[str, str], Signal]:
     """Return the rows by (system, code)."""
-    ours = {OURS: actigraphy(base), PSYCH: psych(base)}
+    ours = {OURS: actigraphy(base)}
     return {(ours.get(system, system), code): signal for signal in SIGNALS for system, code in signal.codes}

@@ -19,13 +19,8 @@ ALGORITHM_VERSION: Final = "2"
 
 
 def actigraphy(base: str = BASE) -> str:
-    """Return our CodeSystem for what devices measure and LOINC has no code for: activity counts, sleep stages."""
+    """Return our CodeSystem for what LOINC has no code for: activity counts, sleep stages, ISI, ASRM."""
     return f"{base}/CodeSystem/actigraphy"
-
-
-def psych(base: str = BASE) -> str:
-    """Return our CodeSystem for questionnaires that LOINC has no code for: totals, items and answers of ISI and ASRM."""
-    return f"{base}/CodeSystem/psych"
 
 
 def digital_twin(base: str = BASE) -> str:

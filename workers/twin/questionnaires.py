@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from workers.twin.codes import BASE, LOINC, psych
+from workers.twin.codes import BASE, LOINC, actigraphy
 from workers.twin.instruments import ANSWERS, INSTRUMENTS, Instrument, severity
 
 WEIGHTS: Final = (
@@ -124,7 +124,7 @@ def _coded(coding: dict[str, Any], base: str) -> int | None:
     code, system = coding.get("code", ""), coding.get("system")
     if system == LOINC:
         return ANSWERS.get(code)
-    return int(code) if system == psych(base) and re.fullmatch(r"\d", code) else None
+    return int(code[-1]) if system == actigraphy(base) and re.fullmatch(r"grade-\d", code) else None
 
 
 def _whole(number: Any) -> int | None:

@@ -17,7 +17,7 @@ from workers.twin.state import states
 from workers.twin.table import table
 
 CODES = ("LA6568-5", "LA6569-3", "LA6570-1", "LA6571-9")
-PSYCH = "https://fhir.clarity.example/CodeSystem/psych"
+OURS = "https://fhir.clarity.example/CodeSystem/actigraphy"
 
 
 def coded(value):
@@ -57,7 +57,7 @@ def test_every_instrument_from_lowest_to_highest(instrument):
         coded,
         lambda v: {"valueInteger": v},
         lambda v: {"valueDecimal": Decimal(v)},
-        lambda v: {"valueCoding": {"system": PSYCH, "code": str(v)}},
+        lambda v: {"valueCoding": {"system": OURS, "code": f"grade-{v}"}},
         lambda v: {
             "valueCoding": {
                 "code": "x",
@@ -134,8 +134,8 @@ def test_an_unscored_response_says_why():
 
 
 def test_scores_of_isi_and_asrm_as_observations_and_of_a_day():
-    whole = observation("isi-total", PSYCH, effectiveDateTime="2026-05-04", valueInteger=15)
+    whole = observation("isi-total", OURS, effectiveDateTime="2026-05-04", valueInteger=15)
     weeks = {"start": "2026-04-27T09:00:00+02:00", "end": "2026-05-04T09:00:00+02:00"}
-    week = observation("asrm-total", PSYCH, effectivePeriod=weeks, valueQuantity=quantity(7, "{score}"))
+    week = observation("asrm-total", OURS, effectivePeriod=weeks, valueQuantity=quantity(7, "{score}"))
     found = table(Recording.of(gather([(1, 1, read(whole)), (2, 1, read(week))])), date(2026, 5, 4), date(2026, 5, 4))
     assert (found.columns["isi"].value[0], found.columns["asrm"].value[0]) == (15, 7)
