@@ -1,8 +1,8 @@
 """`Patient/$aggregate`: figures over everybody's features, groups of fewer than 11 suppressed (`workers/twin/population.py`).
 
 For tokens that may search all Patients and Observations anyway, and for people with the role `researcher`, who see no record.
-Whole calendar months only, one grouping at a time: windows that differ by a day, or crossed tables, would tell of single
-people. Long ones are asked with `Prefer: respond-async`.
+Whoever's Consents keep measurements from research is not among them. Whole calendar months only, one grouping at a time: windows
+that differ by a day, or crossed tables, would tell of single people. Long ones are asked with `Prefer: respond-async`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final
 
 from fhir_server.audit.record import audit_row
 from fhir_server.auth import policy
+from fhir_server.auth.consent.known import whole_for
 from fhir_server.auth.people.roles import AGGREGATE
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadRequest, Forbidden
@@ -22,7 +23,6 @@ from fhir_server.kit import json
 from fhir_server.operations.parameters import Given, read_parameters
 from fhir_server.operations.points import part
 from fhir_server.storage import daybook, reads
-from fhir_server.storage.tenants import Tenant
 from workers.twin.codes import UCUM
 from workers.twin.daybook import decode
 from workers.twin.features import BY_CODE, Feature
@@ -51,6 +51,8 @@ DEFINITION: Json = {
     ],
 }  # fmt: skip
 
+RESEARCH: Final = frozenset({"HRESCH", "PurposeOfUse"})
+"""The purpose that a Consent is asked about (v3-ActReason)."""
 BATCH: Final = 50
 LONGEST: Final = 24
 """Months."""
@@ -67,7 +69,7 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
     by = given.get("by", [None])[0]
     if by not in (None, "gender", "age"):
         raise BadRequest("by is gender or age.", "parameter-value", "by")
-    found = await _gather(ctx.tenant, features, first, last, by)
+    found = await _gather(ctx, features, first, last, by)
     parts = [part("window", part("start", valueDate=first.isoformat()), part("end", valueDate=last.isoformat()))]
     parts += [_figures(feature, by, found[feature.code]) for feature in features]
     row = audit_row(ctx, "operation", 200, type="Patient")
@@ -101,14 +103,15 @@ def _month(given: Given, name: str) -> tuple[date, date]:
 
 
 async def _gather(
-    tenant: Tenant, features: list[Feature], first: date, last: date, by: str | None
+    ctx: RequestContext, features: list[Feature], first: date, last: date, by: str | None
 ) -> dict[str, dict[str, list[float]]]:
     """Return one number for each person by feature and group; a batch of people at a time."""
+    tenant, takes_part = ctx.tenant, await whole_for(ctx, "Observation", RESEARCH)
     out: dict[str, dict[str, list[float]]] = {feature.code: {} for feature in features}
     after = 0
     while some := await daybook.patients(tenant, after, BATCH):
         after = some[-1]
-        for stored in await reads.fetch(tenant, some):
+        for stored in await reads.fetch(tenant, [rid for rid in some if takes_part(rid)]):
             kept = await daybook.read(tenant, stored.rid, first, last)
             if not kept:
                 continue

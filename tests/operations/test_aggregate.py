@@ -79,6 +79,38 @@ async def test_a_month_without_enough_people_says_nothing(system: Caller, everyb
     assert cell == {"suppressed": True}
 
 
+async def test_whose_consent_keeps_them_from_research_is_not_among_them(
+    system: Caller, everybody: None, tenant: Tenant
+) -> None:
+    consent = {
+        "resourceType": "Consent",
+        "status": "active",
+        "scope": {
+            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]
+        },
+        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+        "patient": {"reference": f"Patient/aggregate-{tenant.name}-16"},
+        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTIN"}]},
+        "provision": {
+            "type": "permit",
+            "provision": [
+                {
+                    "type": "deny",
+                    "purpose": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HRESCH"}],
+                }
+            ],
+        },
+    }
+    made = await system.post("Consent", consent)
+    assert made.status == 201, made.text
+    (cell,) = figures(await system.get(f"Patient/$aggregate?{QUERY}"))
+    assert cell["people"] == 16
+    withdrawn = await system.put(f"Consent/{made.json['id']}", {**made.json, "status": "inactive"})
+    assert withdrawn.status == 200
+    (cell,) = figures(await system.get(f"Patient/$aggregate?{QUERY}"))
+    assert cell["people"] == 17
+
+
 async def test_who_may(http: httpx.AsyncClient, tenant: Tenant, system: Caller, everybody: None) -> None:
     for scope in ("system/Patient.rs", "system/*.rs?_tag=x", "patient/*.rs"):
         other = await caller(

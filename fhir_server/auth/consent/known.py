@@ -7,7 +7,8 @@ seconds. When they cannot be looked for, the request fails: nothing is shown und
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -121,6 +122,19 @@ async def limit(ctx: RequestContext, type_: str, interaction: str) -> Visibility
         if version == found.version:
             found.made[at] = (asked + KEEP_SECONDS, made)
     return made
+
+
+async def whole_for(ctx: RequestContext, type_: str, purposes: frozenset[str]) -> Callable[[int], bool]:
+    """Return which patients (by rid) let all their resources of a type be used for these purposes, as far as Consents go."""
+    tenant = ctx.tenant
+    found, who = await known(tenant), await asker(tenant, ctx.principal)
+    asked = replace(who, purposes=purposes, patient=None)
+    question = Question(tenant, asked, type_, "search-type", lambda *name: known_rid(tenant, *name))
+    whole = {p for p, said in list(found.by_patient.items()) if await _of_patient(question, found, said) == EVERYTHING}
+    if tenant.consent_required:
+        return whole.__contains__
+    restricted = found.by_patient.keys() - whole
+    return lambda patient: patient not in restricted
 
 
 async def _made(question: Question, found: Known) -> Visibility:
