@@ -33,6 +33,7 @@ from fhir_server.kit.throttle import Throttle, budgets
 from fhir_server.settings import Settings
 from fhir_server.storage import own
 from fhir_server.storage.tenants import Tenant, connect, open_tenants, refuse_unsafe
+from fhir_server.subscriptions import guard
 from workers.queue import Waker
 
 _READ: dict[str, Any] = {"methods": ["GET", "HEAD"], "include_in_schema": False}
@@ -49,6 +50,8 @@ class Clarity(FastAPI):
         """Serve with these open parts."""
         self.services = services
         self.fhir = Fhir(services)
+        for tenant in services.tenants.values():
+            guard.use(tenant, services.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand FHIR requests to their own application, everything else to FastAPI."""
