@@ -23,7 +23,7 @@ from fhir_server.audit.record import door_event, token_event
 from fhir_server.auth import routes as oauth
 from fhir_server.auth.watch import keep_watch
 from fhir_server.errors import FhirError, NotFound
-from fhir_server.http import edge, health, render
+from fhir_server.http import edge, health, render, sockets
 from fhir_server.http.ask import ask
 from fhir_server.http.browse import session
 from fhir_server.http.metadata import openapi_body
@@ -57,6 +57,8 @@ class Clarity(FastAPI):
         """Hand FHIR requests to their own application, everything else to FastAPI."""
         if scope["type"] == "http" and self.fhir is not None and is_fhir(scope["path"]):
             await self.fhir(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await sockets.serve(self.services, scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 

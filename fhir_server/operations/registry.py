@@ -25,7 +25,7 @@ from fhir_server.operations import (
     twin,
     validate,
 )
-from fhir_server.operations.subscription import events, letters, secret, status, topics
+from fhir_server.operations.subscription import binding, events, letters, secret, status, topics
 
 Handle = Callable[[RequestContext, Call], Awaitable[Result]]
 
@@ -79,6 +79,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(status.DEFINITION, status.handle),
     Operation(events.DEFINITION, events.handle),
     Operation(topics.DEFINITION, topics.handle),
+    Operation(binding.DEFINITION, binding.handle),
     Operation(secret.DEFINITION, secret.handle),
     Operation(letters.DEFINITION, letters.handle),
     Operation(letters.REPLAY, letters.replay),

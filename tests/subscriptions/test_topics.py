@@ -216,7 +216,7 @@ async def test_the_capability_statement_says_so(system: Caller) -> None:
     url = f"{guide}StructureDefinition/capabilitystatement-subscriptiontopic-canonical"
     named = {each["valueCanonical"] for each in resource["extension"] if each["url"] == url}
     assert set(store.shipped()) <= named
-    assert {"status", "events", "topics"} <= {each["name"] for each in resource["operation"]}
+    assert {"status", "events", "topics", "get-ws-binding-token"} <= {each["name"] for each in resource["operation"]}
     assert {"url", "status"} <= {each["name"] for each in resource["searchParam"]}
     assert {"create", "read", "update", "delete", "patch"} <= {each["code"] for each in resource["interaction"]}
 
