@@ -42,6 +42,7 @@ async def statuses(system: Caller, query: str) -> dict[str, Notice]:
     return {each.value("subscription")["reference"].rsplit("/", 1)[1]: each for each in found}
 
 
+@pytest.mark.subscription(47, 106, 107, 108, 109, 110, 111, 112, 121)
 async def test_status_of_one_and_of_many(system: Caller, served: Settings, hook: Receiver, unique: str) -> None:
     one, two = [
         await active(system, topical.subscription("observation", hook.url, f"patient=Patient/{unique}")) for _ in "ab"
@@ -65,6 +66,7 @@ async def test_status_of_one_and_of_many(system: Caller, served: Settings, hook:
     assert (await system.get("Subscription/nobody/$status")).status == 404
 
 
+@pytest.mark.subscription(115, 118, 119)
 async def test_events_by_number(system: Caller, served: Settings, hook: Receiver, unique: str) -> None:
     id_ = await active(system, topical.subscription("observation", hook.url, f"patient=Patient/{unique}"))
     made = await observe(system, unique, 5)
@@ -105,6 +107,7 @@ async def test_events_show_what_author_and_caller_may_see_now(
     assert (await other.get(f"Subscription/{id_}/$events")).status == 403
 
 
+@pytest.mark.subscription(16, 77, 78, 79)
 async def test_while_in_error_events_are_counted_and_told_when_it_is_served_again(
     system: Caller, served: Settings, hook: Receiver, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,3 +198,22 @@ async def test_own_topics_live_and_end(system: Caller, served: Settings, hook: R
     assert found[-1].entries[1]["response"]["etag"] == 'W/"6"'
     assert (await system.delete(f"Basic/{kept.id}")).status == 204
     assert (await given.until_status(system.tenant, id_, "error")).startswith("topic-unknown")
+
+
+@pytest.mark.subscription(124, 125, 126, 127, 129, 130, 133, 134)
+async def test_it_is_a_resource_like_any_other(system: Caller, unique: str) -> None:
+    url = f"http://127.0.0.1:9/{unique}"
+    made = await system.post("Subscription", topical.subscription("observation", url))
+    assert made.status == 201
+    read = await system.get(f"Subscription/{made.id}")
+    assert read.json["criteria"] == topical.TOPIC + "observation"
+    assert read.json["channel"] == made.json["channel"]
+    for query in (f"url={url}", f"url={url}&status=requested,active,error"):
+        assert [entry["resource"]["id"] for entry in (await system.get(f"Subscription?{query}")).json["entry"]] == [
+            made.id
+        ]
+    patch = [{"op": "replace", "path": "/reason", "value": "another"}]
+    answer = await system.send("PATCH", f"Subscription/{made.id}", patch, content_type="application/json-patch+json")
+    assert (answer.status, answer.json["reason"]) == (200, "another")
+    assert (await system.delete(f"Subscription/{made.id}")).status == 204
+    assert (await system.get(f"Subscription/{made.id}")).status == 410

@@ -64,6 +64,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("resource", "reason", "where"), REFUSED)
+@pytest.mark.subscription(8, 9, 10, 11, 12, 13, 32, 36, 60, 63, 66, 75, 90, 137)
 async def test_what_cannot_be_served_is_refused(
     system: Caller, resource: dict[str, Any], reason: str, where: str
 ) -> None:
@@ -91,6 +92,7 @@ async def test_so_it_is_in_a_transaction_in_an_update_and_in_a_patch(system: Cal
     assert (await system.put(f"Subscription/{good.id}", bad | {"id": good.id, "status": "off"})).status == 200
 
 
+@pytest.mark.subscription(59, 125)
 async def test_what_is_served_is_taken(system: Caller) -> None:
     for resource in (
         made("observation", "patient=Patient/1&code=http://loinc.org|8867-4", "Observation.date=gt2020"),

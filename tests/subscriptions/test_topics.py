@@ -36,6 +36,9 @@ async def told(hook: Receiver, count: int) -> list[Notice]:
     return notices(hook.got)
 
 
+@pytest.mark.subscription(
+    7, 14, 15, 20, 25, 26, 27, 28, 29, 30, 47, 49, 50, 51, 53, 54, 69, 70, 72, 73, 74, 94, 103, 133, 135, 136, 138, 139
+)
 async def test_handshake_then_active_then_events(system: Caller, served: Settings, hook: Receiver, unique: str) -> None:
     seen: list[str] = []
     answer = await system.post(
@@ -75,6 +78,7 @@ async def test_handshake_then_active_then_events(system: Caller, served: Setting
 
 
 @pytest.mark.parametrize("content", ["empty", "id-only", "full-resource"])
+@pytest.mark.subscription(35, 38, 39, 40, 42, 43, 44, 45, 65, 67, 99, 101)
 async def test_payloads(system: Caller, served: Settings, hook: Receiver, unique: str, content: str) -> None:
     await active(system, topical.subscription("observation", hook.url, f"patient=Patient/{unique}", content=content))
     made = await system.post("Observation", given.observation(unique))
@@ -114,6 +118,7 @@ async def test_messages_are_wrapped(system: Caller, served: Settings, hook: Rece
     assert Notice(inner["resource"]).kind == "handshake"
 
 
+@pytest.mark.subscription(21, 31, 126)
 async def test_a_handshake_that_fails_ends_in_error(
     system: Caller, served: Settings, hook: Receiver, unique: str
 ) -> None:
@@ -130,6 +135,7 @@ async def test_a_handshake_that_fails_ends_in_error(
     assert (await told(hook, 1))[0].numbers == [1]
 
 
+@pytest.mark.subscription(45, 95, 136)
 async def test_filters_are_anded_and_judge_deletions_by_what_was_there(
     system: Caller, served: Settings, hook: Receiver, unique: str
 ) -> None:
@@ -175,6 +181,7 @@ async def test_encounter_start_and_end_tell_of_the_change_of_status(
     assert versions == {"/encounter-start": 'W/"2"', "/encounter-end": 'W/"4"'}
 
 
+@pytest.mark.subscription(98, 102)
 async def test_many_events_in_one_notification_as_max_count_allows(
     system: Caller, served: Settings, hook: Receiver, unique: str
 ) -> None:
@@ -190,6 +197,7 @@ async def test_many_events_in_one_notification_as_max_count_allows(
     assert {each.value("events-since-subscription-start") for each in found} == {"10"}
 
 
+@pytest.mark.subscription(93, 102)
 async def test_heartbeats_come_and_count_nothing(system: Caller, served: Settings, hook: Receiver, unique: str) -> None:
     id_ = await active(system, topical.subscription("observation", hook.url, f"patient=Patient/{unique}", heartbeat=1))
     await hook.until(lambda: len(notices(hook.got, "heartbeat")) >= 2)
@@ -200,6 +208,7 @@ async def test_heartbeats_come_and_count_nothing(system: Caller, served: Setting
     assert (await system.put(f"Subscription/{id_}", off)).status == 200
 
 
+@pytest.mark.subscription(97)
 async def test_a_timeout_is_kept(system: Caller, served: Settings, hook: Receiver, unique: str) -> None:
     hook.answer = lambda *_: 5.0
     made = topical.subscription("observation", hook.url, f"patient=Patient/{unique}", timeout=1)
@@ -207,6 +216,7 @@ async def test_a_timeout_is_kept(system: Caller, served: Settings, hook: Receive
     assert (await given.until_status(system.tenant, answer.id, "error", 4)).startswith("handshake-timeout")
 
 
+@pytest.mark.subscription(48, 52, 57, 58, 114, 120, 121)
 async def test_the_capability_statement_says_so(system: Caller) -> None:
     statement = (await system.get("metadata")).json
     guide = "http://hl7.org/fhir/uv/subscriptions-backport/"
