@@ -1,7 +1,7 @@
 """The statements of the Subscriptions R5 Backport 1.1.0 about R4 servers, by the numbers of the public requirement set, in short.
 
 `STATEMENTS` are tested: `@pytest.mark.subscription(numbers)` says where. `NOT_APPLICABLE` has the reason for each that no test
-of ours can hold; `OPEN` what is not done. `python -m tests.conformance.subscription_report` writes docs/conformance/subscriptions.md.
+of ours can hold; `OPEN` what is not done. `python -m tests.conformance.subscription_report` writes the page in docs/conformance.
 """
 
 from __future__ import annotations
