@@ -11,7 +11,7 @@ from fhir_server.settings import Settings
 from fhir_server.storage import reads
 from fhir_server.storage.reads import Stored
 from fhir_server.storage.tenants import Tenant
-from fhir_server.subscriptions import author, closing, egress, notices, state, status, terms
+from fhir_server.subscriptions import author, closing, egress, notices, signing, state, status, terms
 from fhir_server.subscriptions.channel import Channel
 from fhir_server.subscriptions.refusal import Refusal
 from fhir_server.subscriptions.send import send
@@ -108,7 +108,7 @@ async def _shake_hands(
 ) -> None:
     """Send the handshake; Unanswered unless it is taken."""
     about = await notices.about(tenant, current, wants.read(resource), "requested")
-    notice = await notices.notice(tenant, current.rid, way, about, "handshake")
+    notice = notices.notice(way, about, "handshake", secrets=await signing.secrets(tenant, current.rid))
     async with egress.client(settings) as client:
         outcome = await send(client, way, notice, settings)
     if not outcome.delivered:

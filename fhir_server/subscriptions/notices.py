@@ -12,7 +12,7 @@ from fhir_server.storage.errors import Erased
 from fhir_server.storage.reads import Stored
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import Visibility
-from fhir_server.subscriptions import notify, signing
+from fhir_server.subscriptions import notify
 from fhir_server.subscriptions.channel import Channel
 from fhir_server.subscriptions.deliveries import Delivery
 from fhir_server.subscriptions.send import Notification
@@ -54,10 +54,10 @@ async def _deleted(tenant: Tenant, type_: str, id_: str, version: int, seen: Vis
         return None
 
 
-async def notice(
-    tenant: Tenant, rid: int, way: Channel, of: About, kind: Kind, events: Sequence[Told] = ()
+def notice(
+    way: Channel, of: About, kind: Kind, events: Sequence[Told] = (), secrets: tuple[bytes, ...] = ()
 ) -> Notification:
-    """Return what is sent: a Bundle in the MIME type of the channel, wrapped for messaging, signed for HTTP."""
+    """Return what is sent: a Bundle in the MIME type of the channel, wrapped for messaging, to be signed by the secrets."""
     made: Json = bundle.notification(of, kind, events)
     if way.kind == "message":
         made = bundle.message(of, made, f"{way.scheme}://{way.host}:{way.port}{way.target()}")
@@ -67,4 +67,4 @@ async def notice(
     else:
         name = f"{of.id}-{kind}-{ids.uuid_()}"
     body = bundle.encoded(made, way.payload or "")
-    return Notification(name, "", body, await signing.secrets(tenant, rid))
+    return Notification(name, "", body, secrets)

@@ -150,5 +150,5 @@ class Pump:
 
     async def _tell(self, bound: _Bound, kind: Kind, told: list[Told] | None = None) -> None:
         about = await notices.about(self._tenant, bound.stored, bound.asked, "active")
-        notice = await notices.notice(self._tenant, bound.stored.rid, bound.way, about, kind, told or ())
+        notice = notices.notice(bound.way, about, kind, told or ())
         await self._send(notice.body.decode())

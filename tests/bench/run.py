@@ -12,7 +12,21 @@ from asyncpg import PostgresError
 from fhir_server.cli.options import screen
 from fhir_server.kit import json
 from fhir_server.settings import ROOT
-from tests.bench import access, create, fhirpath, imports, loop, mix, scale, search, stages, storage, subscriptions, twin, xml
+from tests.bench import (
+    access,
+    create,
+    fhirpath,
+    imports,
+    loop,
+    mix,
+    scale,
+    search,
+    stages,
+    storage,
+    subscriptions,
+    twin,
+    xml,
+)
 from tests.bench.client import connections, request
 from tests.bench.rig import Rig, machine, rig
 

@@ -13,12 +13,12 @@ from fhir_server.settings import Settings
 from fhir_server.storage.commands import AuditRow
 from fhir_server.storage.reads import Stored
 from fhir_server.storage.visibility import Visibility
-from fhir_server.subscriptions import notices, notify, signing
+from fhir_server.subscriptions import notices, notify
 from fhir_server.subscriptions.channel import Channel
 from fhir_server.subscriptions.deliveries import Delivery, Record
 from fhir_server.subscriptions.send import Outcome, send
 from fhir_server.subscriptions.state import Claim
-from fhir_server.subscriptions.topics.bundle import Told
+from fhir_server.subscriptions.topics.bundle import About, Told
 from fhir_server.subscriptions.topics.wants import Wants
 
 FRESH = 2.0
@@ -43,6 +43,8 @@ class Batch:
     served: Served
     sees: Mapping[str, Visibility]
     settings: Settings
+    about: About
+    secrets: tuple[bytes, ...] = ()
     began: float = field(default_factory=clock.monotonic)
     records: list[Record] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
@@ -60,15 +62,14 @@ class Batch:
     async def send(self, client: httpcore.AsyncConnectionPool, group: Sequence[Delivery]) -> None:
         """Send what of a group may be seen, and note what came of it."""
         if self.served.wants is not None:
-            await self._send_bundle(client, group, self.served.wants)
+            await self._send_bundle(client, group)
             return
         for delivery in group:
             await self._send_version(client, delivery)
 
     async def beat(self, client: httpcore.AsyncConnectionPool) -> Outcome:
         """Send a heartbeat."""
-        about = await notices.about(self.ctx.tenant, self.served.stored, self.served.wants, "active")
-        message = await notices.notice(self.ctx.tenant, self.claim.rid, self.served.way, about, "heartbeat")
+        message = notices.notice(self.served.way, self.about, "heartbeat", secrets=self.secrets)
         return await send(client, self.served.way, message, self.settings)
 
     async def _send_version(self, client: httpcore.AsyncConnectionPool, delivery: Delivery) -> None:
@@ -77,23 +78,19 @@ class Batch:
             self.records.append(Record(delivery.event, "skipped"))
             return
         payload = self.served.way.payload is not None
-        secrets = await signing.secrets(self.ctx.tenant, self.claim.rid)
-        message = notify.notification(self.served.stored.id, delivery, version, payload=payload, secrets=secrets)
+        message = notify.notification(self.served.stored.id, delivery, version, payload=payload, secrets=self.secrets)
         outcome = await send(client, self.served.way, message, self.settings)
         self._disclosed(version, outcome)
         self._noted([delivery], outcome)
 
-    async def _send_bundle(self, client: httpcore.AsyncConnectionPool, group: Sequence[Delivery], wants: Wants) -> None:
+    async def _send_bundle(self, client: httpcore.AsyncConnectionPool, group: Sequence[Delivery]) -> None:
         found = [(delivery, await notices.told(self.ctx.tenant, delivery, self.sees)) for delivery in group]
         self.records += [Record(delivery.event, "skipped") for delivery, told in found if told.focus is None]
         shown = [(delivery, told) for delivery, told in found if told.focus is not None]
         if not shown:
             return
-        about = await notices.about(self.ctx.tenant, self.served.stored, wants, "active")
         events: list[Told] = [told for _, told in shown]
-        message = await notices.notice(
-            self.ctx.tenant, self.claim.rid, self.served.way, about, "event-notification", events
-        )
+        message = notices.notice(self.served.way, self.about, "event-notification", events, self.secrets)
         outcome = await send(client, self.served.way, message, self.settings)
         for told in events:
             if told.focus is not None:

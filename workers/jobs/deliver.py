@@ -19,7 +19,7 @@ from fhir_server.kit import clock, ids, json, logs
 from fhir_server.settings import Settings
 from fhir_server.storage import reads
 from fhir_server.storage.tenants import Tenant
-from fhir_server.subscriptions import author, breaker, channel, closing, deliveries, schedule, state
+from fhir_server.subscriptions import author, breaker, channel, closing, deliveries, notices, schedule, signing, state
 from fhir_server.subscriptions.deliveries import Delivery, Record
 from fhir_server.subscriptions.send import Outcome
 from fhir_server.subscriptions.state import Claim
@@ -141,7 +141,9 @@ class Courier:
     async def _batch(self, claim: Claim, served: Served) -> Batch:
         ctx = await author.server(self._tenant, ids.request_id())
         sees = {type_: await author.sees(self._tenant, claim.agent, type_) for type_ in claim.types}
-        return Batch(ctx, claim, served, sees, self._settings)
+        about = await notices.about(self._tenant, served.stored, served.wants, "active")
+        secrets = await signing.secrets(self._tenant, claim.rid)
+        return Batch(ctx, claim, served, sees, self._settings, about, secrets)
 
     async def _beat(self, claim: Claim, served: Served) -> None:
         """Send a heartbeat; one that fails says nothing of the events, and is not repeated."""
