@@ -40,6 +40,7 @@ PARTS = (
     "search",
     "mix",
     "storage",
+    "subscriptions",
     "access",
     "fhirpath",
     "xml",
