@@ -23,7 +23,7 @@ from fhir_server.audit.record import door_event, token_event
 from fhir_server.auth import routes as oauth
 from fhir_server.auth.watch import keep_watch
 from fhir_server.errors import FhirError, NotFound
-from fhir_server.http import edge, health, render
+from fhir_server.http import edge, health, render, sockets
 from fhir_server.http.ask import ask
 from fhir_server.http.browse import session
 from fhir_server.http.metadata import openapi_body
@@ -33,6 +33,7 @@ from fhir_server.kit.throttle import Throttle, budgets
 from fhir_server.settings import Settings
 from fhir_server.storage import own
 from fhir_server.storage.tenants import Tenant, connect, open_tenants, refuse_unsafe
+from fhir_server.subscriptions import guard
 from workers.queue import Waker
 
 _READ: dict[str, Any] = {"methods": ["GET", "HEAD"], "include_in_schema": False}
@@ -49,11 +50,15 @@ class Clarity(FastAPI):
         """Serve with these open parts."""
         self.services = services
         self.fhir = Fhir(services)
+        for tenant in services.tenants.values():
+            guard.use(tenant, services.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand FHIR requests to their own application, everything else to FastAPI."""
         if scope["type"] == "http" and self.fhir is not None and is_fhir(scope["path"]):
             await self.fhir(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await sockets.serve(self.services, scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 

@@ -106,6 +106,10 @@ class Settings(BaseSettings):
     notify_private_hosts: Annotated[list[str], NoDecode] = Field(
         [], description="Host names, separated by commas, to which notifications go although their address is private."
     )
+    smtp_url: SecretStr | None = Field(
+        None, description="Mail server for notifications, as smtp(s)://user:password@host:port; unset: no e-mail."
+    )
+    mail_from: str = Field("clarity@localhost", description="Sender of notifications by e-mail.")
 
     aws_access_key_id: SecretStr | None = Field(
         None, description="Key of the S3 and KMS account.", json_schema_extra=LATER

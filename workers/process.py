@@ -65,7 +65,8 @@ class Worker:
             name: Runner(tenant, kinds, settings, hands, self._ring_jobs) for name, tenant in tenants.items()
         }
         self._couriers = {
-            name: Courier(tenant, client, senders, self._ring_deliveries, self.stop) for name, tenant in tenants.items()
+            name: Courier(tenant, client, senders, self._ring_deliveries, self.stop, settings)
+            for name, tenant in tenants.items()
         }
 
     async def run(self) -> None:

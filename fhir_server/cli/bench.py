@@ -22,6 +22,7 @@ PARTS = (
     "search",
     "mix",
     "storage",
+    "subscriptions",
     "access",
     "fhirpath",
     "xml",

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "token": ("token", "token"),
         "clients": ("clients", "app"),
         "users": ("users", "app"),
+        "letters": ("letters", "app"),
         "doctor": ("doctor", "doctor"),
         "bench": ("bench", "bench"),
         "twin": ("twin", "app"),

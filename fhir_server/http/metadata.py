@@ -14,6 +14,8 @@ from fhir_server.kit import clock, json
 from fhir_server.operations.registry import OPERATIONS
 from fhir_server.search.parameters import used
 from fhir_server.storage.own import OwnParams
+from fhir_server.storage.tenants import Tenant
+from fhir_server.subscriptions.topics import store
 
 _started = clock.now()
 
@@ -42,12 +44,12 @@ def openapi_body(services: Services, base: str) -> bytes:
     return _openapi(base, _served(services))
 
 
-def _served(services: Services) -> Served:
-    return Served(services.limits, services.settings.canonical_base)
+def _served(services: Services, own: tuple[str, ...] = ()) -> Served:
+    return Served(services.limits, services.settings.canonical_base, (*store.shipped(), *own))
 
 
-def metadata(services: Services, base: str, params: Params) -> Result:
+def metadata(services: Services, tenant: Tenant, params: Params) -> Result:
     """Return the CapabilityStatement; `mode` can only be `full`."""
     if any(name == "mode" and value != "full" for name, value in params):
         raise NotSupported("Only mode=full is served.", "metadata-mode")
-    return Result(200, _statement(base, _served(services), used()))
+    return Result(200, _statement(tenant.base, _served(services, tenant.topics), used()))

@@ -42,6 +42,7 @@ from fhir_server.kit.clock import monotonic
 from fhir_server.kit.throttle import Allowance, Throttled
 from fhir_server.search import parameters
 from fhir_server.storage.tenants import Tenant
+from fhir_server.subscriptions.topics import store
 
 _NO_PREFERENCE = Prefer()
 _NOWHERE = Visit("")
@@ -165,7 +166,7 @@ class _Request:
             await self._charge(self._limiter, ctx, call)
         if "x-provenance" in self._headers:
             call.provenance = self._headers["x-provenance"].encode("latin-1")
-        call.statement = partial(metadata, self._services, tenant.base)
+        call.statement = partial(metadata, self._services, tenant)
         if self._is_page:
             self._visit = visit_of(self._visit, principal)
         await self._read_body(call, receive)
@@ -266,7 +267,8 @@ class _Request:
     async def _metadata(self, tenant: Tenant, method: str, params: Params) -> Result:
         if method != "GET":
             raise MethodNotAllowed("The CapabilityStatement is read by GET.", "method", headers=render.allow(["GET"]))
-        return metadata(self._services, tenant.base, params)
+        await store.refresh(tenant)
+        return metadata(self._services, tenant, params)
 
     async def _read_body(self, call: Call, receive: Receive) -> None:
         if call.method not in ("POST", "PUT", "PATCH"):

@@ -25,6 +25,7 @@ _SYSTEM_INTERACTIONS = ("transaction", "batch", "history-system", "search-system
 _READ_ONLY = frozenset({"AuditEvent"})
 _CHANGING = frozenset({"update", "patch", "delete"})
 _OAUTH_ENDPOINTS = ("authorize", "token", "introspect", "revoke", "register")
+_BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/{}"
 _REFERENCES = ["literal", "logical"]
 _DOCUMENTATION = (
     "PATCH takes search criteria too (conditional patch); in a Bundle a JSON Patch is the content of a Binary. X-Provenance is kept"
@@ -38,6 +39,8 @@ class Served:
 
     limits: Limits
     canonical_base: str
+    topics: tuple[str, ...] = ()
+    """Canonicals of what can be subscribed to."""
 
 
 def capability_statement(
@@ -56,12 +59,13 @@ def capability_statement(
         "publisher": "Clarity",
         "description": _description(served.limits),
         "kind": "instance",
+        "instantiates": [_BACKPORT.format("CapabilityStatement/backport-subscription-server-r4")],
         "software": SOFTWARE,
         "implementation": {"description": "Clarity FHIR R4 server", "url": base},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "application/fhir+xml", "json", "xml", "text/html"],
         "patchFormat": list(PATCH_FORMATS),
-        "rest": [_rest(base, token_url, operations)],
+        "rest": [_rest(base, token_url, operations, served)],
     }
 
 
@@ -73,12 +77,12 @@ def _description(limits: Limits) -> str:
     )
 
 
-def _rest(base: str, token_url: str, operations: Sequence[Json]) -> Json:
+def _rest(base: str, token_url: str, operations: Sequence[Json], served: Served) -> Json:
     out: Json = {
         "mode": "server",
         "documentation": _DOCUMENTATION,
         "security": _security(base, token_url),
-        "resource": [_resource(type_, operations) for type_ in R4.types],
+        "resource": [_resource(type_, operations) | _more(type_, served) for type_ in R4.types],
         "interaction": [{"code": code} for code in _SYSTEM_INTERACTIONS],
         "compartment": [f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in R4.compartments],
     }
@@ -135,6 +139,17 @@ def _resource(type_: str, operations: Sequence[Json]) -> Json:
     named = [_operation(each) for each in operations if _applies(each, type_)]
     out = {name: value for name, value in out.items() if value != []}
     return out | ({"operation": named} if named else {})
+
+
+def _more(type_: str, served: Served) -> Json:
+    """Return what is said of Subscription alone: the profile and the topics of the backport."""
+    if type_ != "Subscription":
+        return {}
+    extension = {"url": _BACKPORT.format("StructureDefinition/capabilitystatement-subscriptiontopic-canonical")}
+    return {
+        "supportedProfile": [_BACKPORT.format("StructureDefinition/backport-subscription")],
+        "extension": [extension | {"valueCanonical": url} for url in served.topics],
+    }
 
 
 def _includes(type_: str) -> list[str]:

@@ -15,6 +15,11 @@ def new_id() -> str:
     return base64.b32hexencode(stamp + os.urandom(10))[:26].decode().lower()
 
 
+def uuid_() -> str:
+    """Return a UUID, for what stands in an answer and has no address of its own."""
+    return str(uuid.uuid4())
+
+
 def request_id() -> str:
     """Return an id for a request that came without `X-Request-Id`."""
     return str(uuid.uuid4())

@@ -54,6 +54,14 @@ async def look_up(tenant: Tenant, wanted: Collection[int], most: int = MOST) -> 
     return {at: tuple(keys) for at, keys in found.items() if len(keys) <= most}
 
 
+async def behind(tenant: Tenant, keys: Collection[int]) -> dict[int, tuple[int, int]]:
+    """Return, for each of these keys that is one of a coding, the keys of its code and of its system."""
+    text = "SELECT key, by_code, by_system FROM {s}.coding WHERE key = ANY($1::bigint[])"
+    return {
+        row["key"]: (row["by_code"], row["by_system"]) for row in await tenant.pool.fetch(tenant.sql(text), list(keys))
+    }
+
+
 def among(rows: Sequence[CodingRow], wanted: Collection[int]) -> dict[int, tuple[int, ...]]:
     """Return the same for codings that are not in the dictionary yet."""
     return {at: tuple(row[0] for row in rows if at in row[1:3]) for at in wanted}

@@ -60,10 +60,15 @@ class Keystore:
         secret = self._unwrap(0)
         self.index_secret = self._derive(secret, b"index")
         self._seal = AESGCM(self._derive(secret, b"seal"))
+        self._secret = secret
 
     @staticmethod
     def _derive(secret: bytes, purpose: bytes) -> bytes:
         return HKDF(SHA256(), 32, None, b"clarity " + purpose).derive(secret)
+
+    def derived(self, purpose: bytes, name: str) -> bytes:
+        """Return a secret for others to hold, of 32 bytes: the same for the same purpose and name, and it tells nothing else."""
+        return self._derive(self._secret, purpose + b" " + name.encode())
 
     def _aad(self, key_id: int) -> bytes:
         return self._tenant + struct.pack(">I", key_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from fhir_server.storage.keystore import Keystore
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 OUTBOX, JOBS = "outbox", "jobs"
 """Where the workers find what is announced."""
+Check = Callable[[Any, Any], Awaitable[None]]
+"""Takes a RequestContext and a Command and raises what is wrong with the command."""
 _CACHED_KEYS = 200_000
 _CACHED_RIDS = 500_000
 _CACHED_TEXTS = 10_000
@@ -95,6 +97,10 @@ class Tenant:
         """Search parameters of its own, as this process knows them; `own.refresh` looks for newer ones."""
         self.announce: Callable[[str], None] = lambda _kind: None
         """Told OUTBOX or JOBS when there is work, by whoever has committed it; must not wait, and may be lost."""
+        self.checks: Mapping[str, Check] = {}
+        """Type -> what else is asked of a new version of it before a request may write it; set by the composition root."""
+        self.topics: tuple[str, ...] = ()
+        """Canonicals of the topics that it keeps itself, as they were seen last; for the CapabilityStatement."""
         self._sql: dict[str, str] = {}
         self._keys: dict[tuple[Any, ...], int] = {}
 

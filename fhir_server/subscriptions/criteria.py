@@ -14,7 +14,7 @@ from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions.refusal import Refusal
 from profiles.registry import R4
 
-_RESULT_PARAMETERS = frozenset(
+RESULT_PARAMETERS = frozenset(
     {
         "_sort",
         "_count",
@@ -53,7 +53,7 @@ def parse(tenant: Tenant, subscription: dict[str, Any]) -> Criteria:
     except ValueError as error:
         raise Refusal("criteria-invalid", "criteria after the ? is parameter=value, joined by &.") from error
     for name, _ in params:
-        if name.split(":")[0] in _RESULT_PARAMETERS:
+        if name.split(":")[0] in RESULT_PARAMETERS:
             raise Refusal(
                 "criteria-not-filter", f"criteria may not say {name.split(':')[0]}: it selects, nothing is listed."
             )

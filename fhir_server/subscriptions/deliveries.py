@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from fhir_server.storage.tenants import Tenant
@@ -23,7 +23,7 @@ open AS (
   WHERE d.state IN ('waiting', 'sending') ORDER BY d.event LIMIT $3)
 UPDATE {s}.delivery d SET state = 'sending', attempts = d.attempts + (open.state = 'waiting')::int FROM open
 WHERE d.subscription = open.subscription AND d.event = open.event
-RETURNING d.event, d.rid, d.version, d.attempts, open.state = 'sending' AS again
+RETURNING d.event, d.rid, d.version, d.attempts, open.state = 'sending' AS again, d.method, d.created_at
 """
 _RECORD = """
 WITH held AS (SELECT rid FROM {s}.subscription_state WHERE rid = $1 AND fence = $2 FOR UPDATE)
@@ -35,17 +35,29 @@ WHERE d.subscription = held.rid AND d.event = u.event
 _RELEASE = """
 UPDATE {s}.subscription_state t SET lease_until = NULL, fence = fence + 1, next_at = CASE
   WHEN NOT EXISTS (SELECT FROM {s}.delivery d WHERE d.subscription = t.rid AND d.state IN ('waiting', 'sending')) THEN NULL
-  ELSE now() + $3::interval END
+  ELSE now() + $3::interval END,
+  beat_at = CASE WHEN beat_at <= now() THEN now() + make_interval(secs => heartbeat) ELSE beat_at END
 WHERE rid = $1 AND fence = $2 RETURNING set_config('synchronous_commit', 'off', true)
 """
 _CLOSE = """
-UPDATE {s}.delivery SET state = 'skipped', done_at = now() WHERE subscription = $1 AND state IN ('waiting', 'sending')
+UPDATE {s}.delivery SET state = 'skipped', done_at = now()
+WHERE subscription = $1 AND state IN ('waiting', 'sending', 'kept')
 """
-_SENDING = "SELECT event, rid, version, attempts, true AS again FROM {s}.delivery WHERE subscription = $1 AND state = 'sending'"
+_SENDING = """
+SELECT event, rid, version, attempts, true AS again, method, created_at FROM {s}.delivery
+WHERE subscription = $1 AND state = 'sending'
+"""
+# Dead letters are kept four times as long: somebody has to find them. What no socket came for has no end and is as old as it is.
 _FORGET = """
 DELETE FROM {s}.delivery d USING (
-  SELECT subscription, event FROM {s}.delivery WHERE done_at < now() - $1::interval LIMIT $2) old
+  SELECT subscription, event FROM {s}.delivery
+  WHERE done_at < now() - $1::interval AND (state <> 'dead' OR done_at < now() - 4 * $1::interval)
+    OR state = 'kept' AND created_at < now() - $1::interval LIMIT $2) old
 WHERE d.subscription = old.subscription AND d.event = old.event
+"""
+_BETWEEN = """
+SELECT event, rid, version, attempts, false AS again, method, created_at FROM {s}.delivery
+WHERE subscription = $1 AND event >= $2 AND ($3::bigint IS NULL OR event <= $3) ORDER BY event LIMIT $4
 """
 _WAITING = "SELECT count(*) FROM {s}.delivery WHERE state IN ('waiting', 'sending')"
 
@@ -59,6 +71,8 @@ class Delivery:
     version: int
     attempts: int
     again: bool
+    method: int
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,12 @@ async def take(tenant: Tenant, claim: Claim, limit: int, lease: timedelta) -> li
     """Mark the next deliveries as being sent and return them in order; nothing when none waits or the claim was lost."""
     rows = await tenant.pool.fetch(tenant.sql(_TAKE), claim.rid, claim.fence, limit, lease)
     return sorted((Delivery(*row) for row in rows), key=lambda delivery: delivery.event)
+
+
+async def between(tenant: Tenant, rid: int, since: int, until: int | None, limit: int) -> list[Delivery]:
+    """Return the events of a Subscription from one number to another, both included, whatever came of them."""
+    rows = await tenant.pool.fetch(tenant.sql(_BETWEEN), rid, since, until, limit)
+    return [Delivery(*row) for row in rows]
 
 
 async def record(tenant: Tenant, claim: Claim, records: Sequence[Record]) -> None:

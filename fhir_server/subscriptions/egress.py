@@ -25,6 +25,10 @@ def reach(settings: Settings) -> Reach:
 
 async def check(channel: Channel, settings: Settings) -> None:
     """Refuse an endpoint that may not be reached now; a name that does not resolve now may do so later."""
+    if channel.kind == "email" and settings.smtp_url is None:
+        raise Refusal("channel-not-supported", "This server sends no e-mail: SMTP_URL is not set.")
+    if channel.kind in ("email", "websocket"):
+        return
     within = reach(settings)
     if not within.permits(channel.scheme, channel.host):
         raise Refusal("endpoint-not-https", "channel.endpoint must be https.")

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from fhir_server.auth import policy
 from fhir_server.errors import FhirError
-from fhir_server.kit import clock, json, logs
-from fhir_server.model.primitives import date_range
+from fhir_server.kit import json, logs
 from fhir_server.settings import Settings
 from fhir_server.storage import reads
 from fhir_server.storage.reads import Stored
 from fhir_server.storage.tenants import Tenant
-from fhir_server.subscriptions import author, channel, closing, criteria, egress, state, status
+from fhir_server.subscriptions import author, closing, egress, notices, signing, state, status, terms
+from fhir_server.subscriptions.channel import Channel
 from fhir_server.subscriptions.refusal import Refusal
+from fhir_server.subscriptions.send import send
+from fhir_server.subscriptions.state import Terms
+from fhir_server.subscriptions.topics import wants
 
 _LOG = logs.logger("clarity.subscriptions")
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a Subscription that can be served needs: whose rights, which type, which endpoint, until when."""
+@dataclass
+class Unanswered(Exception):
+    """The receiver did not take the handshake."""
 
-    agent: int
-    type: str
-    endpoint: int
-    ends_at: datetime | None
+    reason: str
+    terms: Terms
 
 
 async def judge(tenant: Tenant, rid: int, settings: Settings) -> None:
@@ -41,47 +40,76 @@ async def judge(tenant: Tenant, rid: int, settings: Settings) -> None:
     asked = resource.get("status")
     if asked == "requested":
         await _decide(tenant, current, resource, settings)
-    elif asked != "active":
+    elif asked == "active":
+        await _look_again(tenant, current, resource, settings)
+    else:
         await state.stop(tenant, rid, "off", f"status-{asked}")
+
+
+async def _look_again(tenant: Tenant, current: Stored, resource: dict[str, Any], settings: Settings) -> None:
+    """Serve by the topic as it is now, when the one by which the Subscription was judged has another version."""
+    judged = await state.judged(tenant, current.rid)
+    if judged is None or not judged.topic_at[0]:
+        return
+    rid, version = judged.topic_at
+    if (await reads.versions(tenant, [rid])).get(rid) == version:
+        return
+    try:
+        ctx = await author.context(tenant, judged.agent, "")
+        found, _ = await terms.of_topic(tenant, ctx, resource, settings)
+    except (Refusal, FhirError) as refusal:
+        reason = refusal.reason if isinstance(refusal, Refusal) else "criteria-not-permitted"
+        await state.put(tenant, current.rid, judged.version, judged.agent, "error", error=reason)
+        await status.write(tenant, current, "error", f"{reason}: the topic is another one now.")
+        return
+    await state.put(tenant, current.rid, judged.version, judged.agent, "active", found)
 
 
 async def _decide(tenant: Tenant, current: Stored, resource: dict[str, Any], settings: Settings) -> None:
     agent = await author.who_wrote(tenant, current.rid, current.version)
     try:
-        verdict = await _verdict(tenant, agent, resource, settings)
+        found = await _terms(tenant, agent, current, resource, settings)
     except Refusal as refusal:
         _LOG.warning("subscription refused", tenant=tenant.name, reason=refusal.reason)
         await state.put(tenant, current.rid, current.version, agent or 0, "error", error=refusal.reason)
         await status.write(tenant, current, "error", f"{refusal.reason}: {refusal.text}")
         return
+    except Unanswered as failure:
+        _LOG.warning("handshake failed", tenant=tenant.name, reason=failure.reason)
+        # One that was counted goes on being counted: what its receiver misses while it is away is told when it is there again.
+        kept = failure.terms if await state.topic_of(tenant, current.rid) else state.NO_TERMS
+        await state.put(tenant, current.rid, current.version, agent or 0, "error", kept, failure.reason)
+        await status.write(tenant, current, "error", f"{failure.reason}: the handshake was not answered by a 2xx.")
+        return
     # Served first, said afterwards: what is committed once a client reads `active` is told.
-    await state.put(
-        tenant, current.rid, current.version, verdict.agent, "active",
-        type_=verdict.type, endpoint=verdict.endpoint, ends_at=verdict.ends_at,
-    )  # fmt: skip
+    await state.put(tenant, current.rid, current.version, agent or 0, "active", found)
     await status.write(tenant, current, "active")
 
 
-async def _verdict(tenant: Tenant, agent: int | None, resource: dict[str, Any], settings: Settings) -> Verdict:
+async def _terms(
+    tenant: Tenant, agent: int | None, current: Stored, resource: dict[str, Any], settings: Settings
+) -> Terms:
     if agent is None:
         raise Refusal("author-unknown", "Nobody is known to have written it; write it again through the REST API.")
-    wanted = criteria.parse(tenant, resource)
-    way = channel.parse(resource)
-    await egress.check(way, settings)
-    await _permitted(tenant, agent, wanted.type)
-    return Verdict(agent, wanted.type, tenant.key(0, "endpoint", way.origin), _end(resource))
-
-
-async def _permitted(tenant: Tenant, agent: int, type_: str) -> None:
     try:
-        await policy.visibility(await author.context(tenant, agent, ""), type_, author.INTERACTION)
+        ctx = await author.context(tenant, agent, "")
     except FhirError as error:
-        raise Refusal("criteria-not-permitted", f"The client may not search {type_}.") from error
+        raise Refusal("criteria-not-permitted", "The client that wrote it may do nothing any more.") from error
+    if not wants.topical(resource):
+        return (await terms.of_criteria(tenant, ctx, resource, settings))[0]
+    found, way = await terms.of_topic(tenant, ctx, resource, settings)
+    if way.kind != "websocket":
+        await _shake_hands(tenant, current, resource, found, way, settings)
+    return found
 
 
-def _end(resource: dict[str, Any]) -> datetime | None:
-    text = resource.get("end")
-    end = date_range(text)[0] if text else None
-    if end is not None and end <= clock.now():
-        raise Refusal("ended", "The end of the Subscription has passed.")
-    return end
+async def _shake_hands(
+    tenant: Tenant, current: Stored, resource: dict[str, Any], found: Terms, way: Channel, settings: Settings
+) -> None:
+    """Send the handshake; Unanswered unless it is taken."""
+    about = await notices.about(tenant, current, wants.read(resource), "requested")
+    notice = notices.notice(way, about, "handshake", secrets=await signing.secrets(tenant, current.rid))
+    async with egress.client(settings) as client:
+        outcome = await send(client, way, notice, settings)
+    if not outcome.delivered:
+        raise Unanswered(f"handshake-{outcome.reason}", found)

@@ -2,93 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from weakref import WeakKeyDictionary
+from collections.abc import Iterator, Sequence
 
 import asyncpg
 
 from fhir_server.auth import policy
-from fhir_server.kit import clock, json, logs
-from fhir_server.search.parse import parse_query
 from fhir_server.storage import reads
 from fhir_server.storage.commands import DELETE
 from fhir_server.storage.outbox import Event
 from fhir_server.storage.tenants import Tenant
-from fhir_server.subscriptions import author, criteria, standing, state
-from fhir_server.subscriptions.criteria import Criteria
-from fhir_server.subscriptions.refusal import Refusal
-from fhir_server.subscriptions.standing import Standing
-from fhir_server.subscriptions.state import Watch
-
-_REMEMBER_SECONDS = 60.0
-"""How long criteria are used as they were read: `ap` dates are as near as that moment says."""
-_MOST_REMEMBERED = 10_000
-_LOG = logs.logger("clarity.subscriptions")
-
-
-@dataclass(slots=True)
-class _Known:
-    """The criteria of a version (None: they cannot be read any more), and how they were read last."""
-
-    wanted: Criteria | None
-    search: Standing | None = None
-    read_at: float = 0.0
-
-
-_known: WeakKeyDictionary[Tenant, dict[tuple[int, int], _Known]] = WeakKeyDictionary()
+from fhir_server.storage.visibility import Visibility
+from fhir_server.subscriptions import author, standing, state
+from fhir_server.subscriptions.board import Board, board
+from fhir_server.subscriptions.orders import Change, Order
 
 
 async def enqueue(connection: asyncpg.Connection, tenant: Tenant, events: Sequence[Event]) -> int:
-    """Number what of the events the active Subscriptions are to be told of, in the caller's transaction; return how many.
+    """Number what of the events Subscriptions are to be told of, in the caller's transaction; return how many.
 
-    A deletion tells nobody: criteria are about the new value of a resource (R4 subscription.html).
+    Of deletions only topics tell: R4 criteria are about the new value of a resource (R4 subscription.html).
     """
-    changes = [event for event in events if event.method != DELETE]
-    watches = await state.active(tenant, sorted({event.type for event in changes})) if changes else []
-    if not watches:
+    if not events:
         return 0
-    watched = {watch.type for watch in watches}
-    changes = [event for event in changes if event.type in watched]
-    kept = await reads.exact(tenant, [(event.rid, event.version) for event in changes])
-    rights = {(watch.agent, watch.type) for watch in watches}
-    sees = {right: await author.sees(tenant, *right) for right in rights}
-    searches = {watch.rid: await _search(tenant, watch) for watch in watches}
-    await standing.look_up(tenant, filter(None, searches.values()))
-    found: dict[int, list[state.Change]] = {}
-    for watch in watches:
-        of_type = [
-            kept[at] for event in changes if event.type == watch.type and (at := (event.rid, event.version)) in kept
-        ]
-        visible = [version for version in of_type if policy.admits(sees[(watch.agent, watch.type)], version.keys)]
-        search = searches[watch.rid]
-        if search is not None and (told := await standing.meeting(tenant, search, visible)):
-            found[watch.rid] = [(version.stored.rid, version.stored.version) for version in told]
+    orders = await board(tenant)
+    changes = await _changes(tenant, orders, events)
+    found = await _told(tenant, await orders.concerned(tenant, changes)) if changes else {}
     await state.number(connection, tenant, found)
     return sum(map(len, found.values()))
 
 
-async def _search(tenant: Tenant, watch: Watch) -> Standing | None:
-    """Return the criteria of the version that holds, as a search; None when they cannot be read any more."""
-    known = _known.setdefault(tenant, {})
-    at = (watch.rid, watch.version)
-    if at not in known:
-        if len(known) > _MOST_REMEMBERED:
-            known.clear()
-        known[at] = _Known(await _criteria(tenant, watch))
-    remembered, wanted = known[at], known[at].wanted
-    if wanted is not None and (remembered.search is None or clock.monotonic() - remembered.read_at > _REMEMBER_SECONDS):
-        remembered.search = Standing(parse_query(wanted.type, wanted.params, lenient=False, base=tenant.base))
-        remembered.read_at = clock.monotonic()
-    return remembered.search
+async def _changes(tenant: Tenant, orders: Board, events: Sequence[Event]) -> list[Change]:
+    """Return the events that anybody may want to hear of, with what the versions say."""
+    chosen = [e for e in events if e.type in orders.types and (e.method != DELETE or e.type in orders.topical)]
+    wanted = {(event.rid, event.version) for event in chosen if event.method != DELETE}
+    wanted |= {(event.rid, event.version - 1) for event in chosen if event.type in orders.topical and event.version > 1}
+    kept = await reads.exact(tenant, sorted(wanted)) if wanted else {}
+    return list(_compared(chosen, kept))
 
 
-async def _criteria(tenant: Tenant, watch: Watch) -> Criteria | None:
-    kept = (await reads.exact(tenant, [(watch.rid, watch.version)])).get((watch.rid, watch.version))
-    if kept is None:
-        return None
-    try:
-        return criteria.parse(tenant, json.decode_trusted(kept.stored.body))
-    except Refusal as refusal:
-        _LOG.error("criteria no longer understood", tenant=tenant.name, reason=refusal.reason)
-        return None
+def _compared(events: Sequence[Event], kept: dict[tuple[int, int], reads.Kept]) -> Iterator[Change]:
+    for place, event in enumerate(events):
+        now, before = kept.get((event.rid, event.version)), kept.get((event.rid, event.version - 1))
+        if event.method == DELETE:
+            if before is not None:
+                yield Change(place, event, "delete", None, before)
+        elif now is not None:
+            yield Change(place, event, "create" if before is None else "update", now, before)
+
+
+async def _told(tenant: Tenant, concerned: dict[Order, list[Change]]) -> dict[int, list[state.Change]]:
+    """Return, for each Subscription, what it is to be told of: what it asked for and its author may see."""
+    await standing.look_up(tenant, [search for order in concerned for search in order.searches(tenant)])
+    rights: dict[tuple[int, str], Visibility] = {}
+    found: dict[int, dict[int, state.Change]] = {}
+    for order, changes in concerned.items():
+        right = (order.watch.agent, order.type)
+        if right not in rights:
+            rights[right] = await author.sees(tenant, *right)
+        visible = [change for change in changes if policy.admits(rights[right], change.subject.keys)]
+        for change in await order.meeting(tenant, visible):
+            event = change.event
+            found.setdefault(order.watch.rid, {})[change.place] = (event.rid, event.version, event.method)
+    return {rid: [told[place] for place in sorted(told)] for rid, told in found.items()}

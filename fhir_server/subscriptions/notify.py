@@ -40,10 +40,13 @@ async def disclosable(tenant: Tenant, delivery: Delivery, visibility: Visibility
         return None
 
 
-def notification(subscription_id: str, delivery: Delivery, version: Stored, *, payload: bool) -> Notification:
+def notification(
+    subscription_id: str, delivery: Delivery, version: Stored, *, payload: bool, secrets: tuple[bytes, ...] = ()
+) -> Notification:
     """Return what is sent: for one `webhook-id` always the same."""
     name = f"{subscription_id}-{delivery.event}"
-    return Notification(name, f"{version.type}/{version.id}", version.body) if payload else Notification(name)
+    path, body = (f"{version.type}/{version.id}", version.body) if payload else ("", b"")
+    return Notification(name, path, body, secrets)
 
 
 def disclosure(ctx: RequestContext, agent: int, subscription_id: str, version: Stored, outcome: Outcome) -> AuditRow:

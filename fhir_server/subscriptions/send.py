@@ -18,24 +18,26 @@ import httpcore
 
 from fhir_server.kit import clock
 from fhir_server.kit.addresses import Closed
+from fhir_server.settings import Settings
+from fhir_server.subscriptions import mail, signing
 from fhir_server.subscriptions.channel import Channel
 from fhir_server.subscriptions.egress import NOT_PUBLIC
 
-SECONDS: Final = 15.0
-"""How long a receiver may take for everything, from the name to the last byte of its answer."""
 _MOST_ANSWER: Final = 1 << 20
 _NO_SUCH_PLACE: Final = frozenset({404, 405, 501})
 _GONE: Final = 410
-_TIMEOUTS: Final = {"connect": SECONDS, "read": SECONDS, "write": SECONDS, "pool": SECONDS}
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What is sent: `id` is the same at every attempt; `body` is that of one version, `path` its Type/id, or both are empty."""
+    """What is sent: `id` is the same at every attempt; `body` is that of one version and `path` its Type/id, or it is a Bundle,
+    or both are empty. `secrets` sign it.
+    """
 
     id: str
     path: str = ""
     body: bytes = field(default=b"", repr=False)
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,15 @@ class Outcome:
         return self.status == _GONE
 
 
-async def send(client: httpcore.AsyncConnectionPool, channel: Channel, notification: Notification) -> Outcome:
-    """Send once; whatever the network does is an Outcome."""
+async def send(
+    client: httpcore.AsyncConnectionPool, channel: Channel, notification: Notification, settings: Settings | None = None
+) -> Outcome:
+    """Send once; whatever the network does is an Outcome. `settings` name the mail server."""
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(channel.seconds):
+            if channel.kind == "email":
+                reason = await mail.send(channel, notification.id, notification.body, settings)
+                return Outcome(250 if reason is None else None, reason)
             return await _send(client, channel, notification)
     except Closed:
         return Outcome(None, NOT_PUBLIC)
@@ -71,7 +78,7 @@ async def send(client: httpcore.AsyncConnectionPool, channel: Channel, notificat
 
 
 async def _send(client: httpcore.AsyncConnectionPool, channel: Channel, notification: Notification) -> Outcome:
-    if not channel.payload:
+    if not notification.path:
         return await _request(client, "POST", channel, channel.target(), notification)
     outcome = await _request(client, "PUT", channel, channel.target(notification.path), notification)
     if outcome.status in _NO_SUCH_PLACE:
@@ -93,7 +100,7 @@ async def _request(
         url,
         headers=_headers(channel, notification),
         content=notification.body,
-        extensions={"timeout": _TIMEOUTS},
+        extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), channel.seconds)},
     ) as response:
         outcome = _outcome(response)
         await _read_out(response)
@@ -103,14 +110,20 @@ async def _request(
 def _headers(channel: Channel, notification: Notification) -> list[tuple[bytes, bytes]]:
     default = {"http": 80, "https": 443}[channel.scheme] == channel.port
     host = f"[{channel.host}]" if ":" in channel.host else channel.host
+    moment = str(int(clock.seconds()))
     headers = [
         ("Host", host if default else f"{host}:{channel.port}"),
         ("User-Agent", "Clarity"),
         ("Accept", "*/*"),
         ("webhook-id", notification.id),
-        ("webhook-timestamp", str(int(clock.seconds()))),
+        ("webhook-timestamp", moment),
         ("Content-Length", str(len(notification.body))),
     ]
+    if notification.secrets:
+        signed = (
+            signing.signature(secret, notification.id, moment, notification.body) for secret in notification.secrets
+        )
+        headers.append(("webhook-signature", " ".join(signed)))
     if notification.body:
         headers.append(("Content-Type", channel.payload or ""))
     headers += channel.headers

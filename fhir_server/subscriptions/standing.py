@@ -82,6 +82,11 @@ class Standing:
             self.decide, self._known = checker(self._query, scene), len(rids)
 
     @property
+    def meant(self) -> Predicate:
+        """The condition as it is before the dictionary of codings is asked."""
+        return self._meant.predicate
+
+    @property
     def codings(self) -> set[int]:
         """What the search asks of the dictionary of codings, which may know more with every commit."""
         return coded(self._meant.predicate)

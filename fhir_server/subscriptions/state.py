@@ -18,65 +18,114 @@ from profiles.registry import R4
 
 Status = Literal["active", "off", "error"]
 
-_PUT = """
-INSERT INTO {s}.subscription_state AS t (rid, version, agent, status, criteria_type, endpoint, ends_at, last_error)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+# Whoever changes who is told of what raises the revision in the same statement; `watches` reads both in one.
+_BUMP = "bump AS (UPDATE {s}.subscription_revision SET revision = revision + 1)"
+_PUT = f"""
+WITH {_BUMP}
+INSERT INTO {{s}}.subscription_state AS t (rid, version, agent, status, criteria_type, endpoint, ends_at, last_error,
+  topic, topic_rid, topic_version, types, channel, heartbeat, beat_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+  CASE WHEN $13 <> 'websocket' THEN now() + make_interval(secs => $14::int) END)
 ON CONFLICT (rid) DO UPDATE SET version = excluded.version, agent = excluded.agent, status = excluded.status,
   criteria_type = excluded.criteria_type, endpoint = excluded.endpoint, ends_at = excluded.ends_at,
-  last_error = excluded.last_error, updated_at = now(),
-  next_at = (SELECT now() FROM {s}.delivery d WHERE d.subscription = $1 AND d.state IN ('waiting', 'sending') LIMIT 1)
+  last_error = excluded.last_error, updated_at = now(), topic = excluded.topic, topic_rid = excluded.topic_rid,
+  topic_version = excluded.topic_version, types = excluded.types, channel = excluded.channel,
+  heartbeat = excluded.heartbeat, beat_at = excluded.beat_at,
+  next_at = (SELECT now() FROM {{s}}.delivery d WHERE d.subscription = $1 AND d.state IN ('waiting', 'sending') LIMIT 1)
 """
-_STOP = """
-UPDATE {s}.subscription_state SET status = $2, last_error = $3, lease_until = NULL, fence = fence + 1, updated_at = now()
-WHERE rid = $1 AND status = 'active' AND ($4::bigint IS NULL OR fence = $4) RETURNING version
+_STOP = f"""
+WITH {_BUMP}
+UPDATE {{s}}.subscription_state SET status = $2, last_error = $3, lease_until = NULL, fence = fence + 1, updated_at = now(),
+  topic = CASE WHEN $2 = 'error' THEN topic END
+WHERE rid = $1 AND (status = 'active' OR (status = 'error' AND topic IS NOT NULL AND $2 = 'off'))
+  AND ($4::bigint IS NULL OR fence = $4) RETURNING version
 """
-_ACTIVE = """
-SELECT rid, version, agent, criteria_type FROM {s}.subscription_state
-WHERE status = 'active' AND criteria_type = ANY($1::smallint[]) AND (ends_at IS NULL OR ends_at > now()) ORDER BY rid
+_COUNTED = "(t.status = 'active' OR t.status = 'error' AND t.topic IS NOT NULL)"
+"""Whose changes are numbered: what a topic-based Subscription in error misses is told later, or asked for by `$events`."""
+_WATCHES = f"""
+SELECT (SELECT revision FROM {{s}}.subscription_revision) AS revision, t.rid, t.version, t.agent, t.criteria_type, t.types,
+  t.ends_at, t.topic, t.topic_rid, t.topic_version
+FROM (SELECT) one LEFT JOIN {{s}}.subscription_state t ON {_COUNTED} ORDER BY t.rid
 """
+_REVISION = "SELECT revision FROM {s}.subscription_revision"
 _LOCK = "SELECT FROM {s}.subscription_state WHERE rid = ANY($1::bigint[]) ORDER BY rid FOR UPDATE"
 # In two statements: the second sees what whoever held the locks before has written.
-_NUMBER = """
+_NUMBER = f"""
 WITH fresh AS (
-  SELECT t.rid AS subscription, t.events + row_number() OVER (PARTITION BY t.rid ORDER BY u.place) AS event, u.rid, u.version
-  FROM unnest($1::bigint[], $2::bigint[], $3::int[]) WITH ORDINALITY u(subscription, rid, version, place)
-  JOIN {s}.subscription_state t ON t.rid = u.subscription AND t.status = 'active'
+  SELECT t.rid AS subscription, t.events + row_number() OVER (PARTITION BY t.rid ORDER BY u.place) AS event, u.rid, u.version,
+    u.method, CASE WHEN t.channel = 'websocket' THEN 'kept' ELSE 'waiting' END AS state
+  FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::smallint[]) WITH ORDINALITY u(subscription, rid, version, method, place)
+  JOIN {{s}}.subscription_state t ON t.rid = u.subscription AND {_COUNTED}
   WHERE NOT EXISTS (
-    SELECT FROM {s}.delivery d WHERE d.subscription = t.rid AND d.rid = u.rid AND d.version = u.version)),
+    SELECT FROM {{s}}.delivery d WHERE d.subscription = t.rid AND d.rid = u.rid AND d.version = u.version)),
 made AS (
-  INSERT INTO {s}.delivery (subscription, event, rid, version) SELECT subscription, event, rid, version FROM fresh
-  RETURNING subscription, event)
-UPDATE {s}.subscription_state t SET events = m.last, next_at = coalesce(t.next_at, now())
+  INSERT INTO {{s}}.delivery (subscription, event, rid, version, method, state)
+  SELECT subscription, event, rid, version, method, state FROM fresh RETURNING subscription, event)
+UPDATE {{s}}.subscription_state t SET events = m.last,
+  next_at = CASE WHEN t.channel = 'websocket' THEN NULL ELSE coalesce(t.next_at, now()) END
 FROM (SELECT subscription, max(event) AS last FROM made GROUP BY subscription) m WHERE t.rid = m.subscription
 """
-# At most so many of one endpoint as are free there ($3, $4), $2 where nothing of it is under way. The lease need not be on disk
-# before it is used: after a crash of the database nobody holds one.
-_CLAIM = """
-UPDATE {s}.subscription_state t SET lease_until = now() + $5::interval, fence = fence + 1
-WHERE t.rid IN (
-  SELECT rid FROM {s}.subscription_state
-  WHERE rid IN (
-    SELECT rid FROM (
-      SELECT rid, next_at, endpoint, row_number() OVER (PARTITION BY endpoint ORDER BY next_at, rid) AS place
-      FROM {s}.subscription_state
-      WHERE status = 'active' AND next_at <= now() AND (lease_until IS NULL OR lease_until < now())) due
-    LEFT JOIN unnest($3::bigint[], $4::int[]) busy(endpoint, free) USING (endpoint)
-    WHERE place <= coalesce(free, $2) ORDER BY next_at LIMIT $1)
-    AND status = 'active' AND next_at <= now() AND (lease_until IS NULL OR lease_until < now())
-  ORDER BY rid FOR UPDATE SKIP LOCKED)
-RETURNING rid, version, agent, criteria_type, endpoint, fence, set_config('synchronous_commit', 'off', true)
+# At most so many of one endpoint as are free there ($3, $4), $2 where nothing of it is under way, none where the breaker is open.
+# The lease need not be on disk before it is used: after a crash of the database nobody holds one. Who comes to an endpoint whose
+# breaker has just closed again is the only one for as long as the lease.
+_DUE = (
+    """status = 'active' AND (next_at <= now() OR beat_at <= now()) AND (lease_until IS NULL OR lease_until < now())"""
+)
+_CLAIM = f"""
+WITH claimed AS (
+  UPDATE {{s}}.subscription_state t SET lease_until = now() + $5::interval, fence = fence + 1
+  WHERE t.rid IN (
+    SELECT rid FROM {{s}}.subscription_state
+    WHERE rid IN (
+      SELECT rid FROM (
+        SELECT rid, least(next_at, beat_at) AS due_at, endpoint,
+          row_number() OVER (PARTITION BY endpoint ORDER BY least(next_at, beat_at), rid) AS place
+        FROM {{s}}.subscription_state s WHERE {_DUE}
+          AND NOT EXISTS (SELECT FROM {{s}}.endpoint_state e WHERE e.endpoint = s.endpoint AND e.open_until > now())) due
+      LEFT JOIN unnest($3::bigint[], $4::int[]) busy(endpoint, free) USING (endpoint)
+      WHERE place <= coalesce(free, $2) ORDER BY due_at LIMIT $1)
+      AND {_DUE}
+    ORDER BY rid FOR UPDATE SKIP LOCKED)
+  RETURNING rid, version, agent, criteria_type, types, endpoint, fence, coalesce(beat_at <= now(), false) AS beat,
+    coalesce(next_at <= now(), false) AS due),
+probe AS (
+  UPDATE {{s}}.endpoint_state e SET open_until = now() + $5::interval FROM claimed c
+  WHERE e.endpoint = c.endpoint AND e.open_until IS NOT NULL)
+SELECT c.*, EXISTS (SELECT FROM {{s}}.endpoint_state e WHERE e.endpoint = c.endpoint) AS probing,
+  set_config('synchronous_commit', 'off', true)
+FROM claimed c
 """
 _ENDED = "SELECT rid FROM {s}.subscription_state WHERE status = 'active' AND ends_at <= now()"
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What was found out about a Subscription that can be served."""
+
+    type: str = "Subscription"
+    endpoint: int = 0
+    ends_at: datetime | None = None
+    topic: str | None = None
+    topic_at: tuple[int, int] = (0, 0)
+    types: tuple[str, ...] = ()
+    channel: str = "rest-hook"
+    heartbeat: int | None = None
+
+
+NO_TERMS = Terms()
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
-    """An active Subscription: the version with its criteria, whose they are, and the type that they are about."""
+    """A Subscription that is counted: the version with its criteria, whose they are, and the types that they are about."""
 
     rid: int
     version: int
     agent: int
-    type: str
+    types: tuple[str, ...]
+    ends_at: datetime | None
+    topic: str | None
+    topic_at: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +135,24 @@ class Claim:
     rid: int
     version: int
     agent: int
-    type: str
+    types: tuple[str, ...]
     endpoint: int
     fence: int
+    beat: bool = False
+    """A heartbeat is due."""
+    due: bool = True
+    """Events are due, not only a heartbeat."""
+    probing: bool = False
+    """Something has failed at the endpoint since it last answered."""
+
+    @property
+    def type(self) -> str:
+        """The type of R4 criteria."""
+        return self.types[0]
 
 
-Change = tuple[int, int]
-"""(rid, version) of what a Subscription is to be told of."""
+Change = tuple[int, int, int]
+"""(rid, version, method) of what a Subscription is to be told of."""
 
 
 async def put(
@@ -101,15 +161,43 @@ async def put(
     version: int,
     agent: int,
     status: Status,
-    *,
-    type_: str = "Subscription",
-    endpoint: int = 0,
-    ends_at: datetime | None = None,
+    terms: Terms = NO_TERMS,
     error: str | None = None,
 ) -> None:
     """Note what was decided about a version of a Subscription; what waits for it is due at once."""
-    arguments = rid, version, agent, status, R4.type_id(type_), endpoint, ends_at, error
-    await tenant.pool.execute(tenant.sql(_PUT), *arguments)
+    await tenant.pool.execute(
+        tenant.sql(_PUT), rid, version, agent, status, R4.type_id(terms.type), terms.endpoint, terms.ends_at, error,
+        terms.topic, *terms.topic_at, [R4.type_id(type_) for type_ in terms.types], terms.channel, terms.heartbeat,
+    )  # fmt: skip
+
+
+async def topic_of(tenant: Tenant, rid: int) -> str | None:
+    """Return the topic by which a Subscription is counted now, if it is."""
+    text = "SELECT t.topic FROM {s}.subscription_state t WHERE t.rid = $1 AND " + _COUNTED
+    topic: str | None = await tenant.pool.fetchval(tenant.sql(text), rid)
+    return topic
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Which version of a Subscription was judged, in whose name, by which version of which topic."""
+
+    version: int
+    agent: int
+    topic_at: tuple[int, int]
+
+
+async def judged(tenant: Tenant, rid: int) -> Judged | None:
+    """Return what a Subscription was judged by; None when it never was."""
+    text = "SELECT version, agent, topic_rid, topic_version FROM {s}.subscription_state WHERE rid = $1"
+    row = await tenant.pool.fetchrow(tenant.sql(text), rid)
+    return Judged(row["version"], row["agent"], (row["topic_rid"], row["topic_version"])) if row else None
+
+
+async def of_topic(connection: asyncpg.Connection, tenant: Tenant, rids: Sequence[int]) -> list[int]:
+    """Return the Subscriptions that were judged by the topics which these Basic hold."""
+    text = "SELECT rid FROM {s}.subscription_state WHERE topic_rid = ANY($1::bigint[]) ORDER BY rid"
+    return [row["rid"] for row in await connection.fetch(tenant.sql(text), list(rids))]
 
 
 async def stop(tenant: Tenant, rid: int, status: Status, reason: str, fence: int | None = None) -> bool:
@@ -117,10 +205,22 @@ async def stop(tenant: Tenant, rid: int, status: Status, reason: str, fence: int
     return await tenant.pool.fetchval(tenant.sql(_STOP), rid, status, reason, fence) is not None
 
 
-async def active(tenant: Tenant, types: Sequence[str]) -> list[Watch]:
-    """Return the Subscriptions that are to be told of changes of these types."""
-    rows = await tenant.pool.fetch(tenant.sql(_ACTIVE), [R4.type_id(type_) for type_ in types])
-    return [Watch(row["rid"], row["version"], row["agent"], R4.type_name(row["criteria_type"])) for row in rows]
+async def revision(tenant: Tenant) -> int:
+    """Return the number that is raised whenever who is told of what may be another."""
+    return int(await tenant.pool.fetchval(tenant.sql(_REVISION)))
+
+
+async def watches(tenant: Tenant) -> tuple[int, list[Watch]]:
+    """Return the Subscriptions that are counted, and the revision that they are of."""
+    rows = await tenant.pool.fetch(tenant.sql(_WATCHES))
+    found = [
+        Watch(
+            r["rid"], r["version"], r["agent"], tuple(map(R4.type_name, r["types"] or (r["criteria_type"],))), r["ends_at"],
+            r["topic"], (r["topic_rid"], r["topic_version"]),
+        )
+        for r in rows if r["rid"] is not None
+    ]  # fmt: skip
+    return rows[0]["revision"], found
 
 
 async def number(connection: asyncpg.Connection, tenant: Tenant, found: Mapping[int, Sequence[Change]]) -> None:
@@ -139,9 +239,12 @@ async def claim(
     free = [max(0, per_endpoint - count) for count in under_way.values()]
     rows = await tenant.pool.fetch(tenant.sql(_CLAIM), limit, per_endpoint, list(under_way), free, lease)
     return [
-        Claim(r["rid"], r["version"], r["agent"], R4.type_name(r["criteria_type"]), r["endpoint"], r["fence"])
+        Claim(
+            r["rid"], r["version"], r["agent"], tuple(map(R4.type_name, r["types"] or (r["criteria_type"],))), r["endpoint"],
+            r["fence"], r["beat"], r["due"], r["probing"],
+        )
         for r in rows
-    ]
+    ]  # fmt: skip
 
 
 async def ended(tenant: Tenant) -> list[int]:

@@ -12,7 +12,21 @@ from asyncpg import PostgresError
 from fhir_server.cli.options import screen
 from fhir_server.kit import json
 from fhir_server.settings import ROOT
-from tests.bench import access, create, fhirpath, imports, loop, mix, scale, search, stages, storage, twin, xml
+from tests.bench import (
+    access,
+    create,
+    fhirpath,
+    imports,
+    loop,
+    mix,
+    scale,
+    search,
+    stages,
+    storage,
+    subscriptions,
+    twin,
+    xml,
+)
 from tests.bench.client import connections, request
 from tests.bench.rig import Rig, machine, rig
 
@@ -26,6 +40,7 @@ PARTS = (
     "search",
     "mix",
     "storage",
+    "subscriptions",
     "access",
     "fhirpath",
     "xml",
@@ -80,6 +95,7 @@ def _measurements(made: Rig, details: Json, synthea: Path) -> dict[str, Callable
         "access": lambda: access.measure(made),
         "twin": lambda: twin.measure(made),
     }
+    found["subscriptions"] = lambda: subscriptions.measure(made)
     if synthea.exists():
         found |= {
             "loop": lambda: loop.measure(made, synthea),
@@ -111,6 +127,7 @@ def _object(details: Json) -> Json:
         "bytes_per_resource": details.get("storage", {}).get("bytes"),
         "index_entries_observation": sum(entries.values()) if entries and FAILED not in entries else None,
         "fhirpath_times_faster": fhirpath.middle(details["fhirpath"]) if "fhirpath" in details else None,
+        "match_ms": details.get("subscriptions", {}).get("alone_ms"),
         "stages": None if micro and FAILED in micro else micro,
         "details": details,
     }

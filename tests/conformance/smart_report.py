@@ -17,23 +17,23 @@ REPORT = ROOT / "docs" / "conformance" / "smart.md"
 Tests = dict[int, list[str]]
 
 
-def marked(folder: Path = ROOT / "tests") -> Tests:
+def marked(folder: Path = ROOT / "tests", mark: str = "pytest.mark.smart") -> Tests:
     """Return the tests that are marked with each statement, found without running them."""
     found: Tests = defaultdict(list)
     for path in sorted(folder.rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                for number in _numbers(node):
+                for number in _numbers(node, mark):
                     found[number].append(f"{path.relative_to(ROOT / 'tests')}::{node.name}")
     return found
 
 
-def _numbers(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[int]:
+def _numbers(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> list[int]:
     marks = [each for each in node.decorator_list if isinstance(each, ast.Call)]
     return [
         argument.value
         for mark in marks
-        if ast.unparse(mark.func) == "pytest.mark.smart"
+        if ast.unparse(mark.func) == name
         for argument in mark.args
         if isinstance(argument, ast.Constant) and isinstance(argument.value, int)
     ]

@@ -14,7 +14,7 @@ from fhir_server.settings import Settings
 from fhir_server.storage import reads
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING
-from fhir_server.subscriptions import schedule
+from fhir_server.subscriptions import breaker, schedule
 from tests.subscriptions import subscribing as given
 from tests.subscriptions.receiver import Receiver, receiving
 
@@ -34,6 +34,11 @@ def settings(tmp_path_factory: pytest.TempPathFactory, redis_url: str, database_
 async def worker(settings: Settings, tenants: dict[str, Tenant]) -> AsyncIterator[None]:
     async with given.working(settings, tenants):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _breaker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breaker, "LONGEST", timedelta(milliseconds=20))
 
 
 @pytest.fixture

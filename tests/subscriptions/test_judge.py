@@ -25,7 +25,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 async def active(tenant: Tenant) -> set[int]:
-    return {watch.rid for watch in await state.active(tenant, ["Observation", "Patient"])}
+    return {watch.rid for watch in (await state.watches(tenant))[1]}
 
 
 async def test_a_good_one_becomes_active_once(tenant: Tenant, settings: Settings) -> None:

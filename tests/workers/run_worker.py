@@ -9,7 +9,7 @@ from pathlib import Path
 import uvloop
 
 from fhir_server.kit import logs
-from fhir_server.subscriptions import schedule
+from fhir_server.subscriptions import breaker, schedule
 from tests.subscriptions import subscribing as given
 from workers import process
 from workers.jobs import deliver, runner
@@ -17,6 +17,7 @@ from workers.jobs import deliver, runner
 
 def main(data: str, database_url: str, redis_url: str) -> None:
     deliver.LEASE = runner.LEASE = timedelta(seconds=1)
+    breaker.LONGEST = timedelta(milliseconds=50)
     schedule.WAITS = (0.05,) * 9
     logs.configure("WARNING", process="worker")
     settings = given.settings(Path(data), database_url=database_url, redis_url=redis_url)

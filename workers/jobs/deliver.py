@@ -8,65 +8,33 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import httpcore
 
 from fhir_server.audit.record import write_audit
-from fhir_server.context import RequestContext
-from fhir_server.kit import clock, ids, json, logs, metrics
+from fhir_server.kit import clock, ids, json, logs
+from fhir_server.settings import Settings
 from fhir_server.storage import reads
-from fhir_server.storage.commands import AuditRow
 from fhir_server.storage.tenants import Tenant
-from fhir_server.storage.visibility import Visibility
-from fhir_server.subscriptions import author, channel, closing, deliveries, notify, schedule, state
-from fhir_server.subscriptions.channel import Channel
+from fhir_server.subscriptions import author, breaker, channel, closing, deliveries, notices, schedule, signing, state
 from fhir_server.subscriptions.deliveries import Delivery, Record
-from fhir_server.subscriptions.send import Outcome, send
+from fhir_server.subscriptions.send import Outcome
 from fhir_server.subscriptions.state import Claim
+from fhir_server.subscriptions.topics import wants
+from workers.jobs.batches import Batch, Served, groups
 from workers.loop import pause_after
 
 LEASE = timedelta(seconds=25)
 """Longer than a batch can take: FRESH and one receiver that answers at the last moment."""
 PER_ENDPOINT = 4
 BATCH = 16
-FRESH = 2.0
-"""Seconds for which what was found out about the author's rights is good enough to begin another send."""
 _TURN = 10.0
 _LATER = timedelta(seconds=1)
 _SOON = timedelta(minutes=1)
 _LOG = logs.logger("clarity.delivery")
-
-
-class _Batch:
-    """Deliveries of one claim on their way: what came of each, and the one that failed."""
-
-    def __init__(self, ctx: RequestContext, claim: Claim, subscription_id: str, way: Channel, sees: Visibility) -> None:
-        self.ctx, self.claim, self.id, self.way, self.sees = ctx, claim, subscription_id, way, sees
-        self.began = clock.monotonic()
-        self.records: list[Record] = []
-        self.audit: list[AuditRow] = []
-        self.failed: tuple[Delivery, Outcome] | None = None
-
-    async def send(self, client: httpcore.AsyncConnectionPool, delivery: Delivery) -> None:
-        """Send one, if it may be seen, and note what came of it."""
-        version = await notify.disclosable(self.ctx.tenant, delivery, self.sees)
-        if version is None:
-            self.records.append(Record(delivery.event, "skipped"))
-            return
-        message = notify.notification(self.id, delivery, version, payload=self.way.payload is not None)
-        outcome = await send(client, self.way, message)
-        self.audit.append(notify.disclosure(self.ctx, self.claim.agent, self.id, version, outcome))
-        if outcome.delivered:
-            self.records.append(Record(delivery.event, "delivered", outcome.status))
-        else:
-            self.failed = (delivery, outcome)
-            metrics.DELIVERY_FAILURES.labels("rest-hook", outcome.reason).inc()
-
-    def over(self) -> bool:
-        """Tell whether another send may not begin."""
-        return self.failed is not None or clock.monotonic() - self.began > FRESH
 
 
 class Courier:
@@ -79,9 +47,12 @@ class Courier:
         hands: asyncio.Semaphore,
         freed: Callable[[], None],
         stop: asyncio.Event,
+        settings: Settings,
     ) -> None:
         self._tenant, self._client, self._hands, self._freed, self._stop = tenant, client, hands, freed, stop
+        self._settings = settings
         self._under_way: Counter[int] = Counter()
+        self._failing: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def claim(self) -> bool:
@@ -141,8 +112,11 @@ class Courier:
             if served is None:
                 await deliveries.release(self._tenant, claim, _LATER)
                 return
-            batch = await deliveries.take(self._tenant, claim, BATCH, LEASE)
-            failed = await self._send(claim, *served, batch) if batch else None
+            if claim.beat:
+                await self._beat(claim, served)
+                claim = replace(claim, beat=False)
+            batch = await deliveries.take(self._tenant, claim, BATCH, LEASE) if claim.due else []
+            failed = await self._send(claim, served, batch) if batch else None
             if failed is not None:
                 await self._retry_later(claim, *failed)
                 return
@@ -150,43 +124,73 @@ class Courier:
                 break
         await deliveries.release(self._tenant, claim)
 
-    async def _subscription(self, claim: Claim) -> tuple[str, Channel] | None:
-        """Return id and channel of the Subscription as it stands now; None when it is not to be served as it is."""
+    async def _subscription(self, claim: Claim) -> Served | None:
+        """Return the Subscription as it stands now; None when it is not to be served as it is."""
         found = await reads.fetch(self._tenant, [claim.rid])
         if not found:
             await closing.close(self._tenant, claim.rid, "deleted")
             return None
         resource = json.decode_trusted(found[0].body)
-        return (found[0].id, channel.parse(resource)) if resource.get("status") == "active" else None
+        if resource.get("status") != "active":
+            return None
+        if not wants.topical(resource):
+            return Served(found[0], channel.parse(resource), None)
+        asked = wants.read(resource)
+        return Served(found[0], channel.of_topic(resource, asked.channel, asked.mime, asked.timeout), asked)
+
+    async def _batch(self, claim: Claim, served: Served) -> Batch:
+        ctx = await author.server(self._tenant, ids.request_id())
+        sees = {type_: await author.sees(self._tenant, claim.agent, type_) for type_ in claim.types}
+        about = await notices.about(self._tenant, served.stored, served.wants, "active")
+        secrets = await signing.secrets(self._tenant, claim.rid)
+        return Batch(ctx, claim, served, sees, self._settings, about, secrets)
+
+    async def _beat(self, claim: Claim, served: Served) -> None:
+        """Send a heartbeat; one that fails says nothing of the events, and is not repeated."""
+        outcome = await (await self._batch(claim, served)).beat(self._client)
+        await self._told(claim, outcome)
+
+    async def _told(self, claim: Claim, outcome: Outcome) -> None:
+        """Let the breaker of the endpoint know what came of an attempt."""
+        if breaker.broken(outcome):
+            self._failing.add(claim.endpoint)
+            if await breaker.failed(self._tenant, claim.endpoint):
+                _LOG.warning("endpoint left alone", tenant=self._tenant.name, reason=outcome.reason)
+        elif claim.endpoint in self._failing or claim.probing:
+            self._failing.discard(claim.endpoint)
+            await breaker.closed(self._tenant, claim.endpoint)
 
     async def _send(
-        self, claim: Claim, subscription_id: str, way: Channel, taken: list[Delivery]
-    ) -> tuple[Delivery, Outcome] | None:
-        """Send a batch in its order and make it durable; return the delivery that failed."""
+        self, claim: Claim, served: Served, taken: list[Delivery]
+    ) -> tuple[Sequence[Delivery], Outcome] | None:
+        """Send a batch in its order and make it durable; return the deliveries that failed."""
         tenant = self._tenant
         if again := [delivery for delivery in taken if delivery.again]:
             await closing.audit_unknown(tenant, claim.rid, claim.agent, again)
-        ctx = await author.server(tenant, ids.request_id())
-        batch = _Batch(ctx, claim, subscription_id, way, await author.sees(tenant, claim.agent, claim.type))
-        for delivery in taken:
+        batch = await self._batch(claim, served)
+        for group in groups(taken, batch.most):
             if batch.over() or self._stop.is_set():
-                batch.records.append(Record(delivery.event, "waiting", unsent=True))
+                batch.records += [Record(delivery.event, "waiting", unsent=True) for delivery in group]
             else:
-                await batch.send(self._client, delivery)
+                await batch.send(self._client, group)
         await write_audit(tenant, batch.audit)
         await deliveries.record(tenant, claim, batch.records)
+        if batch.failed is not None:
+            await self._told(claim, batch.failed[1])
+        elif batch.audit:
+            await self._told(claim, Outcome(200))
         return batch.failed
 
-    async def _retry_later(self, claim: Claim, delivery: Delivery, outcome: Outcome) -> None:
+    async def _retry_later(self, claim: Claim, group: Sequence[Delivery], outcome: Outcome) -> None:
         tenant = self._tenant
-        wait = None if outcome.gone else schedule.wait_after(delivery.attempts, outcome.retry_after)
+        wait = None if outcome.gone else schedule.wait_after(group[0].attempts, outcome.retry_after)
         if wait is not None:
-            await deliveries.record(tenant, claim, [Record(delivery.event, "waiting", outcome.status)])
+            await deliveries.record(tenant, claim, [Record(each.event, "waiting", outcome.status) for each in group])
             await deliveries.release(tenant, claim, wait)
             if wait < _SOON:
                 asyncio.get_running_loop().call_later(wait.total_seconds(), self._freed)
             return
-        await deliveries.record(tenant, claim, [Record(delivery.event, "dead", outcome.status)])
+        await deliveries.record(tenant, claim, [Record(each.event, "dead", outcome.status) for each in group])
         if outcome.gone:
             await closing.give_up(tenant, claim, "off", "endpoint-gone")
         else:

@@ -19,7 +19,7 @@ from fhir_server.storage.commands import CLIENT, IMPORT, SUBSCRIPTION
 from fhir_server.storage.jobs import NewJob
 from fhir_server.storage.outbox import Event
 from fhir_server.storage.tenants import Tenant
-from fhir_server.subscriptions import match
+from fhir_server.subscriptions import match, state
 from workers.jobs import parameters
 
 CONSUMER = "dispatch"
@@ -40,7 +40,7 @@ async def dispatch(tenant: Tenant, settings: Settings) -> bool:
         events = await outbox.read_events(connection, tenant, CONSUMER, _PAGE)
         if events:
             await _feed_twins(connection, tenant, events, settings)
-            await jobs.add(connection, tenant, _judgements(events, clock.now()))
+            await jobs.add(connection, tenant, await _judgements(connection, tenant, events, clock.now()))
             await jobs.add(connection, tenant, _parameters(events, clock.now()))
             await match.enqueue(connection, tenant, events)
     return bool(events)
@@ -69,9 +69,13 @@ def _twin(key: str, now: datetime, last: datetime | None, rest: timedelta) -> Ne
     return TWIN, key, {}, now if last is None else max(now, last + rest)
 
 
-def _judgements(events: Sequence[Event], now: datetime) -> list[NewJob]:
-    """Return a job for each Subscription that somebody else than the server has changed."""
+async def _judgements(
+    connection: asyncpg.Connection, tenant: Tenant, events: Sequence[Event], now: datetime
+) -> list[NewJob]:
+    """Return a job for each Subscription that somebody else than the server has changed, or whose topic was changed."""
     rids = {event.rid for event in events if event.type == "Subscription" and event.origin != SUBSCRIPTION}
+    if topics := [event.rid for event in events if event.type == "Basic"]:
+        rids.update(await state.of_topic(connection, tenant, topics))
     return [(JUDGE, str(rid), {}, now) for rid in sorted(rids)]
 
 

@@ -9,7 +9,7 @@ from fhir_server.auth import expiry
 from fhir_server.kit import metrics
 from fhir_server.storage import async_jobs, jobs, outbox
 from fhir_server.storage.tenants import Tenant
-from fhir_server.subscriptions import closing, deliveries
+from fhir_server.subscriptions import binding, breaker, closing, deliveries
 from workers.jobs.dispatch import CONSUMER
 
 MEASURE_SECONDS = 5.0
@@ -35,5 +35,7 @@ async def tidy(tenant: Tenant) -> bool:
     forgotten = await deliveries.forget(tenant, _REMEMBERED)
     await expiry.purge(tenant)
     await async_jobs.forget(tenant)
+    await binding.purge(tenant)
+    await breaker.forget(tenant)
     await ensure_partitions(tenant)
     return max(trimmed, forgotten) >= 10_000

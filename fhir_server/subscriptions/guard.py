@@ -1,0 +1,77 @@
+"""What is refused when it is written: topic-based Subscriptions that cannot be served, and topics of anybody but an administrator.
+
+R4 criteria are judged later (`judge.py`), as R4 describes; the backport says of topics that a server rejects the request.
+"""
+
+from __future__ import annotations
+
+from fhir_server.auth import policy
+from fhir_server.context import RequestContext
+from fhir_server.errors import Forbidden, Unprocessable
+from fhir_server.interactions.call import Json
+from fhir_server.settings import Settings
+from fhir_server.storage.commands import Command
+from fhir_server.storage.tenants import Check, Tenant
+from fhir_server.subscriptions import terms
+from fhir_server.subscriptions.refusal import Refusal
+from fhir_server.subscriptions.topics import basic, store, topic, wants
+from profiles.registry import R4
+
+_WHERE = {
+    "topic": "criteria", "filter": "criteria.extension", "channel": "channel.type", "endpoint": "channel.endpoint",
+    "payload": "channel.payload", "content": "channel.payload.extension", "header": "channel.header",
+    "extension": "channel.extension", "criteria": "criteria", "ended": "end",
+}  # fmt: skip
+
+
+def use(tenant: Tenant, settings: Settings) -> None:
+    """Let the writes of a tenant be checked."""
+
+    async def subscription(ctx: RequestContext, command: Command) -> None:
+        await _subscription(ctx, command.resource or {}, settings)
+
+    checks: dict[str, Check] = {"Subscription": subscription, "Basic": _basic}
+    tenant.checks = checks
+
+
+async def administers(ctx: RequestContext) -> bool:
+    """Tell whether the caller reaches all of every type, as who decides for all subscribers must."""
+    for type_ in R4.types:
+        if not await policy.unrestricted(ctx, type_, "search-type"):
+            return False
+    return True
+
+
+async def _subscription(ctx: RequestContext, resource: Json, settings: Settings) -> None:
+    """Refuse a topic-based Subscription that wants to be served and cannot be."""
+    if resource.get("status") == "off" or not wants.topical(resource):
+        return
+    try:
+        await terms.of_topic(ctx.tenant, ctx, resource, settings)
+    except Refusal as refusal:
+        where = f"Subscription.{_WHERE.get(refusal.reason.split('-')[0], 'channel')}"
+        raise Unprocessable(refusal.text, f"subscription-{refusal.reason}", where, code="not-supported") from refusal
+
+
+async def _basic(ctx: RequestContext, command: Command) -> None:
+    resource = command.resource or {}
+    if not basic.holds_topic(resource):
+        return
+    if not await administers(ctx):
+        text = "Topics are kept by administrators: that needs a scope such as system/*.cruds, without filters."
+        raise Forbidden(text, "topic-administrators")
+    found = basic.to_topic(resource)
+    if found.get("status") != "active":
+        return
+    try:
+        made = topic.read(found, ctx.base)
+    except Refusal as refusal:
+        raise Unprocessable(refusal.text, refusal.reason, "Basic.extension") from refusal
+    if await _taken(ctx, command, made.url):
+        raise Unprocessable("There is a topic of this URL already.", "topic-taken", "Basic.extension", code="duplicate")
+
+
+async def _taken(ctx: RequestContext, command: Command, url: str) -> bool:
+    if url in store.shipped():
+        return True
+    return any(each.url == url and name != command.id for name, each in await store.named(ctx.tenant))
