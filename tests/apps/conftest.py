@@ -46,7 +46,7 @@ class Instance:
         return [entry["resource"] for entry in self.get(query).get("entry", [])]
 
 
-def _running(data: Path) -> Instance:
+def over(data: Path) -> Instance:
     """Return an instance that runs already, with the demo in it."""
     port = json.loads((data / "instance.json").read_text())["port"]
     users = demo_users.prepare(Settings(data=data, port=port))
@@ -59,7 +59,7 @@ def _running(data: Path) -> Instance:
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     """A new instance with a few patients; `TEST_APPS_DATA` names the data folder of one that runs instead."""
     if given := os.environ.get("TEST_APPS_DATA"):
-        yield _running(Path(given))
+        yield over(Path(given))
         return
     data = tmp_path_factory.mktemp("apps") / "data"
     with up(data, "--no-demo", "--processes", "1") as running:

@@ -10,6 +10,8 @@ export interface App {
   scope: string;
   /** Scopes without which there is nothing to show. */
   needs: string[];
+  /** False for an app that is about nobody in particular. */
+  patient?: false;
 }
 
 export interface Session {
@@ -56,6 +58,11 @@ export async function open(app: App): Promise<Session> {
     await authorize(app, iss, asked.get("launch"));
     return new Promise(() => undefined); // the browser is leaving
   }
+  if (back && window.name === POPUP && window.opener) {
+    (window.opener as Window).postMessage({ type: "completeAuth", url: location.href }, location.origin);
+    window.close();
+    return new Promise(() => undefined);
+  }
   if (back) answered(asked);
   if (!back && !sessionStorage.getItem("SMART_KEY")) throw new Problem("no-launch");
   return ready(app);
@@ -87,8 +94,8 @@ async function ready(app: App): Promise<Session> {
   const granted = new Set((said?.scope ?? "").split(" "));
   const lost = app.needs.filter((scope) => !covers(granted, scope));
   if (lost.length) throw new Problem("scope", lost.join(", "));
-  const patient = client.patient.id;
-  if (!patient) throw new Problem("patient");
+  const patient = client.patient.id ?? "";
+  if (!patient && app.patient !== false) throw new Problem("patient");
   return {
     client,
     patient,
@@ -118,13 +125,25 @@ export async function authorize(app: App, iss: string, launch: string | null): P
     iss,
     redirectUri: here(),
     pkceMode: "required",
-    completeInTarget: !framed,
+    completeInTarget: true, // the window of a frame is handled below
+    noRedirect: true,
     ...(launch ? { launch } : {}),
-    ...(framed ? { target: "popup", width: 560, height: 760 } : { noRedirect: true }),
   });
-  if (typeof url !== "string") return;
+  if (typeof url !== "string") throw new Problem("network", "no address to sign in at");
+  if (framed) popup(url);
   tell({ kind: "redirect", url });
-  location.assign(url);
+  if (!framed) location.assign(url);
+}
+
+const POPUP = "clarity-sign-in";
+
+/** Opens the sign-in in a window, which starts with a copy of this frame's session storage and hands its answer back. */
+function popup(url: string): void {
+  const opened = window.open(url, POPUP, "width=560,height=760");
+  if (!opened) throw new Problem("frame", "The browser did not let the window open.");
+  addEventListener("message", (event: MessageEvent<{ type?: string; url?: string }>) => {
+    if (event.origin === location.origin && event.data.type === "completeAuth" && event.data.url) location.href = event.data.url;
+  });
 }
 
 /** Launches again as it was launched; a launch of an EHR holds once, so that then a patient is chosen anew. */

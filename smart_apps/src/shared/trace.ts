@@ -3,6 +3,8 @@
  * Apps opened from elsewhere tell nobody anything.
  */
 export const CHANNEL = "clarity-flow";
+/** On this channel the page that flows of the simulator come back to hands its address on. */
+export const RETURNED = "clarity-return";
 export const TRACED = "clarity-traced";
 
 export interface Event_ {
