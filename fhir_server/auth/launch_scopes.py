@@ -20,7 +20,7 @@ OFFLINE: Final = "offline_access"
 ONLINE: Final = "online_access"
 REFRESH: Final = frozenset({OFFLINE, ONLINE})
 START_LAUNCH: Final = "__launch"
-"""The client may make launch handles: it is the EHR."""
+"""The client may make launch handles: it is the EHR, or an app in which a person acts as the user of one."""
 INTROSPECT: Final = "__introspect"
 """The client may ask what any token means."""
 OURS: Final = frozenset({START_LAUNCH, INTROSPECT})

@@ -6,7 +6,7 @@ import hashlib
 from weakref import WeakKeyDictionary
 
 from fhir_server.auth import clients, labels
-from fhir_server.auth.launch_scopes import split
+from fhir_server.auth.launch_scopes import START_LAUNCH, split
 from fhir_server.auth.people import accounts, roles
 from fhir_server.auth.people.accounts import Account
 from fhir_server.auth.scopes import join, narrow
@@ -91,6 +91,7 @@ async def current_principal(
         asked, special = scopes, tuple(word for word in special if word in client.special)
         account = account or await _behind(tenant, user)
         scopes = allowed_to(account, narrow(scopes, client.scopes)[0])
+        special = _standing(account, special)
         if not scopes and (asked or not special):
             text = "Nothing is left of what this token allowed: the client or the person may do less than before."
             raise Unauthenticated(text, "client-gone")
@@ -107,6 +108,13 @@ def allowed_to(account: Account | None, scopes: tuple[Scope, ...]) -> tuple[Scop
     if account.disabled:
         raise Unauthenticated("The account of this token is disabled.", "account-disabled")
     return narrow(scopes, roles.rights(account.roles))[0]
+
+
+def _standing(account: Account | None, special: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what of the special scopes the roles of a person still carry."""
+    if account is None or roles.may_launch(account.roles):
+        return special
+    return tuple(word for word in special if word != START_LAUNCH)
 
 
 async def _behind(tenant: Tenant, user: str | None) -> Account | None:

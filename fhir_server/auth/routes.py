@@ -148,7 +148,10 @@ class Server:
         return await self._recorded(request, tenant, TokenAnswer(200, {}, _PRIVATE, 0, detail))
 
     async def launch(self, request: Request) -> Response:
-        """Make a launch handle for the EHR: a bearer of `__launch` says app, patient and what else is in context."""
+        """Make a launch handle for the EHR: a bearer of `__launch` says app, patient and what else is in context.
+
+        One that is asked for in a person's name is for that person alone.
+        """
         tenant = self.tenant_of(request)
         try:
             principal = await bearer.authenticate(tenant, request.headers.get("authorization"))
@@ -156,7 +159,7 @@ class Server:
             asked = json.decode(await read_body(request, token.MAX_BODY))
             if not isinstance(asked, dict):
                 raise BadRequest("Send a JSON object.", "launch-malformed")
-            made = await launches.make(tenant, asked, person=None)
+            made = await launches.make(tenant, asked, person=principal.account)
         except (BodyTooLong, launches.LaunchError) as error:
             return _refused(BadRequest(f"The launch is refused: {error}.", "launch-refused"))
         except FhirError as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fhir_server.cli import demo_users, instance, probe, services
+from fhir_server.cli import demo_apps, demo_users, instance, probe, services
 from fhir_server.cli.demo import DemoFailed, prepare
 from fhir_server.cli.options import Data, Port, fail, read_settings, screen
 from fhir_server.cli.stack import CannotStart, instance_of
@@ -82,6 +82,8 @@ def _run(
             wanted = demo and settings.environment != "production"  # nobody's record may stand beside made-up ones
             clients = prepare(running.settings, running.supervisor) if wanted else []
             users = demo_users.prepare(running.settings) if wanted else []
+            if wanted:
+                demo_apps.prepare(running.settings)
             welcome(running.settings, clients, users, folder, clock.monotonic() - began)
             running.supervisor.watch()
             screen.print("Ending …")

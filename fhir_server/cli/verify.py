@@ -25,6 +25,7 @@ _LINTS = {
     "ruff format": [str(_BIN / "ruff"), "format", "--no-cache", "--check", "."],
     "import contracts": [str(_BIN / "lint-imports"), "--no-cache"],
     "mypy": [sys.executable, "-m", "mypy"],
+    "smart apps": [sys.executable, "-m", "tests.apps.build"],
 }
 
 

@@ -42,6 +42,10 @@ _SPECIAL = {
         "The app learns which entry of this server is yours, and can read your name there.",
     ),
     "profile": ("Know who you are", "The app learns which entry of this server is yours."),
+    launch_scopes.START_LAUNCH: (
+        "Open other apps for you",
+        "With a patient already chosen, as a clinical system does. Each app still asks you what it may have.",
+    ),
     launch_scopes.OFFLINE: (
         "Keep its access while you are away",
         (

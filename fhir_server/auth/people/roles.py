@@ -89,6 +89,11 @@ def named(roles: Iterable[str]) -> frozenset[str]:
     return frozenset().union(*(ROLES[name].named for name in roles))
 
 
+def may_launch(roles: Iterable[str]) -> bool:
+    """Tell whether a person of these roles may open apps with a patient chosen, as the user of an EHR."""
+    return LAUNCH in named(roles)
+
+
 def unlimited(roles: Iterable[str]) -> frozenset[str]:
     """Return the types that the roles reach beyond whom the person cares for."""
     return frozenset().union(*(ROLES[name].unlimited for name in roles))

@@ -12,7 +12,7 @@ import pytest
 from fhir_server.auth import clients
 from fhir_server.auth.flow import launches
 from tests.auth.flow.browser import answer
-from tests.auth.flow.conftest import CALLBACK, SCOPE, App, to_consent
+from tests.auth.flow.conftest import CALLBACK, SCOPE, App, granted, to_consent
 from tests.http.client import Caller
 
 ASKED = "launch patient/*.rs openid fhirUser"
@@ -180,3 +180,43 @@ async def test_of_many_decisions_at_once_one_counts(browser, app, ward, ehr):
     form = page.form("consent")
     pages = await asyncio.gather(*(b.submit(page, form, decision="allow") for _ in range(20)))
     assert sum(done.status == 303 and "code=" in done.response.headers["location"] for done in pages) == 1
+
+
+async def as_user(browser, tenant, http, login: str, unique: str) -> tuple[App, dict[str, Any]]:
+    """Return the token response of somebody who uses an app that acts as an EHR."""
+    client_id = f"hub-{unique}"
+    await clients.add(
+        tenant, name="Hub", scope=f"__launch {SCOPE}", client_id=client_id, public=True, redirect_uris=[CALLBACK]
+    )
+    hub = App(tenant, http, client_id)
+    return hub, await granted(browser(), hub, login, scope="__launch openid fhirUser user/Patient.rs")
+
+
+@pytest.mark.smart(168, 175)
+async def test_who_uses_an_ehr_launches_for_themselves_alone(browser, app, ward, tenant, http, unique):
+    hub, said = await as_user(browser, tenant, http, ward.doctor.login, unique)
+    assert "__launch" in said["scope"].split()
+    bearer = {"Authorization": f"Bearer {said['access_token']}"}
+    made = await http.post(
+        f"{hub.root}/oauth2/launch", json={"client_id": app.client_id, "patient": ward.mine}, headers=bearer
+    )
+    assert made.status_code == 201, made.text
+    launch = made.json()["launch"]
+    page = await to_consent(browser(), app, ward.own.login, scope=ASKED, launch=launch)
+    assert "made for another person" in answer(page)["error_description"]
+    back = await browser_allow(browser, app, ward.doctor.login, launch)
+    assert (await app.redeem(back["code"])).json()["patient"] == ward.mine
+
+
+async def browser_allow(browser, app, login: str, launch: str) -> dict[str, str]:
+    own = browser()
+    return await own.allow(await to_consent(own, app, login, scope=ASKED, launch=launch))
+
+
+@pytest.mark.smart(217)
+async def test_a_patient_launches_nothing(browser, app, ward, tenant, http, unique):
+    hub, said = await as_user(browser, tenant, http, ward.own.login, unique)
+    assert "__launch" not in said["scope"].split()
+    bearer = {"Authorization": f"Bearer {said['access_token']}"}
+    refused = await http.post(f"{hub.root}/oauth2/launch", json={"client_id": app.client_id}, headers=bearer)
+    assert refused.status_code == 403

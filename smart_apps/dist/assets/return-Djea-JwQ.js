@@ -1,0 +1,1 @@
+import{n as e}from"./trace-BMW4Z_z7.js";var t=new BroadcastChannel(e);t.postMessage(location.href),t.close(),window.close();

@@ -1,0 +1,147 @@
+/** The clinician's twin: one patient, thirty seconds before the visit. */
+import type { Patient } from "fhir/r4";
+import { html, nothing, render } from "lit";
+
+import { bar, problemPage } from "../shared/bar";
+import { day, t } from "../shared/language";
+import { Problem, problemOf } from "../shared/problems";
+import { type App, type Session, again, open } from "../shared/session";
+import { show } from "../shared/sources";
+import "../shared/theme";
+import "./twin.css";
+import { Chart } from "./chart";
+import { type Record_, between, read, shift } from "./data";
+import { type Choice, cards, changes, missing, period, risks } from "./summary";
+
+const TYPES = ["Encounter", "Condition", "MedicationRequest", "MedicationStatement", "QuestionnaireResponse", "RiskAssessment", "Provenance", "Device"];
+const APP: App = {
+  clientId: "clarity-twin",
+  scope: `launch launch/patient openid fhirUser online_access ${["Patient", "Observation", ...TYPES].map((type) => `patient/${type}.rs`).join(" ")}`,
+  needs: ["patient/Patient.rs", "patient/Observation.rs"],
+};
+const RANGES = [30, 90, 365];
+const PERIODS: Choice[] = ["visit", 7, 14, 28];
+
+const root = document.querySelector<HTMLElement>("#app")!;
+const today = new Intl.DateTimeFormat("en-CA").format(new Date());
+const state: { session?: Session; record?: Record_; range: number; choice: Choice; read: number } = { range: 90, choice: "visit", read: 0 };
+let chart: Chart | null = null;
+
+async function start(): Promise<void> {
+  document.title = `Clarity · ${t("app.twin")}`;
+  render(html`${bar(t("app.twin"))}<main class="loading" aria-busy="true"><p class="soft">${t("loading")}</p></main>`, root);
+  try {
+    state.session = await open(APP);
+    await load();
+    draw();
+  } catch (error) {
+    stop(problemOf(error));
+  }
+}
+
+/** Reads as many days as are shown and compared; more only when they are asked for. */
+async function load(): Promise<void> {
+  const session = state.session!;
+  const days = Math.max(state.range, 90) + 30;
+  if (days <= state.read) return;
+  state.record = await read(session.client, session.patient, shift(today, -days));
+  state.read = days;
+}
+
+function stop(problem: Problem): void {
+  const label: Partial<Record<Problem["kind"], string>> = {
+    "no-launch": t("sign-in"), frame: t("sign-in-window"), network: t("try-again"), none: t("try-again"),
+  };
+  const act = ["network", "none"].includes(problem.kind) ? () => location.reload() : () => void again(APP).catch((error) => stop(problemOf(error)));
+  render(html`${bar(t("app.twin"))}${problemPage(problem, label[problem.kind] ?? t("launch-again"), act)}`, root);
+  chart = null;
+}
+
+function draw(): void {
+  const { session, record } = state;
+  if (!session || !record) return;
+  const compared = period(record, state.choice, today);
+  const found = changes(compared);
+  const days = record.days.filter((each) => each.date >= shift(today, -state.range));
+  const opens = (source: Parameters<typeof show>[1]): void => void show(session.client, source);
+  render(
+    html`${bar(t("app.twin"), html`<button class="quiet-button" id="print" @click=${() => window.print()}>${t("print")}</button>`)}
+      <main class="twin">
+        ${session.banner ? banner(record.patient) : nothing}
+        <section class="card since" aria-labelledby="since">
+          <div class="row head">
+            <div><h1 id="since">${compared.heading}</h1><p class="soft">${compared.why}${t("since.before", { days: compared.before.length })}</p></div>
+            <label class="choose">${t("since.compare")}
+              <select id="period" @change=${(event: Event) => choose((event.target as HTMLSelectElement).value)}>
+                ${PERIODS.map((each) => html`<option value=${each} ?selected=${each === state.choice}>${each === "visit" ? t("since.period.visit") : t("since.period.days", { days: each })}</option>`)}
+              </select>
+            </label>
+          </div>
+          ${cards(found, record, opens)}
+          <details class="method"><summary class="soft">${t("details")}</summary><p class="soft">${t("change.method")}</p></details>
+        </section>
+        <section class="card side" aria-label=${t("missing")}>${missing(record, found, today)}${risks(record, compared, opens)}</section>
+        <section class="card axis" aria-label=${t("chart.title", { days: days.length })}>
+          <div class="row head">
+            <h2>${t("chart.title", { days: days.length })}</h2>
+            <p class="legend soft"><span class="key band"></span>${t("chart.band")} <span class="key tri" aria-hidden="true">▲</span>${t("chart.beyond")} <span class="key visit"></span>${t("chart.visit")}</p>
+            <label class="choose">${t("chart.range")}
+              <select id="range" @change=${(event: Event) => void widen(Number((event.target as HTMLSelectElement).value))}>
+                ${RANGES.map((each) => html`<option value=${each} ?selected=${each === state.range}>${each}</option>`)}
+              </select>
+            </label>
+          </div>
+          ${days.length ? nothing : html`<p class="alarm">${t("problem.none")}. ${t("problem.none.why")} ${t("problem.none.do")}</p>`}
+          <div id="chart"></div>
+        </section>
+        <p class="soft foot">${t("disclaimer")}</p>
+      </main>`,
+    root,
+  );
+  chart ??= new Chart(document.querySelector<HTMLElement>("#chart")!, (reference, title) => opens({ title, items: [{ reference, text: "" }] }));
+  chart.show(record, days);
+  root.dataset["ready"] = "yes";
+}
+
+function choose(value: string): void {
+  state.choice = value === "visit" ? "visit" : Number(value);
+  draw();
+}
+
+async function widen(range: number): Promise<void> {
+  state.range = range;
+  try {
+    await load();
+    draw();
+  } catch (error) {
+    stop(problemOf(error));
+  }
+}
+
+function banner(patient: Patient): unknown {
+  const name = patient.name?.[0];
+  const full = name?.text ?? [...(name?.given ?? []), name?.family ?? ""].join(" ");
+  const age = patient.birthDate ? Math.floor(between(patient.birthDate, today) / 365.2425) : null;
+  const number_ = patient.identifier?.find((each) => each.type?.coding?.some((coding) => coding.code === "MR"))?.value;
+  return html`<section class="banner" aria-label="Patient">
+    <strong>${full}</strong>
+    ${age === null ? nothing : html`<span>${t("years", { count: age })}</span><span class="soft">${t("born", { date: day(patient.birthDate ?? "") })}</span>`}
+    ${number_ ? html`<span class="soft">${number_}</span>` : nothing}
+  </section>`;
+}
+
+// On paper it is light, and as wide as the paper.
+let dark: string | undefined;
+addEventListener("beforeprint", () => {
+  dark = document.documentElement.dataset["theme"];
+  document.documentElement.dataset["theme"] = "light";
+  chart?.fit(1140);
+});
+addEventListener("afterprint", () => {
+  if (dark) document.documentElement.dataset["theme"] = dark;
+  else delete document.documentElement.dataset["theme"];
+  chart?.fit();
+  dispatchEvent(new Event("clarity-theme"));
+});
+
+void start();
