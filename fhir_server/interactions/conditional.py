@@ -147,7 +147,7 @@ async def _update_new(ctx: RequestContext, call: Call, resource: Json, key: byte
     current = None
     if id_ is not None:
         current = await reads.read(ctx.tenant, resource["resourceType"], id_, visibility)
-        check_visible(current, visibility)
+        await check_visible(ctx, resource["resourceType"], current)
         if current is not None and not current.deleted:
             text = "The id that is sent belongs to a resource that does not meet the criteria."
             raise PreconditionFailed(text, "id-mismatch", f"{current.type}.id")

@@ -187,7 +187,7 @@ class Resolver:
                 raise PreconditionFailed(text, "id-mismatch", f"{entry.where}.resource.id")
         fresh = entry.conditional and not given
         if not fresh:
-            check_visible(current, self._visibility(entry))
+            await check_visible(self._ctx, name[0], current)
         _check(entry, current)
         claim = await self._put_claim(entry, name) if entry.conditional else None
         return Step(entry, "write", name, current, claim, fresh)

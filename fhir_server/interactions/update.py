@@ -23,7 +23,6 @@ from fhir_server.storage import reads
 from fhir_server.storage.commands import PATCH, PUT
 from fhir_server.storage.errors import VersionConflict
 from fhir_server.storage.reads import Stored
-from fhir_server.storage.visibility import Visibility, kept_from
 from fhir_server.validation.validate import parse_resource
 
 
@@ -41,7 +40,7 @@ async def update(ctx: RequestContext, call: Call) -> Result:
         raise BadRequest(text, "id-mismatch", f"{type_}.id")
     async for _ in tries():
         current = await reads.read(ctx.tenant, type_, id_, visibility)
-        check_visible(current, visibility)
+        await check_visible(ctx, type_, current)
         check_conditions(call.conditions, current)
         try:
             return await replace(ctx, call, resource, id_, current)
@@ -53,10 +52,16 @@ async def update(ctx: RequestContext, call: Call) -> Result:
     raise overtaken()
 
 
-def check_visible(current: Stored | None, visibility: Visibility) -> None:
-    """Raise NotFound unless it is there, or the caller may create it by PUT without learning what is hidden."""
-    if current is None and kept_from(visibility) is None:
-        raise absent()
+async def check_visible(ctx: RequestContext, type_: str, current: Stored | None) -> None:
+    """Raise NotFound unless it is there, or the scopes reach all of the type: then it may be created by PUT.
+
+    Who reaches some of a type only would learn by it which ids are taken. What labels or a Consent keep from a caller is told
+    apart when the id turns out to be taken.
+    """
+    if current is None:
+        right = "update" if await policy.allowed(ctx, type_, "update") else "create"
+        if not await policy.unrestricted(ctx, type_, right):
+            raise absent()
 
 
 async def replace(

@@ -91,7 +91,7 @@ async def view(ctx: RequestContext, call: Call, given: Given) -> View:
         raise absent()
     seen = {"Observation": await policy.visibility(ctx, "Observation", "search-type")}
     seen |= await policy.visibilities(ctx, "search-type", ["QuestionnaireResponse"])
-    whole = all(_sees_record(seen.get(type_, ()), patient.rid) for type_ in READ)
+    whole = all([await _sees_record(tenant, type_, seen.get(type_, ()), patient.rid) for type_ in READ])
     made_by = parse_stamp(await daybook.stamp(tenant, patient.rid))
     window = await _window(tenant, patient.rid, given, whole=whole)
     kept = await daybook.read(tenant, patient.rid, window.first, window.last)
@@ -120,16 +120,15 @@ def _joined(signals: Page | None, features: Page | None) -> Page:
     return Page(tuple(said), coverage, signals.signals if signals else (), signals.inputs if signals else ())
 
 
-def _sees_record(visibility: Visibility, patient: int) -> bool:
-    """Tell whether all of a type in a patient's compartment is visible, without exception."""
+async def _sees_record(tenant: Tenant, type_: str, visibility: Visibility, patient: int) -> bool:
+    """Tell whether all of a type in a patient's compartment is visible: what is kept from the caller is not there."""
     compartment = pack(COMPARTMENT, patient)
-    return any(
-        not grant.none_of
-        and not grant.rids
-        and set(grant.all_of) <= {compartment}
-        and all(compartment in group for group in grant.any_of)
-        for grant in visibility
-    )
+    for grant in visibility:
+        asked = not grant.rids and not grant.not_rids and set(grant.all_of) <= {compartment}
+        asked = asked and all(compartment in group for group in grant.any_of)
+        if asked and not (grant.none_of and await reads.any_holds(tenant, type_, compartment, grant.none_of)):
+            return True
+    return False
 
 
 async def _restricted(

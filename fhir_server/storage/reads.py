@@ -176,6 +176,13 @@ async def fetch(tenant: Tenant, rids: Sequence[int]) -> list[Stored]:
     return readable(tenant, [rows[rid] for rid in rids if rid in rows])
 
 
+async def any_holds(tenant: Tenant, type_: str, compartment: int, keys: Sequence[int]) -> bool:
+    """Tell whether some resource of a type in a compartment holds one of the keys, which are kept from somebody."""
+    text = """SELECT EXISTS (SELECT FROM {s}.resource r WHERE r.type = $1 AND r.version > 0 AND NOT r.deleted
+      AND r.keys @> ARRAY[$2::bigint] AND r.keys && $3::bigint[])"""
+    return bool(await tenant.pool.fetchval(tenant.sql(text), R4.type_id(type_), compartment, list(keys)))
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """A version together with the index keys that it was committed with."""

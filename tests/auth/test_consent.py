@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,7 +13,10 @@ from fhir_server.auth.consent import callers, known
 from fhir_server.auth.consent.rules import rules_of
 from fhir_server.auth.labels import ACT_CODE, CONFIDENTIALITY
 from fhir_server.kit import ids
+from fhir_server.storage import consents
+from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING, kept_from
+from profiles.registry import R4
 from tests.auth.test_attacks import clean
 from tests.auth.test_labels import labelled, made
 from tests.http.client import Caller, entry, observation
@@ -37,6 +41,24 @@ def consent(patient: str, rule: str | None = None, status: str = "active", **pro
 def recipient(reference: str) -> list[dict[str, Any]]:
     role = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]}
     return [{"role": role, "reference": {"reference": reference}}]
+
+
+_END = """
+UPDATE {s}.resource SET deleted = true, body = NULL, version = version + 1, last_updated = now()
+WHERE type = $1 AND version > 0 AND NOT deleted
+"""
+
+
+async def end_all(tenant: Tenant) -> None:
+    """End every Consent, for what they keep would be kept from the tests of other files, too."""
+    await tenant.pool.execute(tenant.sql(_END), R4.type_id(consents.TYPE))
+    tenant.written[consents.TYPE] += 1
+
+
+@pytest.fixture(autouse=True)
+async def ended(tenant: Tenant) -> AsyncIterator[None]:
+    yield
+    await end_all(tenant)
 
 
 class Ward:

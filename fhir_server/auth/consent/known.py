@@ -29,6 +29,8 @@ from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant, Visibilit
 
 LOOK_SECONDS: Final = 1.0
 """So long another process may go on by what a patient has just changed."""
+_TRAIL: Final = "AuditEvent"
+"""What was done is shown to whom the scopes show it: no patient takes it from an auditor (45 CFR 164.312(b))."""
 KEEP_SECONDS: Final = 5.0
 """So long a period that has begun or ended may go unnoticed."""
 _OVERLAP: Final = timedelta(minutes=2)
@@ -109,7 +111,7 @@ async def limit(ctx: RequestContext, type_: str, interaction: str) -> Visibility
     """Return what the Consents of all patients leave of a type."""
     tenant = ctx.tenant
     found = await known(tenant)
-    if not in_patient_compartment(type_) or (not found.by_patient and not tenant.consent_required):
+    if type_ == _TRAIL or not in_patient_compartment(type_) or (not found.by_patient and not tenant.consent_required):
         return EVERYTHING
     who = await asker(tenant, ctx.principal)
     at = (who, type_, interaction)

@@ -9,7 +9,7 @@ import pytest
 from fhir_server.auth.people import accounts, failures, roles, totp
 from fhir_server.auth.people.accounts import AccountError
 from fhir_server.auth.people.login import LoginRefused, sign_in
-from fhir_server.auth.people.roles import ROLES
+from fhir_server.auth.people.roles import AGGREGATE, ROLES
 from tests.auth.conftest import quick_hashes
 
 PASSWORD = "correct horse battery staple"
@@ -147,7 +147,8 @@ def test_no_role_reaches_beyond_a_person(name):
 
 
 def test_only_the_auditor_sees_a_type_of_everybody():
-    assert {name: set(role.unlimited) for name, role in ROLES.items() if role.unlimited} == {"auditor": {"AuditEvent"}}
+    unlimited = {name: set(role.unlimited) for name, role in ROLES.items() if role.unlimited}
+    assert unlimited == {"auditor": {"AuditEvent"}, "researcher": {AGGREGATE}}
 
 
 def test_who_manages_sees_no_record():
