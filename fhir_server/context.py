@@ -32,6 +32,8 @@ class Clearance:
     """Whether labels may be taken away or lowered."""
     break_glass: bool = False
     """Whether emergency access may be taken (`auth/glass.py`)."""
+    custodian: bool = False
+    """Whether it acts for who keeps the records (export, backup, migration): Consents are about disclosing them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

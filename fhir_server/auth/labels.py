@@ -52,7 +52,7 @@ ALL: Final = "all"
 WORDS: Final = frozenset(
     {DECLASSIFY, BREAK_GLASS, f"{WORD}V", f"{WORD}{ALL}", *(f"{WORD}{name}" for name in SENSITIVE if name != "mental")}
 )
-"""Scopes of ours by which a client without a person is cleared (`__see/all`: for everything), or an app asks for notes."""
+"""Scopes of ours by which a client without a person is cleared, or an app asks for notes; `__see/all` is the custodian's own."""
 
 ORDINARY: Final = Clearance("R", frozenset({"mental"}))
 """What a client without a person sees, unless its scopes say more."""
@@ -62,10 +62,11 @@ NONE: Final = Clearance("N")
 def of_client(special: Iterable[str]) -> Clearance:
     """Return the clearance of a client that no person is behind."""
     words = {word.removeprefix(WORD) for word in special if word.startswith(WORD)}
-    if ALL in words:
+    custodian = ALL in words
+    if custodian:
         words = {"V", *SENSITIVE}
-    classes = ORDINARY.classes | (words & SENSITIVE.keys())
-    return Clearance("V" if "V" in words else ORDINARY.level, classes, DECLASSIFY in special, BREAK_GLASS in special)
+    classes, level = ORDINARY.classes | (words & SENSITIVE.keys()), "V" if "V" in words else ORDINARY.level
+    return Clearance(level, classes, DECLASSIFY in special, BREAK_GLASS in special, custodian)
 
 
 def of_person(named: Iterable[str], fhir_user: str | None, special: Iterable[str]) -> Clearance:

@@ -89,8 +89,8 @@ def test_what_a_role_is_cleared_for(role, fhir_user, special, level, classes):
 
 def test_a_client_is_cleared_by_its_scopes():
     assert labels.of_client(()) == Clearance("R", frozenset({"mental"}))
-    assert labels.of_client(labels.WORDS) == Clearance("V", frozenset(labels.SENSITIVE), True, True)
-    assert labels.of_client(["__see/all"]) == Clearance("V", frozenset(labels.SENSITIVE))
+    assert labels.of_client(labels.WORDS) == Clearance("V", frozenset(labels.SENSITIVE), True, True, custodian=True)
+    assert labels.of_client(["__see/all"]) == Clearance("V", frozenset(labels.SENSITIVE), custodian=True)
     assert labels.of_client(["__see/nothing", "launch"]) == labels.ORDINARY
 
 

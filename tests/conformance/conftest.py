@@ -14,6 +14,7 @@ from fhir_server.http.services import Services
 from fhir_server.settings import Settings
 from fhir_server.storage import migrate
 from fhir_server.storage.tenants import open_tenants
+from tests.auth.test_labels import ALL
 from tests.http.client import Caller, caller
 
 ORIGIN = "http://clarity.test"
@@ -37,4 +38,4 @@ async def fresh(
     settings = Settings(environment="test", data=data, tenants=fresh_tenant)  # type: ignore[arg-type]
     transport = httpx.ASGITransport(app=application(Services(settings, pool, tenants)))
     async with httpx.AsyncClient(transport=transport, timeout=600) as http:
-        yield await caller(http, tenants[fresh_tenant])
+        yield await caller(http, tenants[fresh_tenant], ALL)

@@ -20,14 +20,39 @@ _RANGE: list[Json] = [
     {"name": "eventsSinceNumber", "use": "in", "min": 0, "max": "1", "type": "string"},
     {"name": "eventsUntilNumber", "use": "in", "min": 0, "max": "1", "type": "string"},
 ]
+
+
+def _part(name: str, type_: str, least: int = 1) -> Json:
+    return {"name": name, "use": "out", "min": least, "max": "1", "type": type_}
+
+
 DEFINITION: Json = definition(
     "dead-letters",
     "DeadLetters",
     type=True,
     instance=False,
     parameter=[
-        {"name": "letter", "use": "out", "min": 0, "max": "*", "part": []},
-        {"name": "endpoint", "use": "out", "min": 0, "max": "*", "part": []},
+        {
+            "name": "letter",
+            "use": "out",
+            "min": 0,
+            "max": "*",
+            "part": [
+                _part("subscription", "Reference"),
+                _part("event-number", "string"),
+                _part("focus", "Reference"),
+                _part("attempts", "integer"),
+                _part("given-up", "instant"),
+                _part("last-status", "integer", least=0),
+            ],
+        },
+        {
+            "name": "endpoint",
+            "use": "out",
+            "min": 0,
+            "max": "*",
+            "part": [_part("subscription", "Reference"), _part("failures", "integer"), _part("until", "instant")],
+        },
     ],
 )
 REPLAY: Json = definition(

@@ -14,6 +14,7 @@ from profiles.psych.artefacts import artefacts
 from profiles.psych.codes import BASE, LOCAL, actigraphy
 from profiles.psych.examples import examples
 from profiles.psych.measures import BY_NAME, MEASURES, PARTS
+from profiles.psych.questionnaires import INSTRUMENTS
 from profiles.registry import R4
 from terminology import ucum
 from workers.twin import codes as twin_codes
@@ -111,6 +112,7 @@ def test_the_twin_reads_the_same_codes() -> None:
     assert twin_codes.actigraphy() == actigraphy()
     ours = {(system or "", code) for measure in MEASURES for system, code, _ in measure.codes}
     ours |= {(system or "", code) for (system, code, _), _ in PARTS.values()}
+    ours |= {(system, code) for each in INSTRUMENTS for system, code, _ in (each.total, *each.items)}
     for signal in SIGNALS:
         told = [code for code in signal.codes if code[0] != twin_codes.MDC]
         assert set(told) <= ours, signal.name
