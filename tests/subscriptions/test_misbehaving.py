@@ -180,7 +180,7 @@ async def test_nothing_is_lost_doubled_or_out_of_order(
     system: Caller, tenant: Tenant, workers: list[Worker], unique: str
 ) -> None:
     if tenant.name == "default":
-        await misbehave(system, tenant, workers, unique, 30)
+        await misbehave(system, tenant, workers, unique, 15)
     else:
         await misbehave(system, tenant, workers, unique, 5)
 

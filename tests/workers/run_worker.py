@@ -18,7 +18,7 @@ from workers.jobs import deliver, runner
 def main(data: str, database_url: str, redis_url: str) -> None:
     deliver.LEASE = runner.LEASE = timedelta(seconds=1)
     breaker.LONGEST = timedelta(milliseconds=50)
-    schedule.WAITS = (0.05,) * 9
+    schedule.WAITS = (0.05, 0.05, 0.1, 0.1, 0.2, 0.2, 0.5, 0.5, 1.0)  # longer than a receiver of the tests is away
     logs.configure("WARNING", process="worker")
     settings = given.settings(Path(data), database_url=database_url, redis_url=redis_url)
     uvloop.run(process.serve(settings, given.WITHOUT_TWIN))
