@@ -22,6 +22,7 @@ ON CONFLICT (endpoint) DO UPDATE SET failures = t.failures + 1, updated_at = now
   WHEN t.failures + 1 >= $2 THEN now() + least($3::interval * 2 ^ least(t.failures + 1 - $2, 20), $4::interval) END
 RETURNING failures
 """
+_UNTRIED = "UPDATE {s}.endpoint_state SET open_until = now() WHERE endpoint = $1 AND open_until > now()"
 _CLOSED = "DELETE FROM {s}.endpoint_state WHERE endpoint = $1"
 _OPEN = """
 SELECT s.rid, e.failures, e.open_until FROM {s}.endpoint_state e JOIN {s}.subscription_state s USING (endpoint)
@@ -39,6 +40,11 @@ async def failed(tenant: Tenant, endpoint: int) -> bool:
     """Count a failure; True when the breaker is open by now."""
     failures = await tenant.pool.fetchval(tenant.sql(_FAILED), endpoint, THRESHOLD, PAUSE, LONGEST)
     return bool(failures >= THRESHOLD)
+
+
+async def untried(tenant: Tenant, endpoint: int) -> None:
+    """Let others try an endpoint now: who was to be the only one had nothing to send."""
+    await tenant.pool.execute(tenant.sql(_UNTRIED), endpoint)
 
 
 async def closed(tenant: Tenant, endpoint: int) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import random
 from collections import defaultdict
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -231,7 +231,8 @@ async def test_nothing_is_lost_under_fire(tmp_path: Path) -> None:
             await check_observations(client, observations)
             await check_twins(client, wanted)
             versions = await crossings_told(client)
-            await receiver.until(lambda: versions <= versions_taken(receiver.got), IDLE_SECONDS)
+            with suppress(TimeoutError):  # what is missing then is said below
+                await receiver.until(lambda: versions <= versions_taken(receiver.got), IDLE_SECONDS)
             check_told(receiver.got, versions)
             assert len(done) == 8
             assert sum(len(crossings(state)) for found in wanted.values() for state in found) > 0

@@ -53,6 +53,7 @@ class Courier:
         self._settings = settings
         self._under_way: Counter[int] = Counter()
         self._failing: set[int] = set()
+        self._tried: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def claim(self) -> bool:
@@ -86,10 +87,13 @@ class Courier:
     async def _run(self, claim: Claim) -> None:
         try:
             await self._serve(claim)
+            if claim.probing and claim.rid not in self._tried:
+                await breaker.untried(self._tenant, claim.endpoint)
         except Exception:  # noqa: BLE001  whatever broke off, what was under way is sent again
             _LOG.error("delivery broke off", tenant=self._tenant.name, exc_info=True)
             await self._give_back(claim)
         finally:
+            self._tried.discard(claim.rid)
             self._under_way[claim.endpoint] -= 1
             self._hands.release()
             self._freed()
@@ -152,6 +156,7 @@ class Courier:
 
     async def _told(self, claim: Claim, outcome: Outcome) -> None:
         """Let the breaker of the endpoint know what came of an attempt."""
+        self._tried.add(claim.rid)
         if breaker.broken(outcome):
             self._failing.add(claim.endpoint)
             if await breaker.failed(self._tenant, claim.endpoint):
@@ -176,6 +181,8 @@ class Courier:
         await write_audit(tenant, batch.audit)
         await deliveries.record(tenant, claim, batch.records)
         if batch.failed is not None:
+            if any(record.state == "delivered" for record in batch.records):  # not in a row, then
+                await self._told(claim, Outcome(200))
             await self._told(claim, batch.failed[1])
         elif batch.audit:
             await self._told(claim, Outcome(200))
