@@ -48,11 +48,11 @@ class Receiver:
     def accepted(self, prefix: str = "") -> list[Received]:
         return [r for r in self.got if r.path.startswith(prefix) and r.answered is not None and 200 <= r.answered < 300]
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds), self.taken:
             await self.taken.wait_for(condition)
 
-    async def until_accepted(self, count: int, prefix: str = "", seconds: float = 20.0) -> list[Received]:
+    async def until_accepted(self, count: int, prefix: str = "", seconds: float = 60.0) -> list[Received]:
         await self.until(lambda: len({r.id for r in self.accepted(prefix)}) >= count, seconds)
         return self.accepted(prefix)
 

@@ -99,7 +99,7 @@ async def status_of(tenant: Tenant, id_: str) -> tuple[str, str | None]:
     return resource["status"], resource.get("error")
 
 
-async def until(ask: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:
+async def until(ask: Callable[[], Awaitable[Any]], seconds: float = 40.0) -> Any:
     """Return the first true answer."""
     async with asyncio.timeout(seconds):
         while True:
@@ -108,7 +108,7 @@ async def until(ask: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any
             await asyncio.sleep(0.02)
 
 
-async def until_status(tenant: Tenant, id_: str, wanted: str, seconds: float = 10.0) -> str | None:
+async def until_status(tenant: Tenant, id_: str, wanted: str, seconds: float = 40.0) -> str | None:
     async def reached() -> tuple[str, str | None] | None:
         now = await status_of(tenant, id_)
         return now if now[0] == wanted else None
@@ -148,6 +148,8 @@ async def working(settings: Settings, tenants: dict[str, Tenant], kinds: Any = N
     logs.configure("CRITICAL")
     for tenant in tenants.values():
         await ensure_partitions(tenant)
+        for left_by_others in _ENDED:
+            await tenant.pool.execute(tenant.sql(left_by_others))
     async with egress.client(settings) as way_out:
         worker = Worker(settings, tenants, kinds or WITHOUT_TWIN, way_out)
         task = asyncio.create_task(worker.run())
@@ -156,6 +158,14 @@ async def working(settings: Settings, tenants: dict[str, Tenant], kinds: Any = N
         finally:
             worker.stop.set()
             await asyncio.wait_for(task, 30)
+
+
+_ENDED = (
+    "UPDATE {s}.subscription_state SET status = 'off' WHERE status = 'active'",
+    "UPDATE {s}.subscription_revision SET revision = revision + 1",
+    "DELETE FROM {s}.endpoint_state",
+)
+"""What other files have left in the database that they share: thousands of Subscriptions to match, endpoints found broken."""
 
 
 def word() -> str:

@@ -61,7 +61,7 @@ async def bound(system: Caller, port: int, *ids: str) -> AsyncIterator[ClientCon
 
 
 async def heard(connection: ClientConnection) -> Notice:
-    return Notice(json.loads(await asyncio.wait_for(connection.recv(), 10)))
+    return Notice(json.loads(await asyncio.wait_for(connection.recv(), 40)))
 
 
 def wanted(unique: str, **more: object) -> dict:
