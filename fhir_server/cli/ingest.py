@@ -17,7 +17,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from fhir_server.auth import tokens
-from fhir_server.cli import instance, services
+from fhir_server.cli import services
 from fhir_server.cli.loading.sender import Sender, Unreachable, refusal
 from fhir_server.cli.options import Data, Json, Port, fail, print_json, read_settings, screen
 from fhir_server.cli.stack import nearest
@@ -79,12 +79,7 @@ def ingest(
     port: Port = None,
 ) -> None:
     """Read a file of a wearable into the record of a patient; say what was taken, what not, and why."""
-    settings = read_settings(data, port)
-    there = instance.running(settings.data)
-    if there is None and settings.database_url is None:
-        fail(f"Nothing runs over {settings.data}: start it with ./clarity up.")
-    if there is not None:
-        settings = settings.model_copy(update=services.addresses(there))
+    settings = services.of_running(read_settings(data, port))
     if not file.is_file():
         fail(f"There is no file {file}.", code=2)
     try:

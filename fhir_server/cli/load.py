@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from fhir_server.auth import tokens
-from fhir_server.cli import instance, services
+from fhir_server.cli import services
 from fhir_server.cli.loading import sources
 from fhir_server.cli.loading.ledger import Ledger
 from fhir_server.cli.loading.run import FileReport, Load
@@ -44,12 +44,7 @@ def load(
     port: Port = None,
 ) -> None:
     """Load resources: transactions and batches as they are, other resources by id (created when they have none)."""
-    settings = read_settings(data, port)
-    there = instance.running(settings.data)
-    if there is None and settings.database_url is None:
-        fail(f"Nothing runs over {settings.data}: start it with ./clarity up.")
-    if there is not None:
-        settings = settings.model_copy(update=services.addresses(there))
+    settings = services.of_running(read_settings(data, port))
     try:
         files = sources.find(paths)
     except sources.Unreadable as error:

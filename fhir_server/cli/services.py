@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from fhir_server.cli import instance
+from fhir_server.cli.options import fail
 from fhir_server.cli.postgres import EmbeddedPostgres
 from fhir_server.cli.redis_server import EmbeddedRedis
 from fhir_server.settings import Settings
@@ -61,3 +62,13 @@ def addresses(there: instance.Instance) -> dict[str, str | int]:
         "port": there.port,
         "base_url": there.origin,
     }
+
+
+def of_running(settings: Settings) -> Settings:
+    """Return the settings with the addresses of what runs over their folder; ends the command when nothing does."""
+    there = instance.running(settings.data)
+    if there is not None:
+        return settings.model_copy(update=addresses(there))
+    if settings.database_url is None:
+        fail(f"Nothing runs over {settings.data}: start it with ./clarity up.")
+    return settings

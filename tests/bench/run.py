@@ -9,6 +9,7 @@ from typing import Any
 import uvloop
 from asyncpg import PostgresError
 
+from fhir_server.cli.bench import PARTS
 from fhir_server.cli.options import screen
 from fhir_server.kit import json
 from fhir_server.settings import ROOT
@@ -31,21 +32,6 @@ from tests.bench.client import connections, request
 from tests.bench.rig import Rig, machine, rig
 
 SYNTHEA = ROOT.parent / "shared" / "data" / "synthea-120"
-PARTS = (
-    "create",
-    "stages",
-    "entries",
-    "loop",
-    "import",
-    "search",
-    "mix",
-    "storage",
-    "subscriptions",
-    "access",
-    "fhirpath",
-    "xml",
-    "twin",
-)
 FAILED = "failed"
 Json = dict[str, Any]
 
