@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.conformance.smart_statements import NOT_APPLICABLE, OPEN, STATEMENTS
@@ -15,6 +16,7 @@ from tests.conformance.smart_statements import NOT_APPLICABLE, OPEN, STATEMENTS
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "docs" / "conformance" / "smart.md"
 Tests = dict[int, list[str]]
+Texts = dict[int, str]
 
 
 def marked(folder: Path = ROOT / "tests", mark: str = "pytest.mark.smart") -> Tests:
@@ -39,11 +41,25 @@ def _numbers(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> list[in
     ]
 
 
+def counted(tests: Tests, statements: Texts, not_applicable: Texts, waiting: Texts) -> str:
+    """Return how many of some statements are tested, not applicable and open."""
+    tested = sum(number in tests for number in statements)
+    still = len(waiting) + len(statements) - tested
+    return f"{tested} tested, {len(not_applicable)} not applicable, {still} open"
+
+
+def rows(tests: Tests, statements: Texts, waiting: Texts) -> Iterator[str]:
+    """Yield the lines of a table: each statement with its tests, then those that are open and why."""
+    for number, text in sorted(statements.items()):
+        named = "<br>".join(f"`{name}`" for name in tests.get(number, ())) or "**open**: no test"
+        yield f"| {number} | {text} | {named} |"
+    for number, reason in sorted(waiting.items()):
+        yield f"| {number} | | **open**: {reason} |"
+
+
 def counts(tests: Tests) -> str:
     """Return how many statements are tested, not applicable and open."""
-    tested = sum(number in tests for number in STATEMENTS)
-    waiting = len(OPEN) + len(STATEMENTS) - tested
-    return f"{tested} tested, {len(NOT_APPLICABLE)} not applicable, {waiting} open"
+    return counted(tests, STATEMENTS, NOT_APPLICABLE, OPEN)
 
 
 def report(tests: Tests) -> str:
@@ -59,10 +75,7 @@ def report(tests: Tests) -> str:
         "| # | statement | tests |",
         "|---|---|---|",
     ]
-    for number, text in sorted(STATEMENTS.items()):
-        named = "<br>".join(f"`{name}`" for name in tests.get(number, ())) or "**open**: no test"
-        lines.append(f"| {number} | {text} | {named} |")
-    lines += [f"| {number} | | **open**: {reason} |" for number, reason in sorted(OPEN.items())]
+    lines += rows(tests, STATEMENTS, OPEN)
     lines += ["", "## Not applicable", "", "| # | why |", "|---|---|"]
     reasons: dict[str, list[int]] = defaultdict(list)
     for number, reason in sorted(NOT_APPLICABLE.items()):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.conformance.smart_report import Tests, marked
+from tests.conformance.smart_report import Tests, counted, marked, rows
 from tests.conformance.subscription_statements import NOT_APPLICABLE, OPEN, STATEMENTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,9 +18,7 @@ REPORT = ROOT / "docs" / "conformance" / "subscriptions.md"
 
 def counts(tests: Tests) -> str:
     """Return how many statements are tested, not applicable and open."""
-    tested = sum(number in tests for number in STATEMENTS)
-    waiting = len(OPEN) + len(STATEMENTS) - tested
-    return f"{tested} tested, {len(NOT_APPLICABLE)} not applicable, {waiting} open"
+    return counted(tests, STATEMENTS, NOT_APPLICABLE, OPEN)
 
 
 def report(tests: Tests) -> str:
@@ -36,10 +34,7 @@ def report(tests: Tests) -> str:
         "| # | statement | tests |",
         "|---|---|---|",
     ]
-    for number, text in sorted(STATEMENTS.items()):
-        named = "<br>".join(f"`{name}`" for name in tests.get(number, ())) or "**open**: no test"
-        lines.append(f"| {number} | {text} | {named} |")
-    lines += [f"| {number} | | **open**: {reason} |" for number, reason in sorted(OPEN.items())]
+    lines += rows(tests, STATEMENTS, OPEN)
     lines += [f"| {number} | | not applicable: {reason} |" for number, reason in sorted(NOT_APPLICABLE.items())]
     return "\n".join(lines) + "\n"
 
