@@ -128,3 +128,9 @@ async def opt_out(tenant: Tenant, address: int, source: str) -> None:
 async def opt_in(tenant: Tenant, address: int) -> None:
     """Let messages go to a contact point again."""
     await tenant.pool.execute(tenant.sql("DELETE FROM {s}.message_opt_out WHERE address = $1"), address)
+
+
+async def first_time(tenant: Tenant, provider_id: str) -> bool:
+    """Note an answer by its id; False when it was taken before."""
+    text = "INSERT INTO {s}.message_answer (provider_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING true"
+    return bool(await tenant.pool.fetchval(tenant.sql(text), provider_id[:64]))

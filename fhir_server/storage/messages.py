@@ -68,7 +68,7 @@ UPDATE {s}.message SET state = $3, why = $4, provider_id = coalesce(provider_id,
   ended_at = CASE WHEN $3 = 'sent' THEN NULL ELSE now() END
 WHERE carrier = coalesce($1, (SELECT carrier FROM {s}.message WHERE provider_id = $2 LIMIT 1))
   AND (provider_id IS NULL OR provider_id = $2) AND state = ANY($5::text[])
-RETURNING communication, address
+RETURNING communication
 """
 _DOUBTED: Final = ["waiting", "sending", "unknown", "dead"]
 _BEFORE: Final = {
@@ -177,16 +177,21 @@ async def note(
     return bool(rows)
 
 
-async def receipt(
-    tenant: Tenant, ref: str | None, provider_id: str, state: str, why: str | None = None
-) -> list[int] | None:
-    """Take what a provider says of a message; return the addresses that it went to, None when it says nothing new."""
+async def receipt(tenant: Tenant, ref: str | None, provider_id: str, state: str, why: str | None = None) -> bool:
+    """Take what a provider says of a message (`sent`, `received`, `undelivered`); False when it says nothing new."""
     async with tenant.pool.acquire() as connection, connection.transaction():
         rows = await connection.fetch(tenant.sql(_RECEIPT), ref, provider_id, state, why, _BEFORE[state])
         await _tell(connection, tenant, {row["communication"] for row in rows})
     if rows:
         tenant.announce(JOBS)
-    return sorted({row["address"] for row in rows}) or None
+    return bool(rows)
+
+
+async def addresses(tenant: Tenant, ref: str | None, provider_id: str) -> list[int]:
+    """Return the addresses to which a message went that a provider speaks of."""
+    text = """SELECT DISTINCT address FROM {s}.message
+    WHERE (ref = $1 OR provider_id = $2) AND (provider_id IS NULL OR provider_id = $2) AND address IS NOT NULL"""
+    return [row["address"] for row in await tenant.pool.fetch(tenant.sql(text), ref, provider_id)]
 
 
 async def _tell(

@@ -65,7 +65,14 @@ STATEMENTS = (
       at timestamptz NOT NULL DEFAULT now()
     )
     """,
+    # Answers that were taken: a signed request that comes again later must not undo what was said since.
+    """
+    CREATE TABLE {s}.message_answer (
+      provider_id text PRIMARY KEY,
+      at timestamptz NOT NULL DEFAULT now()
+    )
+    """,
 )
 
-UNDO = ("message_opt_out", "contact", "message")
+UNDO = ("message_answer", "message_opt_out", "contact", "message")
 """Tables, the last first."""

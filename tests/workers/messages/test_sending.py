@@ -94,13 +94,13 @@ async def test_a_receipt_completes_it(desk: Desk, sms: Twilio, unique: str) -> N
     await desk.work()
     found = await desk.get(made)
     assert (found["status"], found["received"] >= found["sent"]) == ("completed", True)
-    assert await messages.receipt(desk.tenant, row.ref, sms.to(to)[0]["sid"], "received") is None, (
+    assert await messages.receipt(desk.tenant, row.ref, sms.to(to)[0]["sid"], "received") is False, (
         "a replay says nothing"
     )
-    assert await messages.receipt(desk.tenant, row.ref, sms.to(to)[0]["sid"], "sent") is None, (
+    assert await messages.receipt(desk.tenant, row.ref, sms.to(to)[0]["sid"], "sent") is False, (
         "nor does one that is late"
     )
-    assert await messages.receipt(desk.tenant, row.ref, "SMother", "received") is None, "nor one of another message"
+    assert await messages.receipt(desk.tenant, row.ref, "SMother", "received") is False, "nor one of another message"
 
 
 async def test_what_was_not_delivered_says_so(desk: Desk, sms: Twilio, unique: str) -> None:
