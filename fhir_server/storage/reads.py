@@ -97,7 +97,7 @@ def _unless_erased(tenant: Tenant, row: Any) -> Stored | None:
 async def read(tenant: Tenant, type_: str, id_: str, visibility: Visibility) -> Stored | None:
     """Return the current version, a tombstone when deleted, None when absent or not visible."""
     args: list[Any] = [R4.type_id(type_), id_]
-    seen = visible_sql("r", visibility, args)
+    seen = visible_sql("r", visibility, args, one=True)
     text = f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE r.type = $1 AND r.fhir_id = $2 AND r.version > 0 AND {seen}"
     row = await tenant.pool.fetchrow(tenant.sql(text), *args)
     return stored(tenant, row) if row else None
@@ -156,8 +156,8 @@ async def each(tenant: Tenant, visibility: Mapping[str, Visibility], count: int)
 async def vread(tenant: Tenant, type_: str, id_: str, version: int, visibility: Visibility) -> Stored | None:
     """Return one version, judged by what that version held, and by what must not stand in the current one either."""
     args: list[Any] = [R4.type_id(type_), id_, version]
-    current = visible_sql("r", visibility, args)
-    past = visible_sql("h", visibility, args, current="r")
+    current = visible_sql("r", visibility, args, one=True)
+    past = visible_sql("h", visibility, args, current="r", one=True)
     text = f"""
     SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r
     WHERE r.type = $1 AND r.fhir_id = $2 AND r.version = $3 AND r.version > 0 AND {current}
