@@ -101,6 +101,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             settings.keys_dir,
             settings.origin,
             every_patient=every_patient,
+            care_after=settings.care_after,
             consent_required=settings.consent_default == "deny",
         )
         for name, tenant in tenants.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import secrets
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -82,6 +83,12 @@ class Settings(BaseSettings):
 
     user_reach: Literal["care", "tenant"] = Field(
         "care", description="Patients that caregivers reach by user/ scopes: those in their care, or all of the tenant."
+    )
+
+    care_encounter_days: int | None = Field(
+        None,
+        ge=0,
+        description="Days after an Encounter for which user/ scopes still reach its patient by it; without a number, for good.",
     )
 
     consent_default: Literal["permit", "deny"] = Field(
@@ -190,6 +197,11 @@ class Settings(BaseSettings):
     def processes(self) -> int:
         """How many web processes run."""
         return self.web_processes or min(os.cpu_count() or 1, 4)
+
+    @property
+    def care_after(self) -> timedelta | None:
+        """How long after its end an Encounter still shows the record to who took part."""
+        return None if self.care_encounter_days is None else timedelta(days=self.care_encounter_days)
 
     def secret(self) -> bytes:
         """Return what seals cursors and sessions; outside production it is made once, readable by its owner only."""
