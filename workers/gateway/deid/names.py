@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from workers.gateway.deid.known import TITLES
+from workers.gateway.deid.known import PARTICLES, TITLES
 from workers.gateway.deid.pseudonyms import TOKEN
 from workers.gateway.deid.spans import Span
 from workers.gateway.deid.words import Word, first_name, fold, last_name, ordinary, words
 
 _CAP: Final = r"(?:[^\W\d_a-z]\.|[^\W\d_a-z](?:[\w'\u2019\-]*[\w])?)"
-_PARTICLE: Final = r"(?:van|von|der|den|de|la|du|da|dos|del|di|el|al|bin|ibn|ter|st\.?)"
-_NAME: Final = rf"(?P<v>(?:{_PARTICLE}\s+){{0,2}}{_CAP}(?:[ \-](?:{_PARTICLE}\s+){{0,2}}{_CAP}){{0,3}})"
+_PARTICLE: Final = r"(?i:van|von|der|den|de|la|du|da|dos|del|di|el|al|bin|ibn|ter|st\.?)"
+_NAME: Final = rf"(?P<v>(?:{_PARTICLE}\s+){{0,2}}{_CAP}(?:[ \-](?:{_PARTICLE}[ ]+){{0,2}}{_CAP}){{0,3}})"
 _KIN: Final = (
     r"(?:wife|husband|spouse|partner|mother|mom|mum|father|dad|son|daughter|brother|sister|sibling|aunt|uncle|cousin|niece|nephew|grand(?:mother|father"
     r"|ma|pa|son|daughter)|fianc[eé]e?|girlfriend|boyfriend|friend|roommate|neighbou?r|boss|manager|supervisor|coworker|co-worker|colleague|teacher"
@@ -53,6 +53,8 @@ def _trimmed(name: str, start: int) -> Iterator[Span]:
     """Yield the run of words at the beginning that may be a name: `Mark Told Me` is one word of it, `However` none."""
     end, taken = 0, 0
     for word in words(name):
+        if word.folded in PARTICLES or len(word.text) == 1:
+            continue
         plain = ordinary(word.folded) and not first_name(word.folded) and not last_name(word.folded)
         if plain and (taken == 0 or not word.is_capital):
             break
