@@ -126,10 +126,20 @@ class Settings(BaseSettings):
     )
     s3_bucket: str | None = Field(None, description="Bucket for exports and large binaries.", json_schema_extra=LATER)
     openai_api_key: SecretStr | None = Field(
-        None, description="Key of the language model that drafts notes.", json_schema_extra=LATER
+        None, description="Key of the OpenAI-compatible API; unset, with no OPENAI_BASE_URL: no model is asked."
+    )
+    openai_base_url: str | None = Field(
+        None, description="Base URL of an OpenAI-compatible API, such as http://127.0.0.1:8001/v1 of a vLLM of your own."
     )
     mentallama_model_mappings: dict[str, str] | None = Field(
-        None, description="JSON object: use to model name.", json_schema_extra=LATER
+        None, description="JSON object: role (clinical, extraction, summary; default for others) to model name."
+    )
+    openai_timeout_seconds: float = Field(120.0, gt=0, description="A model that is silent for so long is given up.")
+    openai_tries: int = Field(3, ge=1, le=10, description="How often a call is made when the endpoint is busy.")
+    openai_call_tokens: int = Field(16_000, ge=500, description="Tokens of one call at most, question and answer.")
+    openai_day_tokens: int = Field(2_000_000, ge=0, description="Tokens of a tenant in 24 hours at most.")
+    deidentification_ner_path: Path | None = Field(
+        None, description="Python file whose spans(text) finds further names before text leaves; unset: none does."
     )
     xgboost_treatment_response_model_path: Path | None = Field(
         None, description="Model of treatment response.", json_schema_extra=LATER
