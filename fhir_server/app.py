@@ -23,7 +23,7 @@ from fhir_server.audit.record import door_event, token_event
 from fhir_server.auth import routes as oauth
 from fhir_server.auth.watch import keep_watch
 from fhir_server.errors import FhirError, NotFound
-from fhir_server.http import apps, edge, health, render, sockets
+from fhir_server.http import apps, edge, health, hooks, render, sockets
 from fhir_server.http.ask import ask
 from fhir_server.http.browse import session
 from fhir_server.http.metadata import openapi_body
@@ -167,6 +167,7 @@ def _application(lifespan: Lifespan | None, settings: Settings) -> Clarity:
         )
     )
     app.router.routes.extend(session.routes(tenant_of, _request_id, _turned_away, charge, production=not loopback))
+    app.router.routes.extend(hooks.routes(settings, tenant_of, lambda: app.services.tenants.values(), charge))
     app.router.routes.extend(apps.routes())
     return app
 

@@ -31,8 +31,11 @@ EXTENSIONS = (
     ("source-time", "A time that a source states and that FHIR cannot hold, word for word", ("Observation",)),
     ("digital-twin-coverage", "Measured part of the day by signal", ("Observation",)),
     ("digital-twin-feature", "How a feature came about: window, method, coverage, baseline", ("Observation.component",)),
+    ("message-delivery", "What came of a message: way, state, reason, time", ("Communication.recipient",)),
     ("digital-twin-interval", "The 95 % interval of a number", ("Observation.component",)),
 )  # fmt: skip
+SIMPLE = (("message-detail", "How much a message to this contact point may say", "code", ("ContactPoint",)),)
+"""Extensions that hold one value."""
 
 
 def structures(base: str = BASE) -> Iterator[Resource]:
@@ -44,6 +47,8 @@ def structures(base: str = BASE) -> Iterator[Resource]:
     yield from _of_the_twin(base)
     for name, title, contexts in EXTENSIONS:
         yield _extension(name, title, contexts, base)
+    for name, title, type_, contexts in SIMPLE:
+        yield _simple(name, title, type_, contexts, base)
 
 
 def measured(measure: Measure, base: str = BASE) -> Resource:
@@ -193,6 +198,16 @@ def _extension(name: str, title: str, contexts: Sequence[str], base: str) -> Res
         "context": [{"type": "element", "expression": path} for path in contexts],
         "differential": {"element": elements},
     }
+
+
+def _simple(name: str, title: str, type_: str, contexts: Sequence[str], base: str) -> Resource:
+    elements = [
+        {"id": "Extension", "path": "Extension", "short": title},
+        _element("Extension.extension", max="0"),
+        _element("Extension.url", fixedUri=profile(name, base)),
+        _element("Extension.value[x]", min=1, type=[{"code": type_}]),
+    ]
+    return _extension(name, title, contexts, base) | {"differential": {"element": elements}}
 
 
 def _element(path: str, **more: Any) -> Resource:

@@ -14,8 +14,8 @@ import asyncpg
 from fhir_server.kit import clock
 from fhir_server.search import own as search_own
 from fhir_server.settings import Settings
-from fhir_server.storage import blocks, jobs, outbox
-from fhir_server.storage.commands import CLIENT, IMPORT, SUBSCRIPTION
+from fhir_server.storage import blocks, jobs, messages, outbox
+from fhir_server.storage.commands import CLIENT, IMPORT, MESSAGE, SUBSCRIPTION
 from fhir_server.storage.jobs import NewJob
 from fhir_server.storage.outbox import Event
 from fhir_server.storage.tenants import Tenant
@@ -29,6 +29,9 @@ _OBSERVED = frozenset({CLIENT, IMPORT})
 """Origins of Observations that count as input: what the twin writes is not one, or it would wake itself for ever."""
 _READ = frozenset({"Observation", "QuestionnaireResponse"})
 """Types whose resources may be signals."""
+REMIND = "remind"
+_DUE = frozenset({"Appointment", "Task", "ServiceRequest", "CarePlan"})
+"""Types of which somebody may be reminded."""
 _PAGE = 500
 
 
@@ -42,6 +45,7 @@ async def dispatch(tenant: Tenant, settings: Settings) -> bool:
             await _feed_twins(connection, tenant, events, settings)
             await jobs.add(connection, tenant, await _judgements(connection, tenant, events, clock.now()))
             await jobs.add(connection, tenant, _parameters(events, clock.now()))
+            await jobs.add(connection, tenant, _messages(events, clock.now(), settings))
             await match.enqueue(connection, tenant, events)
     return bool(events)
 
@@ -83,3 +87,12 @@ def _parameters(events: Sequence[Event], now: datetime) -> list[NewJob]:
     """Return a job for each SearchParameter that somebody has changed."""
     rids = {event.rid for event in events if event.type == search_own.TYPE}
     return [(parameters.KIND, str(rid), {}, now) for rid in sorted(rids)]
+
+
+def _messages(events: Sequence[Event], now: datetime, settings: Settings) -> list[NewJob]:
+    """Return a job for each Communication that somebody else than the messages has written, and for what is to be reminded of."""
+    rids = {event.rid for event in events if event.type == "Communication" and event.origin != MESSAGE}
+    found: list[NewJob] = [(messages.JOB, str(rid), {}, now) for rid in sorted(rids)]
+    if settings.reminder_hours and (settings.sends_text or settings.sends_mail):
+        found += [(REMIND, str(rid), {}, now) for rid in sorted({e.rid for e in events if e.type in _DUE})]
+    return found
