@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from profiles.psych import alerting
 from profiles.psych.codes import BASE, GAPS, LOCAL, UCUM, actigraphy, digital_twin, gaps
 from profiles.psych.measures import MEASURES
 from profiles.psych.questionnaires import INSTRUMENTS, questionnaire
@@ -25,6 +26,11 @@ def artefacts(features: Iterable[tuple[str, str]] = (), base: str = BASE) -> Ite
     yield from structures(base)
     yield _code_system("actigraphy", "What wearables measure and LOINC has no code for", LOCAL, actigraphy(base), base)
     yield _code_system("coverage-gap", "Why there are no data over a time", GAPS, gaps(base), base)
+    yield _code_system("alert-reason", "What an alert is about", alerting.REASONS, alerting.reasons(base), base)
+    yield _code_system(
+        "message-category", "Why a message is sent", alerting.CATEGORIES, alerting.categories(base), base
+    )
+    yield _code_system("alerting", "What the rule engine writes", alerting.ACTIONS, alerting.actions(base), base)
     twin = dict(TWIN) | dict(features)
     yield _code_system("digital-twin", "What the digital twin computes", twin, digital_twin(base), base)
     stages = {code: LOCAL[code] for code in STAGES}
