@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 from cryptography.exceptions import InvalidTag
 
 from fhir_server.kit import logs
@@ -181,6 +182,12 @@ async def any_holds(tenant: Tenant, type_: str, compartment: int, keys: Sequence
     text = """SELECT EXISTS (SELECT FROM {s}.resource r WHERE r.type = $1 AND r.version > 0 AND NOT r.deleted
       AND r.keys @> ARRAY[$2::bigint] AND r.keys && $3::bigint[])"""
     return bool(await tenant.pool.fetchval(tenant.sql(text), R4.type_id(type_), compartment, list(keys)))
+
+
+async def holding(connection: asyncpg.Connection, tenant: Tenant, rids: Sequence[int], keys: Sequence[int]) -> set[int]:
+    """Return those of `rids` whose current version holds one of the keys: numbers only, for the workers."""
+    text = "SELECT rid FROM {s}.resource r WHERE r.rid = ANY($1::bigint[]) AND r.keys && $2::bigint[] AND NOT r.deleted"
+    return {row["rid"] for row in await connection.fetch(tenant.sql(text), list(rids), list(keys))}
 
 
 @dataclass(frozen=True, slots=True)
