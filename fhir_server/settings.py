@@ -6,6 +6,7 @@ import functools
 import os
 import re
 import secrets
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -86,6 +87,12 @@ class Settings(BaseSettings):
         "care", description="Patients that caregivers reach by user/ scopes: those in their care, or all of the tenant."
     )
 
+    care_encounter_days: int | None = Field(
+        None,
+        ge=0,
+        description="Days after an Encounter for which user/ scopes still reach its patient by it; without a number, for good.",
+    )
+
     consent_default: Literal["permit", "deny"] = Field(
         "permit",
         description="What holds where no Consent of a patient speaks: everybody may see (opt-out), or nobody (opt-in).",
@@ -159,10 +166,20 @@ class Settings(BaseSettings):
     aws_secret_access_key: SecretStr | None = Field(None, description="Secret of the AWS account.")
     s3_bucket: str | None = Field(None, description="Bucket for exports and large binaries.", json_schema_extra=LATER)
     openai_api_key: SecretStr | None = Field(
-        None, description="Key of the language model that drafts notes.", json_schema_extra=LATER
+        None, description="Key of the OpenAI-compatible API; unset, with no OPENAI_BASE_URL: no model is asked."
+    )
+    openai_base_url: str | None = Field(
+        None, description="Base URL of an OpenAI-compatible API, such as http://127.0.0.1:8001/v1 of a vLLM of your own."
     )
     mentallama_model_mappings: dict[str, str] | None = Field(
-        None, description="JSON object: use to model name.", json_schema_extra=LATER
+        None, description="JSON object: role (clinical, extraction, summary; default for others) to model name."
+    )
+    openai_timeout_seconds: float = Field(120.0, gt=0, description="A model that is silent for so long is given up.")
+    openai_tries: int = Field(3, ge=1, le=10, description="How often a call is made when the endpoint is busy.")
+    openai_call_tokens: int = Field(16_000, ge=500, description="Tokens of one call at most, question and answer.")
+    openai_day_tokens: int = Field(2_000_000, ge=0, description="Tokens of a tenant in 24 hours at most.")
+    deidentification_ner_path: Path | None = Field(
+        None, description="Python file whose spans(text) finds further names before text leaves; unset: none does."
     )
     xgboost_treatment_response_model_path: Path | None = Field(
         None, description="Model of treatment response.", json_schema_extra=LATER
@@ -254,6 +271,11 @@ class Settings(BaseSettings):
     def processes(self) -> int:
         """How many web processes run."""
         return self.web_processes or min(os.cpu_count() or 1, 4)
+
+    @property
+    def care_after(self) -> timedelta | None:
+        """How long after its end an Encounter still shows the record to who took part."""
+        return None if self.care_encounter_days is None else timedelta(days=self.care_encounter_days)
 
     def secret(self) -> bytes:
         """Return what seals cursors and sessions; outside production it is made once, readable by its owner only."""

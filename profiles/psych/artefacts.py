@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from profiles.psych import messages
+from profiles.psych import alerting, messages
 from profiles.psych.codes import BASE, GAPS, LOCAL, UCUM, actigraphy, digital_twin, gaps
 from profiles.psych.measures import MEASURES
 from profiles.psych.questionnaires import INSTRUMENTS, questionnaire
@@ -39,6 +39,8 @@ def artefacts(features: Iterable[tuple[str, str]] = (), base: str = BASE) -> Ite
     yield _value_set(
         "message-reasons", "Classes of reasons for messages", messages.reason(base), messages.REASONS, base
     )
+    yield _code_system("alert-reason", "What an alert is about", alerting.REASONS, alerting.reasons(base), base)
+    yield _code_system("alerting", "What the rule engine writes", alerting.ACTIONS, alerting.actions(base), base)
     twin = dict(TWIN) | dict(features)
     yield _code_system("digital-twin", "What the digital twin computes", twin, digital_twin(base), base)
     stages = {code: LOCAL[code] for code in STAGES}

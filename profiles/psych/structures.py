@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from profiles.psych import alerting
 from profiles.psych.codes import BASE, SNOMED, actigraphy, digital_twin, profile
 from profiles.psych.measures import MEASURES, Measure
 from profiles.psych.questionnaires import INSTRUMENTS, Instrument
@@ -45,7 +46,8 @@ def structures(base: str = BASE) -> Iterator[Resource]:
     for instrument in INSTRUMENTS:
         yield scored(instrument, base)
     yield from _of_the_twin(base)
-    for name, title, contexts in EXTENSIONS:
+    yield from _of_alerts(base)
+    for name, title, contexts in (*EXTENSIONS, *alerting.EXTENSIONS):
         yield _extension(name, title, contexts, base)
     for name, title, type_, contexts in SIMPLE:
         yield _simple(name, title, type_, contexts, base)
@@ -151,6 +153,35 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
             _element("Library.purpose", min=1),
             _element("Library.usage", min=1),
             _element("Library.content", min=1),
+        ],
+        base,
+    )
+
+
+def _of_alerts(base: str) -> Iterator[Resource]:
+    """Yield the profiles of alert rules and of the alerts that they raise."""
+    eca = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/plan-definition-type", "code": "eca-rule"}]}
+    yield structure(
+        "alert-rule",
+        "Alert rule over the digital twin: criteria, a FHIRPath condition over them, who is told",
+        "PlanDefinition",
+        [
+            _element("PlanDefinition.url", min=1),
+            _element("PlanDefinition.type", min=1, patternCodeableConcept=eca),
+            _element("PlanDefinition.action", min=1, max="1"),
+        ],
+        base,
+    )
+    yield structure(
+        "alert",
+        "Alert raised by an alert rule: preliminary until somebody has taken note, cancelled when it was not raised after all",
+        "DetectedIssue",
+        [
+            _element("DetectedIssue.code", min=1),
+            _element("DetectedIssue.patient", min=1, type=[_reference("Patient")]),
+            _element("DetectedIssue.identified[x]", min=1, type=[{"code": "Period"}]),
+            _element("DetectedIssue.author", min=1, type=[_reference("Device")]),
+            _element("DetectedIssue.reference", min=1),
         ],
         base,
     )

@@ -6,7 +6,7 @@ from alembic import context, op
 
 from fhir_server.storage.schema import messages
 
-revision = "0011"
+revision = "0010"
 down_revision = "0009"
 
 
