@@ -24,6 +24,7 @@ from fhir_server.operations import (
     timeline,
     twin,
     validate,
+    verify_contact,
 )
 from fhir_server.operations.subscription import binding, events, letters, secret, status, topics
 
@@ -67,6 +68,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(coverage.DEFINITION, coverage.handle),
     Operation(aggregate.DEFINITION, aggregate.handle),
     Operation(ingest.DEFINITION, ingest.handle),
+    Operation(verify_contact.DEFINITION, verify_contact.handle),
     Operation(everything.DEFINITION, everything.handle),
     Operation(everything.ENCOUNTER, everything.handle),
     Operation(lastn.DEFINITION, lastn.handle),

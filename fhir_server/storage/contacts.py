@@ -134,3 +134,8 @@ async def first_time(tenant: Tenant, provider_id: str) -> bool:
     """Note an answer by its id; False when it was taken before."""
     text = "INSERT INTO {s}.message_answer (provider_id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING true"
     return bool(await tenant.pool.fetchval(tenant.sql(text), provider_id[:64]))
+
+
+async def forget_answers(tenant: Tenant, after: timedelta) -> None:
+    """Forget the ids of answers that are too old to come again."""
+    await tenant.pool.execute(tenant.sql("DELETE FROM {s}.message_answer WHERE at < now() - $1::interval"), after)

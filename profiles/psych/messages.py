@@ -43,7 +43,7 @@ OUTCOMES: Final[Mapping[str, str]] = {
     "undelivered": "The provider could not deliver the message.",
     "withdrawn": "The Communication was withdrawn before it was sent.",
     "same-recipient": "The Communication names the same person before.",
-    "too-late": "What the message was about is over.",
+    "too-late": "What the message was about is over, off, or was moved.",
 }
 """Why a message was not sent, or waits: the codes of `Communication.statusReason`."""
 

@@ -10,7 +10,7 @@ from fhir_server.storage import async_jobs
 from fhir_server.storage.jobs import Job
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions.judge import judge
-from workers.jobs import alerts, asynchronous, contact, dispatch, message, parameters, twin
+from workers.jobs import alerts, asynchronous, contact, dispatch, message, parameters, remind, twin
 from workers.jobs.runner import Kind, Kinds
 
 
@@ -29,6 +29,7 @@ KINDS: Final[Kinds] = {
     alerts.CLOCK: Kind(alerts.tick, limit=timedelta(minutes=1)),
     parameters.KIND: Kind(parameters.run, limit=timedelta(minutes=1)),
     message.KIND: Kind(message.run, limit=timedelta(minutes=5)),
+    remind.KIND: Kind(remind.run, limit=timedelta(minutes=2)),
     contact.KIND: Kind(contact.run, limit=timedelta(minutes=1)),
     async_jobs.QUEUE: Kind(asynchronous.run, limit=timedelta(hours=24)),
 }

@@ -97,6 +97,10 @@ async def _desk(tenant: Tenant, job: Job, settings: Settings, stored: Stored, re
     about = await _about(tenant, asked)
     starts = next((start for each in about if (start := _starts(each)) is not None), None)
     ended = any(each.get("status") in _ENDED for each in about) or (starts is not None and starts < clock.now())
+    if starts is not None and stored.id.startswith(
+        "reminder-"
+    ):  # one of ours, of an appointment that may have been moved
+        ended = ended or starts - timedelta(hours=settings.reminder_hours) > clock.now()
     over = asked.category == "reminder" and ended
     return Desk(tenant, job, settings, rules, ways, stored, resource, asked, starts, over)
 
@@ -263,7 +267,10 @@ async def _write_back(tenant: Tenant, rid: int, base: str) -> None:
         before = record.decoded(found[0])
         if before.get("status") not in communication.OURS:
             return
-        made = communication.told(before, await messages.of(tenant, rid), base)
+        rows = await messages.of(tenant, rid)
+        if not rows and before["status"] != "preparation":  # somebody else's record of what they sent
+            return
+        made = communication.told(before, rows, base)
         if same_content(made, before):
             return
         try:

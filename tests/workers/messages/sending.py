@@ -56,7 +56,7 @@ def patient(id_: str, *telecom: Json, **more: Any) -> Json:
         "id": id_,
         "name": [{"family": "CANARY-NAME", "given": ["Ann"]}],
         "birthDate": "1971-03-04",
-        "telecom": list(telecom),
+        **({"telecom": list(telecom)} if telecom else {}),
     } | more
 
 

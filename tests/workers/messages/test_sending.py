@@ -147,7 +147,9 @@ async def test_other_communications_are_left_alone(desk: Desk, sms: Twilio, uniq
     who = await someone(desk, unique, number())
     plain = await desk.put(communication(who, category=[{"text": "alert"}]))
     done = await desk.put(communication(who, status="completed"))
+    begun = await desk.put(communication(who, status="in-progress"))
     await desk.work()
+    assert await desk.state(begun) == ("in-progress", [])
     assert (await desk.get(plain))["status"] == "preparation"
     assert (await desk.get(done))["status"] == "completed"
     assert sms.kept == []
