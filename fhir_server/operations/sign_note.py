@@ -46,7 +46,7 @@ DEFINITION: Json = {
     "type": False,
     "instance": True,
     "parameter": [
-        {"name": "section", "use": "in", "min": 0, "max": "*", "documentation": "What was edited; sections not named stay as they are.",
+        {"name": "section", "use": "in", "min": 0, "max": "*", "documentation": "What was edited; others stay as they are.",
          "part": [{"name": "code", "use": "in", "min": 1, "max": "1", "type": "code"},
                   {"name": "text", "use": "in", "min": 1, "max": "1", "type": "string",
                    "documentation": "Lines: those as drafted keep their citations, others are the clinician's."}]},
@@ -60,7 +60,9 @@ DEFINITION: Json = {
 async def handle(ctx: RequestContext, call: Call) -> Result:
     """Answer `POST DocumentReference/{id}/$sign`: 200 and the signed version."""
     if any(name == "section" for name, _ in call.params):
-        raise BadRequest("Send the sections in a Parameters resource: addresses are written down.", "sign-sections", "section")
+        raise BadRequest(
+            "Send the sections in a Parameters resource: addresses are written down.", "sign-sections", "section"
+        )
     given = read_parameters(DEFINITION, call)
     assert call.address.id
     seen = await policy.visibility(ctx, "DocumentReference", "update")
@@ -85,7 +87,9 @@ def _signer(ctx: RequestContext, resource: Json) -> str:
     """Return who signs; Forbidden unless it is a practitioner, and of a draft who asked for it."""
     about, who = draft_of(resource), ctx.principal.user or ""
     if about is None or resource.get("status") != "current":
-        raise Unprocessable("Only current notes that were drafted here are signed by $sign.", "sign-kind", "DocumentReference")
+        raise Unprocessable(
+            "Only current notes that were drafted here are signed by $sign.", "sign-kind", "DocumentReference"
+        )
     if resource.get("docStatus") not in ("preliminary", *SIGNED):
         raise Unprocessable("A note that is no draft is not signed.", "sign-kind", "DocumentReference.docStatus")
     if not who.startswith("Practitioner/"):
@@ -174,7 +178,9 @@ async def guard(ctx: RequestContext, command: Command) -> None:
     if ours and was in SIGNED:
         if _same_but_status(there, resource):
             return
-        text = "A signed note is changed by $sign, which amends it; its status may become superseded or entered-in-error."
+        text = (
+            "A signed note is changed by $sign, which amends it; its status may become superseded or entered-in-error."
+        )
         raise Conflict(text, "note-signed")
     if resource.get("docStatus") not in ("preliminary", "entered-in-error") or (ours and draft_of(resource) is None):
         text = "A drafted note becomes final by $sign only, and stays known as a draft until then."
@@ -187,4 +193,6 @@ def _same_but_status(before: Json, after: Json) -> bool:
         return {k: v for k, v in resource.items() if k not in ("status", "docStatus", "meta", "text")} | {"meta": meta}
 
     status = after.get("status") in ("superseded", "entered-in-error", "current")
-    return status and after.get("docStatus") in (before["docStatus"], "entered-in-error") and rest(before) == rest(after)
+    return (
+        status and after.get("docStatus") in (before["docStatus"], "entered-in-error") and rest(before) == rest(after)
+    )

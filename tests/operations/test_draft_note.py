@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from fhir_server.storage import async_jobs, ident, jobs
 from fhir_server.storage.tenants import Tenant
 from tests.http.client import Caller, caller
 from tests.operations import twin_fixtures
+from tests.operations.note_fixtures import drafted, text, work
 from tests.operations.twin_fixtures import END, demo, put
 from workers.jobs import asynchronous
 from workers.jobs.runner import LEASE
@@ -37,31 +37,10 @@ async def somebody(tenant: Tenant, settings: Settings) -> str:
     return name
 
 
-async def work(tenant: Tenant, settings: Settings) -> None:
-    """Do what waits, as a worker does."""
-    while claimed := await jobs.claim(tenant, [async_jobs.QUEUE], LEASE):
-        await asynchronous.run(tenant, claimed[0], settings)
-        await jobs.finish(tenant.pool, tenant, claimed[0])
-
-
-async def drafted(client: Caller, settings: Settings, who: str, query: str = UNTIL) -> tuple[str, Any]:
-    """Return the status of the answer and what it is."""
-    kicked = await client.post(f"Patient/{who}/$draft-note?{query}", None)
-    assert kicked.status == 202, kicked.text
-    await work(client.tenant, settings)
-    done = await client.get(kicked.headers["content-location"])
-    [entry] = done.json["entry"]
-    return entry["response"]["status"], entry.get("resource") or entry["response"]["outcome"]
-
-
-def text(note: Any) -> str:
-    return base64.b64decode(note["content"][0]["attachment"]["data"]).decode()
-
-
 async def test_a_draft_is_a_document_with_citations_and_its_provenance(
     system: Caller, settings: Settings, somebody: str
 ) -> None:
-    status, note = await drafted(system, settings, somebody)
+    status, note = await drafted(system, settings, somebody, UNTIL)
     assert status == "200", note
     assert (note["docStatus"], note["status"], note["subject"]["reference"]) == (
         "preliminary",
@@ -115,7 +94,7 @@ async def test_who_sees_less_gets_a_note_of_what_they_see(
 ) -> None:
     scope = "system/Patient.rs system/MedicationRequest.rs system/DocumentReference.cruds"
     client = await caller(http, tenant, scope)
-    _, note = await drafted(client, settings, somebody)
+    _, note = await drafted(client, settings, somebody, UNTIL)
     said = text(note)
     assert "escitalopram 10 mg once a day: ordered" in said
     assert "Not looked at" in said

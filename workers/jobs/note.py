@@ -115,7 +115,7 @@ async def _by_model(ctx: RequestContext, record: Record, rules: Note, asked: Asy
     tokens = settings.openai_call_tokens // 3
     for segment in prompt.segments(record, rules.kind, rules.language, rules.statements, tokens):
         answer = await ask(ctx.tenant, segment.task, settings, principal=ctx.principal, progress=progress)
-        sentences += prompt.answered(segment, answer, rules.kind)
+        sentences += prompt.answered(segment, answer, rules.kind, rules.language)
         model = answer.model
     if not sentences:
         raise NotConfigured("There is nothing that a model could write about.")

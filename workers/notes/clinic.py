@@ -20,7 +20,7 @@ STATUSES: Final = {
     "active": ("active", "aktiv"), "recurrence": ("recurrence", "Rezidiv"), "relapse": ("relapse", "Rückfall"),
     "inactive": ("inactive", "inaktiv"), "remission": ("in remission", "in Remission"), "resolved": ("resolved", "abgeklungen"),
     "provisional": ("provisional", "vorläufig"), "differential": ("differential diagnosis", "Differentialdiagnose"),
-    "unconfirmed": ("unconfirmed", "unbestätigt"), "": ("status not given", "Status nicht angegeben"),
+    "unconfirmed": ("unconfirmed", "unbestätigt"), "": ("status unknown", "Status unbekannt"),
 }  # fmt: skip
 
 

@@ -6,9 +6,11 @@ ours. What is about suicidality, what is missing and what to ask never goes thro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from datetime import date
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,7 +99,19 @@ def _resources(record: Record, citation: Citation) -> list[dict[str, Any]]:
     return [found] if found else []
 
 
-def answered(segment: Segment, answer: Answer, kind: Kind) -> list[tuple[str, Statement]]:
+_DAY: Final = re.compile(r"(?<![\w-])(\d{4})-(\d{2})-(\d{2})(?![\w-])")
+"""Days come back from the gateway in this form."""
+
+
+def _day(language: Language, match: re.Match[str]) -> str:
+    year, month, day = map(int, match.groups())
+    try:
+        return words.day(language, date(year, month, day))
+    except ValueError:
+        return match.group()
+
+
+def answered(segment: Segment, answer: Answer, kind: Kind, language: Language) -> list[tuple[str, Statement]]:
     """Return the sentences of an answer with the code of their section; Unusable when it is of no use."""
     codes = {code for code, _, _ in OUTLINES[kind].sections}
     out = []
@@ -108,7 +122,7 @@ def answered(segment: Segment, answer: Answer, kind: Kind) -> list[tuple[str, St
             cited = [c for id_ in each["cites"] if id_ in segment.statements for c in segment.statements[id_].citations]
             if len({id_ for id_ in each["cites"] if id_ in segment.statements}) < len(set(each["cites"])):
                 raise Unusable("it cited what it was not given")
-            text = " ".join(str(each["text"]).split())
+            text = _DAY.sub(partial(_day, language), " ".join(str(each["text"]).split()))
             out.append((section["code"], Statement("model", text, tuple(dict.fromkeys(cited)))))
     if not out:
         raise Unusable("it wrote nothing")

@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 import numpy as np
 
 from fhir_server.kit import clock
-from workers.notes.document import COMPOSITION, attachment, draft_of, section, sections_of
+from workers.notes.document import COMPOSITION, attachment, draft_of, section
 from workers.notes.note import OUTLINES, Kind, Note, Section, Statement, markdown
 from workers.notes.record import Language
 from workers.twin.codes import BASE, profile
@@ -79,7 +79,12 @@ def unsupported(sections: Sequence[Section]) -> list[str]:
 
 
 def signed(
-    current: Resource, sections: Sequence[Section], found: Sequence[Difference], who: str, moment: datetime, base: str = BASE
+    current: Resource,
+    sections: Sequence[Section],
+    found: Sequence[Difference],
+    who: str,
+    moment: datetime,
+    base: str = BASE,
 ) -> Resource:
     """Return the note as signed: final, or amended when it was signed already; author and attester are `who`."""
     about = draft_of(current) or {}

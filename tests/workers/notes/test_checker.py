@@ -243,7 +243,9 @@ def resources(draw: st.DrawFn) -> list[Json]:
             period = {"start": day} | ({"end": draw(DAYS)} if draw(st.booleans()) else {})
             out.append(made | {"effectivePeriod": period})
         elif kind == "condition":
-            out.append(condition(id_, draw(TITLES), draw(SURE)) | {"onsetDateTime": day})
+            made = condition(id_, draw(TITLES), draw(SURE)) | {"onsetDateTime": day}
+            left = draw(st.sets(st.sampled_from(["clinicalStatus", "verificationStatus", "onsetDateTime"])))
+            out.append({name: value for name, value in made.items() if name not in left})
         elif kind == "lab":
             value = {"value": draw(VALUES), "unit": draw(st.sampled_from(["mmol/L", "kg", "mm[Hg]", "weird", ""]))}
             out.append({**LAB, "id": id_, "effectiveDateTime": day, "valueQuantity": value})
