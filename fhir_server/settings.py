@@ -111,12 +111,9 @@ class Settings(BaseSettings):
     )
     mail_from: str = Field("clarity@localhost", description="Sender of notifications by e-mail.")
 
-    aws_access_key_id: SecretStr | None = Field(
-        None, description="Key of the S3 and KMS account.", json_schema_extra=LATER
-    )
-    aws_secret_access_key: SecretStr | None = Field(
-        None, description="Secret of the S3 and KMS account.", json_schema_extra=LATER
-    )
+    aws_access_key_id: SecretStr | None = Field(None, description="Key of the S3 account that models are read from.")
+    aws_secret_access_key: SecretStr | None = Field(None, description="Secret of the S3 account.")
+    aws_endpoint_url: str | None = Field(None, description="Address of an S3 that is not Amazon's.")
     s3_bucket: str | None = Field(None, description="Bucket for exports and large binaries.", json_schema_extra=LATER)
     openai_api_key: SecretStr | None = Field(
         None, description="Key of the language model that drafts notes.", json_schema_extra=LATER
@@ -124,13 +121,16 @@ class Settings(BaseSettings):
     mentallama_model_mappings: dict[str, str] | None = Field(
         None, description="JSON object: use to model name.", json_schema_extra=LATER
     )
-    xgboost_treatment_response_model_path: Path | None = Field(
-        None, description="Model of treatment response.", json_schema_extra=LATER
+    xgboost_treatment_response_model_path: str | None = Field(
+        None,
+        description="Model of treatment response instead of the shipped one: folder with card.json, path or s3://.",
     )
-    xgboost_outcome_prediction_model_path: Path | None = Field(
-        None, description="Model of outcome.", json_schema_extra=LATER
+    xgboost_outcome_prediction_model_path: str | None = Field(
+        None, description="Model of outcome instead of the shipped one: folder with card.json, path or s3://."
     )
-    xgboost_risk_prediction_model_path: Path | None = Field(None, description="Model of risk.", json_schema_extra=LATER)
+    xgboost_risk_prediction_model_path: str | None = Field(
+        None, description="Model of risk instead of the shipped one: folder with card.json, path or s3://."
+    )
 
     @field_validator("time_zone")
     @classmethod

@@ -31,6 +31,8 @@ EXTENSIONS = (
     ("source-time", "A time that a source states and that FHIR cannot hold, word for word", ("Observation",)),
     ("digital-twin-coverage", "Measured part of the day by signal", ("Observation",)),
     ("digital-twin-feature", "How a feature came about: window, method, coverage, baseline", ("Observation.component",)),
+    ("model-card-reference", "The card of the model that a Device is", ("Device",)),
+    ("model-source-attribute", "One of the 31 source attributes of a model", ("Library",)),
     ("digital-twin-interval", "The 95 % interval of a number", ("Observation.component",)),
 )  # fmt: skip
 
