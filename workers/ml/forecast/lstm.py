@@ -32,7 +32,7 @@ class Forecaster(nn.Module):
 
     def __init__(self, signals: int, target: int, scale: Floats, levels: Floats, anchor: Floats, *, yes: bool) -> None:
         super().__init__()
-        self.signals, self.target, self.yes = signals, target, yes
+        self.signals, self.target, self.yes, self.unrolled = signals, target, yes, False
         spreads = np.maximum(np.nanstd(levels, axis=0), 1e-3)
         buffers = {"scale": scale, "level_mean": np.nanmean(levels, axis=0), "level_scale": spreads, "anchor": anchor}
         for name, values in buffers.items():
@@ -49,9 +49,9 @@ class Forecaster(nn.Module):
         levels = torch.nan_to_num((x[:, :s] - self.get_buffer("level_mean")) / self.get_buffer("level_scale"))
         days = x[:, s + 3 : s + 3 + s * LENGTH].reshape(-1, LENGTH, s).flip(1)
         known = (~torch.isnan(days)).to(x.dtype)
-        seen, _ = self.lstm(torch.cat((torch.nan_to_num(days) / self.get_buffer("scale"), known), dim=2))
+        last = self._read(torch.cat((torch.nan_to_num(days) / self.get_buffer("scale"), known), dim=2))
         vary = self._varied(days[:, :, self.target] / own, known[:, :, self.target])
-        parts = (self.drop(seen[:, -1]), levels, x[:, s : s + 3], x[:, -3:] / own, vary)
+        parts = (self.drop(last), levels, x[:, s : s + 3], x[:, -3:] / own, vary)
         out = self.head(torch.cat(parts, dim=1))
         base = self.get_buffer("anchor")[0] + x[:, -3:] @ self.get_buffer("anchor")[1:, None]
         level = x[:, self.target : self.target + 1]
@@ -62,6 +62,21 @@ class Forecaster(nn.Module):
         up = torch.cumsum(nn.functional.softplus(out[:, MIDDLE + 1 :]), dim=1)
         down = torch.flip(torch.cumsum(nn.functional.softplus(torch.flip(out[:, :MIDDLE], (1,))), dim=1), (1,))
         return level + base + own * torch.cat((middle - down, middle, middle + up), dim=1)
+
+    def _read(self, days: torch.Tensor) -> torch.Tensor:
+        """Return the LSTM's last state; step by step for the exporter, which cannot follow torch's own kernel."""
+        if not self.unrolled:
+            seen: torch.Tensor = self.lstm(days)[0]
+            return seen[:, -1]
+        weight, bias = self.lstm.get_parameter, self.lstm.get_parameter
+        inputs = days @ weight("weight_ih_l0").T + bias("bias_ih_l0") + bias("bias_hh_l0")
+        state = cell = torch.zeros_like(inputs[:, 0, :HIDDEN])
+        for step in range(LENGTH):
+            gates = inputs[:, step] + state @ weight("weight_hh_l0").T
+            enter, forget, new, leave = gates.chunk(4, dim=1)
+            cell = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(new)
+            state = torch.sigmoid(leave) * torch.tanh(cell)
+        return state
 
     @staticmethod
     def _varied(values: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
@@ -134,12 +149,25 @@ def lstm(*, yes: bool = False, seeds: tuple[int, ...] = (7,)) -> Fit:
 
 def export(model: Forecaster, width: int) -> bytes:
     """Return the network as ONNX: input `x` (n, width), output `y` (n, 5) or (n, 1)."""
-    with warnings.catch_warnings():
-        # Exporting an nn.LSTM sets its list of weights anew and says so; the weights are the same.
-        warnings.filterwarnings("ignore", "The tensor attributes self.lstm", UserWarning)
-        program = torch.onnx.export(
-            model, (torch.zeros(2, width),), dynamo=True, input_names=["x"], output_names=["y"],
-            dynamic_shapes={"x": {0: torch.export.Dim("n", min=1)}}, verbose=False,
-        )  # fmt: skip
+    model.unrolled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's exporter uses what torch has deprecated
+            program = torch.onnx.export(
+                model, (torch.zeros(2, width),), dynamo=True, input_names=["x"], output_names=["y"],
+                dynamic_shapes={"x": {0: torch.export.Dim("n", min=1)}}, verbose=False,
+            )  # fmt: skip
+    finally:
+        model.unrolled = False
     assert program is not None
-    return bytes(program.model_proto.SerializeToString())
+    proto = program.model_proto
+    for part in (
+        *proto.graph.node,
+        *proto.graph.value_info,
+        *proto.graph.input,
+        *proto.graph.output,
+        proto.graph,
+        proto,
+    ):
+        part.ClearField("metadata_props")  # stack traces of whoever exported
+    return bytes(proto.SerializeToString())

@@ -43,16 +43,27 @@ def risperidone(folder: Path, weeks: int = 8) -> Rows:
     return Rows(data[:, :3], data[:, 3], data[:, 4].astype(np.int64), np.zeros(len(data), np.int64), (ARM, *NAMES))
 
 
-def nimh(folder: Path) -> tuple[Floats, Floats, Floats]:
-    """Return change of IMPS item 79 from baseline to week 1, drug (1) or placebo, and y = at most BAND at week 6."""
+OUTCOME: Final = ("imps-79-baseline", "drug", "imps-79-change-week-1")
+
+
+def outcome(folder: Path) -> Rows:
+    """Return one row a completer of the NIMH study: IMPS item 79 at baseline, drug (1) or placebo, change of the first week;
+    y = at most BAND at week 6."""
     people: dict[str, dict[int, float]] = {}
     drug: dict[str, float] = {}
     for row in _table(folder / "Rdatasets_schizophrenia.csv"):
         people.setdefault(row["id"], {})[round(float(row["Week"]))] = _number(row["imps79"])
         drug[row["id"]] = _number(row["TxDrug"])
-    kept = [name for name, weeks in people.items() if {0, 1, 6} <= weeks.keys()]
-    change = np.array([people[name][1] - people[name][0] for name in kept])
-    return change, np.array([drug[name] for name in kept]), np.array([float(people[name][6] <= BAND) for name in kept])
+    kept = [(name, weeks) for name, weeks in people.items() if {0, 1, 6} <= weeks.keys()]
+    x = np.array([[weeks[0], drug[name], weeks[1] - weeks[0]] for name, weeks in kept])
+    y = np.array([float(weeks[6] <= BAND) for _, weeks in kept])
+    return Rows(x, y, np.arange(len(kept)), np.zeros(len(kept), np.int64), OUTCOME)
+
+
+def nimh(folder: Path) -> tuple[Floats, Floats, Floats]:
+    """Return the change of the first week, drug or placebo, and y, for who was learned elsewhere."""
+    rows = outcome(folder)
+    return rows.x[:, 2], rows.x[:, 1], rows.y
 
 
 def in_spreads(change: Floats, reference: Floats) -> Floats:
