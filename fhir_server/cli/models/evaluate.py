@@ -18,7 +18,14 @@ from workers.ml.registry.page import page
 Evaluate = Callable[[Path, Path, Callable[[str], None]], str]
 """Of the folder of data sets, a folder for what may be resumed, and who is told of progress: the page's text."""
 
-EVALUATIONS: Mapping[str, tuple[str, str]] = MappingProxyType({})
+EVALUATIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "depresjon": ("workers.ml.tables.depresjon", "evaluate"),
+        "trials": ("workers.ml.tables.trials", "evaluate"),
+        "lifesnaps": ("workers.ml.tables.lifesnaps", "evaluate"),
+        "demo": ("workers.demo.foresight", "evaluate"),
+    }
+)
 """Name of the evaluation, which is its page docs/models/NAME.md: its module and the function in it, an `Evaluate`."""
 
 PAGES = ROOT / "docs" / "models"
