@@ -20,6 +20,7 @@ Evaluate = Callable[[Path, Path, Callable[[str], None]], str]
 
 EVALUATIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
+        "pat": ("workers.ml.tables.pat", "evaluate"),
         "depresjon": ("workers.ml.tables.depresjon", "evaluate"),
         "trials": ("workers.ml.tables.trials", "evaluate"),
         "lifesnaps": ("workers.ml.tables.lifesnaps", "evaluate"),

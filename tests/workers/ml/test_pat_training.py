@@ -18,7 +18,7 @@ from workers.ml.pat.shape import MINUTES, SHAPES
 from workers.ml.pat.train import pretrained
 from workers.ml.pat.weeks import Recorded, Reference, depresjon
 
-TINY = Recipe(steps=4, batch=2)
+TINY = Recipe(steps=2, batch=1)
 
 
 def person(name: str, days: int = 8, depressed: bool = False, level: float = 100) -> Recorded:
@@ -34,23 +34,23 @@ def weeks() -> np.ndarray:
 def test_a_broken_run_ends_in_the_weights_of_an_unbroken_one(
     weeks: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, _ = pretrain(SHAPES["S"], weeks[:4], weeks[4:], TINY)
+    whole, _ = pretrain(SHAPES["S"], weeks[:1], weeks[4:], TINY)
     state, save, saved = tmp_path / "run.safetensors", room.save_run, []
 
     def break_off(run: room.Run, path: Path, made_by: str) -> None:
         save(run, path, made_by)
         saved.append(run.step)
-        if run.step == 2:
+        if run.step == 1:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(room, "save_run", break_off)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(SHAPES["S"], weeks[:4], weeks[4:], TINY, state=state)
+        pretrain(SHAPES["S"], weeks[:1], weeks[4:], TINY, state=state)
     told: list[room.Progress] = []
-    again, run = pretrain(SHAPES["S"], weeks[:4], weeks[4:], TINY, state=state, tell=told.append)
-    assert saved == [2, 4]
-    assert run.step == 4
-    assert [(done.step, done.steps) for done in told] == [(4, 4)]
+    again, run = pretrain(SHAPES["S"], weeks[:1], weeks[4:], TINY, state=state, tell=told.append)
+    assert saved == [1, 2]
+    assert run.step == 2
+    assert [(done.step, done.steps) for done in told] == [(2, 2)]
     assert told[0].per_second > 0
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in whole.state_dict().items())
     for other in (weeks[1:], weeks[:3]):
