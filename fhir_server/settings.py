@@ -181,13 +181,16 @@ class Settings(BaseSettings):
     deidentification_ner_path: Path | None = Field(
         None, description="Python file whose spans(text) finds further names before text leaves; unset: none does."
     )
-    xgboost_treatment_response_model_path: Path | None = Field(
-        None, description="Model of treatment response.", json_schema_extra=LATER
+    xgboost_treatment_response_model_path: str | None = Field(
+        None,
+        description="Model of treatment response instead of the shipped one: folder with card.json, path or s3://.",
     )
-    xgboost_outcome_prediction_model_path: Path | None = Field(
-        None, description="Model of outcome.", json_schema_extra=LATER
+    xgboost_outcome_prediction_model_path: str | None = Field(
+        None, description="Model of outcome instead of the shipped one: folder with card.json, path or s3://."
     )
-    xgboost_risk_prediction_model_path: Path | None = Field(None, description="Model of risk.", json_schema_extra=LATER)
+    xgboost_risk_prediction_model_path: str | None = Field(
+        None, description="Model of risk instead of the shipped one: folder with card.json, path or s3://."
+    )
 
     @field_validator("time_zone")
     @classmethod

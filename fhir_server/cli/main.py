@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "doctor": ("doctor", "doctor"),
         "bench": ("bench", "bench"),
         "twin": ("twin", "app"),
+        "models": ("models", "app"),
         "conformance": ("conformance", "conformance"),
         "deidentify": ("deidentify", "deidentify"),
         "test": ("verify", "verify"),

@@ -33,6 +33,8 @@ EXTENSIONS = (
     ("digital-twin-coverage", "Measured part of the day by signal", ("Observation",)),
     ("digital-twin-feature", "How a feature came about: window, method, coverage, baseline", ("Observation.component",)),
     ("message-delivery", "What came of a message: way, state, reason, time", ("Communication.recipient",)),
+    ("model-card-reference", "The card of the model that a Device is", ("Device",)),
+    ("model-source-attribute", "One of the 31 source attributes of a model", ("Library",)),
     ("digital-twin-interval", "The 95 % interval of a number", ("Observation.component",)),
 )  # fmt: skip
 SIMPLE = (("message-detail", "How much a message to this contact point may say", "code", ("ContactPoint",)),)
