@@ -20,7 +20,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """Name of the sub-command: its module here, and the function in it."""
 
-TRAINERS: Mapping[str, tuple[str, str]] = MappingProxyType({})
+TRAINERS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "xgboost": ("train_xgboost", "train"),
+        "lstm": ("train_lstm", "train"),
+    }
+)
 """Below `models train`: what is trained, its module here, the function in it."""
 
 
