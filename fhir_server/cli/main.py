@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "doctor": ("doctor", "doctor"),
         "bench": ("bench", "bench"),
         "twin": ("twin", "app"),
+        "rules": ("rules", "app"),
         "conformance": ("conformance", "conformance"),
         "test": ("verify", "verify"),
     }

@@ -34,7 +34,7 @@ def leaves() -> list[tuple[str, Any]]:
 
 
 def test_the_commands_are_those_that_were_asked_for() -> None:
-    asked = "up serve worker load ingest token clients users letters doctor bench twin conformance test"
+    asked = "up serve worker load ingest token clients users letters doctor bench twin rules conformance test"
     assert set(COMMANDS) == set(asked.split())
 
 
