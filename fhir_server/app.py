@@ -30,7 +30,8 @@ from fhir_server.http.metadata import openapi_body
 from fhir_server.http.routes import Fhir, is_fhir
 from fhir_server.http.services import Services
 from fhir_server.kit.throttle import Throttle, budgets
-from fhir_server.operations import alert_rules, sign_note
+from fhir_server.operations import sign_note
+from fhir_server.operations.alerting import check as alert_rules
 from fhir_server.settings import Settings
 from fhir_server.storage import own
 from fhir_server.storage.tenants import Tenant, connect, open_tenants, refuse_unsafe

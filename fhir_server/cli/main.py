@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "bench": ("bench", "bench"),
         "twin": ("twin", "app"),
         "models": ("models", "app"),
+        "rules": ("rules", "app"),
         "conformance": ("conformance", "conformance"),
         "deidentify": ("deidentify", "deidentify"),
         "test": ("verify", "verify"),

@@ -28,6 +28,7 @@ from fhir_server.operations import (
     validate,
     verify_contact,
 )
+from fhir_server.operations.alerting import simulate
 from fhir_server.operations.subscription import binding, events, letters, secret, status, topics
 
 Handle = Callable[[RequestContext, Call], Awaitable[Result]]
@@ -82,6 +83,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(meta_add.DEFINITION, meta_add.handle, versions=True),
     Operation(meta_delete.DEFINITION, meta_delete.handle, versions=True),
     Operation(reindex.DEFINITION, reindex.handle, later=True),
+    Operation(simulate.DEFINITION, simulate.handle, later=True),
     Operation(status.DEFINITION, status.handle),
     Operation(events.DEFINITION, events.handle),
     Operation(topics.DEFINITION, topics.handle),
