@@ -31,6 +31,7 @@ EXTENSIONS = (
     ("source-time", "A time that a source states and that FHIR cannot hold, word for word", ("Observation",)),
     ("digital-twin-coverage", "Measured part of the day by signal", ("Observation",)),
     ("digital-twin-feature", "How a feature came about: window, method, coverage, baseline", ("Observation.component",)),
+    ("actigraphy-embedding-facts", "A week as numbers (little-endian float32): card, coverage, strangeness", ("Observation",)),
     ("model-card-reference", "The card of the model that a Device is", ("Device",)),
     ("model-source-attribute", "One of the 31 source attributes of a model", ("Library",)),
     ("digital-twin-interval", "The 95 % interval of a number", ("Observation.component",)),
@@ -108,6 +109,22 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
             _element("Observation.value[x]", max="0"),
             _element("Observation.method", min=1),
             _element("Observation.device", min=1),
+        ],
+        base,
+    )
+    embedding = {"coding": [{"system": digital_twin(base), "code": "actigraphy-embedding"}]}
+    yield structure(
+        "actigraphy-embedding",
+        "A week of activity as numbers of a model, with the share of attention of its minutes, or why there are none",
+        "Observation",
+        [
+            _element("Observation.code", min=1, patternCodeableConcept=embedding),
+            _element("Observation.subject", min=1, type=[_reference("Patient")]),
+            _element("Observation.effective[x]", min=1, type=[{"code": "Period"}]),
+            _element("Observation.value[x]", max="0"),
+            _element("Observation.method", min=1),
+            _element("Observation.device", min=1, type=[_reference("Device")]),
+            _element("Observation.note", min=1),
         ],
         base,
     )
