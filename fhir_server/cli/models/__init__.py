@@ -23,6 +23,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 TRAINERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "pat": ("train_pat", "train"),
+        "xgboost": ("train_xgboost", "train"),
+        "lstm": ("train_lstm", "train"),
     }
 )
 """Below `models train`: what is trained, its module here, the function in it."""

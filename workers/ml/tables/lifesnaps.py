@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -39,15 +40,13 @@ def splits(rows: Rows) -> Iterator[Fold]:
 
 def evaluate(sets: Path, work: Path, tell: Tell) -> str:
     """Return the page of LifeSnaps."""
-    _ = work
-    signals, answers = dict(lifesnaps.SIGNALS), dict(lifesnaps.SIGNALS) | dict(lifesnaps.ANSWERS)
+    answers = dict(lifesnaps.SIGNALS) | dict(lifesnaps.ANSWERS)
     parts: list[str] = []
-    for signal in signals:
-        rows = rows_of(lifesnaps.people(sets / "lifesnaps", signals), list(signals), signal)
-        parts += _of_number(rows, signal, tell)
+    for signal in lifesnaps.SIGNALS:
+        parts += _of_number(signal, *backtest(sets, work, signal, tell)[1:])
     for answer in lifesnaps.ANSWERS:
         rows = rows_of(lifesnaps.people(sets / "lifesnaps", answers), list(answers), answer)
-        parts += _of_answer(rows, answer, tell)
+        parts += _of_answer(rows, answer, work, tell)
     return "\n".join(["# LifeSnaps: the next day", "", made_by("lifesnaps"), "", *_preface(), "", *parts])
 
 
@@ -64,14 +63,21 @@ def _preface() -> list[str]:
     ]
 
 
-def _of_number(rows: Rows, signal: str, tell: Tell) -> list[str]:
-    """Return the part about a number."""
-    lines, errors = [], {}
+def backtest(sets: Path, work: Path, signal: str, tell: Tell) -> tuple[Rows, Rows, dict[str, Floats]]:
+    """Return all rows of a signal, those that were tested, and the quantiles that each model gave of them."""
+    signals = lifesnaps.SIGNALS
+    rows = rows_of(lifesnaps.people(sets / "lifesnaps", signals), list(signals), signal)
+    said, tested = {}, rows
     for name, fit in {**NUMBERS, "LSTM": lstm()}.items():
         tell(f"lifesnaps: {signal}, {name}")
-        tested, said = _tested(rows, fit)
-        lines.append([name, *figures(tested, said, DECIMALS.get(signal, 2))])
-        errors[name] = float(np.abs(tested.y - said[:, MIDDLE]).mean())
+        tested, said[name] = tested_rows(rows, fit, kept_at(work, signal, name))
+    return rows, tested, said
+
+
+def _of_number(signal: str, tested: Rows, said: Mapping[str, Floats]) -> list[str]:
+    """Return the part about a number."""
+    lines = [[name, *figures(tested, each, DECIMALS.get(signal, 2))] for name, each in said.items()]
+    errors = {name: float(np.abs(tested.y - each[:, MIDDLE]).mean()) for name, each in said.items()}
     heads = (
         "model", "MAE", "pinball, mean of 5", "coverage", "10th percentile", "width",
         "adapted coverage", "10th percentile", "width",
@@ -85,9 +91,21 @@ def _of_number(rows: Rows, signal: str, tell: Tell) -> list[str]:
     ]  # fmt: skip
 
 
-def _tested(rows: Rows, fit: Fit) -> tuple[Rows, Floats]:
+def kept_at(work: Path, target: str, model: str) -> Path:
+    """Return where predictions are kept; another code of what was run is another place."""
+    folder = Path(lifesnaps.__file__).parent
+    sources = b"".join((folder / f"{each}.py").read_bytes() for each in ("lifesnaps", "windows", "models", "lstm"))
+    digest = hashlib.sha256(sources + repr((ORIGINS, FOLDS)).encode()).hexdigest()[:12]
+    return work / f"lifesnaps-{target}-{model.replace(' ', '-')}-{digest}.npz"
+
+
+def tested_rows(rows: Rows, fit: Fit, kept: Path) -> tuple[Rows, Floats]:
     """Return the rows that some fold tested, and what was said of them."""
-    said = predicted(rows, splits(rows), fit)
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(kept, said=predicted(rows, splits(rows), fit))
+    with np.load(kept, allow_pickle=False) as stored:
+        said: Floats = stored["said"]
     known = ~np.isnan(said.reshape(len(said), -1)[:, 0])
     return rows.where(known), said[known]
 
@@ -107,12 +125,12 @@ def figures(rows: Rows, said: Floats, decimals: int) -> list[str]:
     return out
 
 
-def _of_answer(rows: Rows, answer: str, tell: Tell) -> list[str]:
+def _of_answer(rows: Rows, answer: str, work: Path, tell: Tell) -> list[str]:
     """Return the part about a yes or no."""
     lines = []
     for name, fit in {**ANSWERS, "LSTM": lstm(yes=True)}.items():
         tell(f"lifesnaps: {answer}, {name}")
-        tested, said = _tested(rows, fit)
+        tested, said = tested_rows(rows, fit, kept_at(work, answer, name))
         area = by_person(auc, tested.y, said, tested.who, times=500)
         found = calibration(tested.y, said)
         lines.append([name, interval(area), number(brier(tested.y, said)), interval(found.slope, 2)])
