@@ -29,6 +29,7 @@ from fhir_server.http.browse import session
 from fhir_server.http.metadata import openapi_body
 from fhir_server.http.routes import Fhir, is_fhir
 from fhir_server.http.services import Services
+from fhir_server.interactions import contents
 from fhir_server.kit.throttle import Throttle, budgets
 from fhir_server.settings import Settings
 from fhir_server.storage import own
@@ -52,6 +53,7 @@ class Clarity(FastAPI):
         self.fhir = Fhir(services)
         for tenant in services.tenants.values():
             guard.use(tenant, services.settings)
+            contents.use(tenant, services.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand FHIR requests to their own application, everything else to FastAPI."""

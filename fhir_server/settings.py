@@ -111,13 +111,15 @@ class Settings(BaseSettings):
     )
     mail_from: str = Field("clarity@localhost", description="Sender of notifications by e-mail.")
 
-    aws_access_key_id: SecretStr | None = Field(
-        None, description="Key of the S3 and KMS account.", json_schema_extra=LATER
+    aws_access_key_id: SecretStr | None = Field(None, description="Key of the S3 account; unset: what boto3 finds.")
+    aws_secret_access_key: SecretStr | None = Field(None, description="Secret of the S3 account.")
+    aws_endpoint_url: str | None = Field(None, description="Where S3 is, for MinIO and others; unset: Amazon's.")
+    aws_region: str = Field("us-east-1", description="Region of the S3 bucket.")
+    s3_bucket: str | None = Field(None, description="Bucket for large content; unset: the folder blobs beside the keys.")
+    blob_bytes: int = Field(
+        64 * 1024, ge=0, description="Content of Binary and attachments that is longer is stored outside the database."
     )
-    aws_secret_access_key: SecretStr | None = Field(
-        None, description="Secret of the S3 and KMS account.", json_schema_extra=LATER
-    )
-    s3_bucket: str | None = Field(None, description="Bucket for exports and large binaries.", json_schema_extra=LATER)
+    max_binary_bytes: int = Field(32 * MIB, ge=1024, description="Largest content of a Binary or attachment.")
     openai_api_key: SecretStr | None = Field(
         None, description="Key of the OpenAI-compatible API; unset, with no OPENAI_BASE_URL: no model is asked."
     )
