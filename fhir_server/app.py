@@ -29,6 +29,7 @@ from fhir_server.http.browse import session
 from fhir_server.http.metadata import openapi_body
 from fhir_server.http.routes import Fhir, is_fhir
 from fhir_server.http.services import Services
+from fhir_server.interactions import contents
 from fhir_server.kit.throttle import Throttle, budgets
 from fhir_server.operations import sign_note
 from fhir_server.operations.alerting import check as alert_rules
@@ -56,6 +57,7 @@ class Clarity(FastAPI):
             guard.use(tenant, services.settings)
             alert_rules.use(tenant, services.settings.canonical_base)
             sign_note.use(tenant)
+            contents.use(tenant, services.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand FHIR requests to their own application, everything else to FastAPI."""
