@@ -9,12 +9,14 @@ from fhir_server.context import RequestContext
 from fhir_server.interactions.address import Address
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.operations import (
+    accept,
     aggregate,
     break_glass,
     coverage,
     draft_note,
     everything,
     explain,
+    extract,
     ingest,
     lastn,
     meta,
@@ -71,6 +73,8 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(coverage.DEFINITION, coverage.handle),
     Operation(draft_note.DEFINITION, draft_note.handle, later=True),
     Operation(sign_note.DEFINITION, sign_note.handle),
+    Operation(extract.DEFINITION, extract.handle),
+    Operation(accept.DEFINITION, accept.handle),
     Operation(aggregate.DEFINITION, aggregate.handle),
     Operation(ingest.DEFINITION, ingest.handle),
     Operation(verify_contact.DEFINITION, verify_contact.handle),

@@ -153,7 +153,9 @@ def address(resource: Resource) -> str:
 
 
 def standing(resource: Resource) -> bool:
-    """Tell whether a resource was not entered in error."""
+    """Tell whether a resource was not entered in error, and does not wait for somebody to accept it."""
+    if any(tag.get("code") == "proposed" for tag in resource.get("meta", {}).get("tag", ())):
+        return False
     wrong = {c.get("code") for c in resource.get("verificationStatus", {}).get("coding", ())}
     return resource.get("status") != "entered-in-error" and "entered-in-error" not in wrong
 
