@@ -8,7 +8,6 @@ from pathlib import Path
 from fhir_server.kit import clock
 from fhir_server.storage.tenants import Tenant
 from profiles.psych.rules import shipped
-from tests.workers.messages.conftest import sms
 from tests.workers.messages.sending import Desk, mobile, number, patient, settings, twilio
 from tests.workers.messages.twilio_server import Twilio
 from tests.workers.rules.made import filled, team
