@@ -39,7 +39,7 @@ def below(path: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 
 def test_the_commands_are_those_that_were_asked_for() -> None:
-    asked = "up serve worker load ingest token clients users letters doctor bench twin models rules conformance deidentify test"
+    asked = "up serve worker load ingest token clients users messages letters doctor bench twin models rules conformance deidentify test"
     assert set(COMMANDS) == set(asked.split())
 
 
