@@ -29,8 +29,10 @@ from fhir_server.http.browse import session
 from fhir_server.http.metadata import openapi_body
 from fhir_server.http.routes import Fhir, is_fhir
 from fhir_server.http.services import Services
+from fhir_server.interactions import contents
 from fhir_server.kit.throttle import Throttle, budgets
-from fhir_server.operations import alert_rules
+from fhir_server.operations import sign_note
+from fhir_server.operations.alerting import check as alert_rules
 from fhir_server.settings import Settings
 from fhir_server.storage import own
 from fhir_server.storage.tenants import Tenant, connect, open_tenants, refuse_unsafe
@@ -54,6 +56,8 @@ class Clarity(FastAPI):
         for tenant in services.tenants.values():
             guard.use(tenant, services.settings)
             alert_rules.use(tenant, services.settings.canonical_base)
+            sign_note.use(tenant)
+            contents.use(tenant, services.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand FHIR requests to their own application, everything else to FastAPI."""

@@ -164,7 +164,12 @@ class Settings(BaseSettings):
         None, description="Key of the AWS account; unset: what the machine has."
     )
     aws_secret_access_key: SecretStr | None = Field(None, description="Secret of the AWS account.")
-    s3_bucket: str | None = Field(None, description="Bucket for exports and large binaries.", json_schema_extra=LATER)
+    aws_region: str = Field("us-east-1", description="Region of the S3 bucket.")
+    s3_bucket: str | None = Field(None, description="Bucket for large content; unset: the folder blobs beside the keys.")
+    blob_bytes: int = Field(
+        64 * 1024, ge=0, description="Content of Binary and attachments that is longer is stored outside the database."
+    )
+    max_binary_bytes: int = Field(32 * MIB, ge=1024, description="Largest content of a Binary or attachment.")
     openai_api_key: SecretStr | None = Field(
         None, description="Key of the OpenAI-compatible API; unset, with no OPENAI_BASE_URL: no model is asked."
     )
@@ -181,13 +186,16 @@ class Settings(BaseSettings):
     deidentification_ner_path: Path | None = Field(
         None, description="Python file whose spans(text) finds further names before text leaves; unset: none does."
     )
-    xgboost_treatment_response_model_path: Path | None = Field(
-        None, description="Model of treatment response.", json_schema_extra=LATER
+    xgboost_treatment_response_model_path: str | None = Field(
+        None,
+        description="Model of treatment response instead of the shipped one: folder with card.json, path or s3://.",
     )
-    xgboost_outcome_prediction_model_path: Path | None = Field(
-        None, description="Model of outcome.", json_schema_extra=LATER
+    xgboost_outcome_prediction_model_path: str | None = Field(
+        None, description="Model of outcome instead of the shipped one: folder with card.json, path or s3://."
     )
-    xgboost_risk_prediction_model_path: Path | None = Field(None, description="Model of risk.", json_schema_extra=LATER)
+    xgboost_risk_prediction_model_path: str | None = Field(
+        None, description="Model of risk instead of the shipped one: folder with card.json, path or s3://."
+    )
 
     @field_validator("time_zone")
     @classmethod

@@ -23,6 +23,7 @@ from fhir_server.kit import logs
 from fhir_server.search import parameters
 from fhir_server.settings import Settings
 from fhir_server.storage import own
+from fhir_server.storage.blobs import keep
 from fhir_server.storage.tenants import JOBS, OUTBOX, Tenant, connect, open_tenants, refuse_unsafe
 from fhir_server.subscriptions import egress
 from workers import loop, queue
@@ -165,6 +166,8 @@ async def opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Worker]:
             every_patient=settings.user_reach == "tenant",
             consent_required=settings.consent_default == "deny",
         )
+        for tenant in tenants.values():
+            tenant.blobs = keep.store_of(settings)
         async with egress.client(settings) as client:
             await own.refresh(tenants.values())
             learning = asyncio.create_task(own.keep_learning(tenants.values()), name="own search parameters")

@@ -24,6 +24,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "doctor": ("doctor", "doctor"),
         "bench": ("bench", "bench"),
         "twin": ("twin", "app"),
+        "models": ("models", "app"),
+        "rules": ("rules", "app"),
         "conformance": ("conformance", "conformance"),
         "deidentify": ("deidentify", "deidentify"),
         "test": ("verify", "verify"),

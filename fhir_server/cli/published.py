@@ -41,11 +41,11 @@ async def publish_all(settings: Settings) -> int:
         async with opened(settings, name) as tenant:
             await own.load(tenant)
             written += await publish(tenant, artefacts_of(settings.canonical_base))
-            written += await publish(tenant, await _rules(tenant, settings.canonical_base))
+            written += await publish(tenant, await rules(tenant, settings.canonical_base))
     return written
 
 
-async def _rules(tenant: Tenant, base: str) -> list[Json]:
+async def rules(tenant: Tenant, base: str) -> list[Json]:
     """Return the alert rules that this version brings and the tenant has not seen.
 
     What a site has changed, switched off or deleted stays so: a rule is written when there was none, or in a new version of ours

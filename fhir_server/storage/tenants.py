@@ -102,6 +102,10 @@ class Tenant:
         """Told OUTBOX or JOBS when there is work, by whoever has committed it; must not wait, and may be lost."""
         self.checks: Mapping[str, Check] = {}
         """Type -> what else is asked of a new version of it before a request may write it; set by the composition root."""
+        self.prepares: Mapping[str, Check] = {}
+        """Type -> what is done to a new version before anybody judges it; set by the composition root."""
+        self.blobs: Any = None
+        """The `storage.blobs.stores.Store` of large content; set by the composition root."""
         self.topics: tuple[str, ...] = ()
         """Canonicals of the topics that it keeps itself, as they were seen last; for the CapabilityStatement."""
         self._sql: dict[str, str] = {}

@@ -17,6 +17,9 @@ STAGES = ("awake", "asleep", "light", "deep", "rem", "in-bed")
 TWIN: Mapping[str, str] = {
     "digital-twin-state": "State of the digital twin on a day",
     "model-card": "Model card",
+    "actigraphy-embedding": "A week of activity as numbers of a model",
+    "actigraphy-attention": "Share of a model's attention, by minutes",
+    "unlike-training": "Too far from what a model has learnt from",
 }
 """Codes of the CodeSystem `digital-twin` that are of no feature."""
 

@@ -30,6 +30,7 @@ def examples(base: str = BASE) -> Iterator[Resource]:
         yield _scored(instrument, base)
     yield _software(base)
     yield _prediction(base)
+    yield _embedding(base)
     yield _card(base)
     yield _state(base)
     yield _rule(base)
@@ -158,6 +159,25 @@ def _prediction(base: str) -> Resource:
                 "whenPeriod": {"start": "2026-01-07", "end": "2026-01-20"},
             }
         ],
+    }
+
+
+def _embedding(base: str) -> Resource:
+    system = digital_twin(base)
+    return {
+        "resourceType": "Observation",
+        "id": "example-actigraphy-embedding",
+        "meta": {"profile": [profile("actigraphy-embedding", base)]},
+        "status": "final",
+        "code": {
+            "coding": [{"system": system, "code": "actigraphy-embedding", "display": "A week of activity as numbers"}]
+        },
+        "subject": PATIENT,
+        "effectivePeriod": {"start": "2026-01-05T00:00:00+01:00", "end": "2026-01-11T23:59:59+01:00"},
+        "method": {"text": "Example of a model"},
+        "device": DEVICE,
+        "dataAbsentReason": {"coding": [{"system": system, "code": "too-little-coverage"}]},
+        "note": [{"text": "Numbers that describe a week of activity; not a diagnosis."}],
     }
 
 

@@ -33,6 +33,9 @@ EXTENSIONS = (
     ("digital-twin-coverage", "Measured part of the day by signal", ("Observation",)),
     ("digital-twin-feature", "How a feature came about: window, method, coverage, baseline", ("Observation.component",)),
     ("message-delivery", "What came of a message: way, state, reason, time", ("Communication.recipient",)),
+    ("actigraphy-embedding-facts", "A week as numbers (little-endian float32): card, coverage, strangeness", ("Observation",)),
+    ("model-card-reference", "The card of the model that a Device is", ("Device",)),
+    ("model-source-attribute", "One of the 31 source attributes of a model", ("Library",)),
     ("digital-twin-interval", "The 95 % interval of a number", ("Observation.component",)),
 )  # fmt: skip
 SIMPLE = (("message-detail", "How much a message to this contact point may say", "code", ("ContactPoint",)),)
@@ -113,6 +116,22 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
             _element("Observation.value[x]", max="0"),
             _element("Observation.method", min=1),
             _element("Observation.device", min=1),
+        ],
+        base,
+    )
+    embedding = {"coding": [{"system": digital_twin(base), "code": "actigraphy-embedding"}]}
+    yield structure(
+        "actigraphy-embedding",
+        "A week of activity as numbers of a model, with the share of attention of its minutes, or why there are none",
+        "Observation",
+        [
+            _element("Observation.code", min=1, patternCodeableConcept=embedding),
+            _element("Observation.subject", min=1, type=[_reference("Patient")]),
+            _element("Observation.effective[x]", min=1, type=[{"code": "Period"}]),
+            _element("Observation.value[x]", max="0"),
+            _element("Observation.method", min=1),
+            _element("Observation.device", min=1, type=[_reference("Device")]),
+            _element("Observation.note", min=1),
         ],
         base,
     )

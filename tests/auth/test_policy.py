@@ -82,7 +82,6 @@ DENIED = [
     ("patient/*.cruds", "KNOWN", "Practitioner", "read"),
     ("patient/Organization.rs", "KNOWN", "Organization", "search-type"),
     ("patient/*.cruds", "KNOWN", "Medication", "read"),
-    ("patient/*.cruds", "KNOWN", "Binary", "read"),
     ("patient/*.cruds", "KNOWN", "Subscription", "create"),
     ("patient/*.cruds", "never-mentioned-anywhere", "Observation", "read"),
     # user/ without a person
@@ -136,7 +135,7 @@ async def test_patient_is_the_compartment_and_nothing_else(acting, tenant, patie
     ctx = await acting("patient/*.rs", patient)
     expected = (Grant((pack(COMPARTMENT, rid),)),)
     found = await visibilities(ctx, "search-system")
-    assert set(found) == {t for t in R4.types if t == "Patient" or R4.compartment("Patient", t)}
+    assert set(found) == {t for t in R4.types if t in ("Patient", "Binary") or R4.compartment("Patient", t)}
     assert set(found.values()) == {expected}
 
 

@@ -75,7 +75,7 @@ WRONG: dict[str, tuple[Callable[[Json], None], str, str]] = {
         "PlanDefinition.action[0].trigger[0].type"),
     "half of quiet hours": (
         lambda r: r["action"][0]["extension"][-1]["extension"].pop(),
-        "alert-rule-quiet", "PlanDefinition.action[0].extension[3]"),
+        "alert-rule-quiet", "PlanDefinition.action[0].extension[5]"),
 }  # fmt: skip
 
 

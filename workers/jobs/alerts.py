@@ -15,6 +15,7 @@ from fhir_server.interactions import commands
 from fhir_server.interactions.call import Json
 from fhir_server.interactions.content import same_content
 from fhir_server.kit import clock, json, version
+from fhir_server.operations.alerting import evidence
 from fhir_server.settings import Settings
 from fhir_server.storage import blocks, jobs, reads
 from fhir_server.storage.commands import ALERT, PUT, Command
@@ -24,7 +25,7 @@ from fhir_server.storage.jobs import Job
 from fhir_server.storage.reads import Stored
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING
-from workers.jobs import evidence, rulebook
+from workers.jobs import rulebook
 from workers.jobs.rulebook import Entry
 from workers.rules import resources
 from workers.rules.resources import Scene
@@ -52,7 +53,7 @@ async def evaluate(tenant: Tenant, patient: int, settings: Settings, now: dateti
     """Do what the rules say at a moment; again when a clinician wrote meanwhile."""
     if await blocks.erased(tenant, patient):
         return
-    who = await evidence.person(tenant, patient, settings)
+    who = await evidence.person(tenant, patient, settings.time_zone)
     entries = await rulebook.active(tenant, settings.canonical_base)
     if who is None or not entries:
         return
@@ -107,7 +108,7 @@ async def _write(tenant: Tenant, scene: Scene, response: Response, plans: dict[s
         said = resources.provenance(scene, rules[alert], alert, targets, sources, plans[rules[alert].url])
         changes.append(commands.build(tenant, said, said["id"], http_method=PUT, origin=ALERT))
     changes += [change for change in [_change(tenant, device, known)] if change is not None]
-    ctx = await rulebook.context(tenant)
+    ctx = await evidence.context(tenant)
     rows = [audit_row(ctx, change.method, 200 if change.expected else 201, type=change.type) for change in changes]
     await commit(tenant, changes, rows)
 

@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from fhir_server.auth.principals import worker_principal
-from fhir_server.context import RequestContext
 from fhir_server.interactions.call import Json
-from fhir_server.kit import ids, json, logs
-from fhir_server.search import run
+from fhir_server.kit import json, logs
+from fhir_server.operations.alerting.evidence import found
 from fhir_server.search.kinds import token
-from fhir_server.storage.reads import Stored
 from fhir_server.storage.tenants import Tenant
-from fhir_server.storage.visibility import EVERYTHING
 from profiles.registry import R4
 from workers.rules import plan
 from workers.rules.rule import Rule
@@ -32,22 +28,6 @@ class Entry:
 
     rule: Rule
     reference: str
-
-
-async def context(tenant: Tenant) -> RequestContext:
-    """Return a request of the server's own workers."""
-    return RequestContext(tenant, await worker_principal(tenant), ids.request_id(), tenant.base)
-
-
-async def found(tenant: Tenant, type_: str, query: Sequence[tuple[str, str]]) -> list[Stored]:
-    """Return what a search finds, for the workers, page after page."""
-    ctx, out, more = await context(tenant), list[Stored](), list(query)
-    while True:
-        page = await run.search(ctx, type_, more, visibility=EVERYTHING)
-        out += page.rows
-        if not page.next:
-            return out
-        more = [*query, ("_cursor", page.next)]
 
 
 async def active(tenant: Tenant, base: str) -> list[Entry]:

@@ -8,6 +8,7 @@ from fhir_server.audit.partitions import ensure_partitions
 from fhir_server.auth import expiry
 from fhir_server.kit import metrics
 from fhir_server.storage import async_jobs, contacts, jobs, messages, outbox
+from fhir_server.storage.blobs import keep
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions import binding, breaker, closing, deliveries
 from workers.jobs.dispatch import CONSUMER
@@ -44,5 +45,7 @@ async def tidy(tenant: Tenant) -> bool:
     await breaker.forget(tenant)
     await messages.forget(tenant, _MESSAGES)
     await contacts.forget_answers(tenant, _MESSAGES)
+    if tenant.blobs is not None:
+        await keep.sweep(tenant)
     await ensure_partitions(tenant)
     return max(trimmed, forgotten) >= 10_000

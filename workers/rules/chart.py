@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Final, NamedTuple, TypeAlias
 
-from workers.twin import daybook, digest
+import msgspec
+
+from workers.twin import digest
 from workers.twin.arrays import DAY
 from workers.twin.catalogue import SYMPTOMS
-from workers.twin.daybook import Page
-from workers.twin.digest import Digest
+from workers.twin.daybook import FORTNIGHTLY, Number, Summary
 from workers.twin.recording import Recording
 
 ANSWERED: Final = (*SYMPTOMS, "phq-9-item-9")
@@ -61,25 +62,50 @@ class Moment:
         return int(self.now.timestamp() * 1000)
 
 
+class _Page(msgspec.Struct, frozen=True, array_like=True):
+    """The parts of a page that rules look at (`daybook.Page`): what it rests on stays bytes, signals until they are asked for."""
+
+    numbers: tuple[Number, ...]
+    coverage: msgspec.Raw
+    signals: msgspec.Raw
+
+
+_read_page = msgspec.msgpack.Decoder(_Page).decode
+_read_signals = msgspec.msgpack.Decoder(tuple[Summary, ...]).decode
+
+
 class Day:
-    """One local day, decoded: numbers and reasons by feature, deviations, samples by signal."""
+    """One local day, decoded as far as it is asked about."""
 
-    __slots__ = ("deviations", "numbers", "page", "parts")
+    __slots__ = ("_deviations", "_numbers", "_parts", "_signals", "_state")
 
-    def __init__(self, page: Page, told: Digest | None) -> None:
-        self.page = page
-        self.numbers: dict[str, tuple[float | None, str]] = {
-            code: (value, reason) for code, value, _, reason, _ in page.numbers
-        }
-        self.deviations: dict[str, Deviating] = {}
-        self.parts: dict[str, float] = {
-            each.signal: 1.0 if each.coverage is None else each.coverage
-            for each in page.signals
-            if each.signal not in _SCORES
-        }
-        if told is not None:
-            self.numbers.update((code, (value, "")) for code, value in told.fortnight)
-            self.deviations = {code: Deviating(z, low, high) for code, _, _, _, _, z, low, high, _ in told.against}
+    def __init__(self, page: bytes, state: bytes | None) -> None:
+        read = _read_page(page)
+        self._numbers: dict[str, float | None] = {each[0]: each[1] for each in read.numbers}
+        self._signals, self._state = read.signals, state
+        self._deviations: dict[str, Deviating] | None = None
+        self._parts: dict[str, float] | None = None
+
+    def number(self, code: str) -> float | None:
+        """Return the number of a feature; what looks at a fortnight stands in the state, not on the page."""
+        if code == FORTNIGHTLY and self._state:
+            return dict(digest.read(self._state).fortnight).get(code)
+        return self._numbers.get(code)
+
+    def deviation(self, code: str) -> Deviating | None:
+        """Return how far a feature lies from the own baseline."""
+        if self._deviations is None:
+            against = digest.read(self._state).against if self._state else ()
+            self._deviations = {each[0]: Deviating(each[5], each[6], each[7]) for each in against}
+        return self._deviations.get(code)
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Return the measured part by signal of devices; 1 where a signal is no matter of minutes."""
+        if self._parts is None:
+            found = [each for each in _read_signals(self._signals) if each.signal not in _SCORES]
+            self._parts = {each.signal: 1.0 if each.coverage is None else each.coverage for each in found}
+        return self._parts
 
 
 @dataclass(slots=True)
@@ -89,14 +115,20 @@ class Chart:
     kept: Kept
     answers: Mapping[str, Sequence[Answer]] = field(default_factory=dict)
     _days: dict[date, Day | None] = field(default_factory=dict, repr=False)
+    _windows: dict[tuple[date, int], list[date]] = field(default_factory=dict, repr=False)
 
     def day(self, day: date) -> Day | None:
         """Return a day, None where nothing is known of it."""
         if day not in self._days:
             found = self.kept.get(day)
-            told = digest.read(found[1]) if found and found[1] else None
-            self._days[day] = Day(daybook.decode(found[0]), told) if found else None
+            self._days[day] = Day(*found) if found else None
         return self._days[day]
+
+    def window(self, newest: date, days: int) -> list[date]:
+        """Return so many days back from a day, newest first."""
+        if (newest, days) not in self._windows:
+            self._windows[newest, days] = [newest - timedelta(days=back) for back in range(days)]
+        return self._windows[newest, days]
 
     def answered(self, metric: str, moment: Moment) -> list[Answer]:
         """Return the answers up to a moment, newest first."""

@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from workers.rules.chart import Chart, Moment
 from workers.rules.metrics import ANY_SIGNAL, Metric
@@ -67,13 +67,8 @@ class Finding(NamedTuple):
     asked: int = 0
 
 
-class Point(NamedTuple):
-    """One day or answer: its number, or why there is none; `sure` is False for a deviation that may be none."""
-
-    when: str
-    number: float | None
-    reason: str = ""
-    sure: bool = True
+Point: TypeAlias = tuple[date | int, float | None, str, bool]
+"""A day or the instant of an answer: its number, or why there is none; last, False for a deviation that may be none."""
 
 
 def evaluate(criterion: Criterion, chart: Chart, moment: Moment) -> Finding:
@@ -81,107 +76,117 @@ def evaluate(criterion: Criterion, chart: Chart, moment: Moment) -> Finding:
     points = _POINTS[criterion.metric.kind, criterion.of](criterion, chart, moment)
     if criterion.comparator and criterion.days:
         return _counted(criterion, points)
-    newest = next((point for point in points if point.number is not None), None)
-    if newest is None or newest.number is None:
-        return Finding(None, None, _why(criterion, points), "", 0, len(points))
-    if not criterion.comparator:
-        return Finding(None, newest.number, "", newest.when, 1, len(points))
-    met = COMPARATORS[criterion.comparator](newest.number, criterion.limit)
-    if met and not newest.sure:
-        return Finding(None, newest.number, "too-uncertain", newest.when, 1, len(points))
-    return Finding(met, newest.number, "", newest.when, 1, len(points))
+    for when, number, _, sure in points:
+        if number is None:
+            continue
+        if not criterion.comparator:
+            return Finding(None, number, "", _text(when), 1, len(points))
+        met = COMPARATORS[criterion.comparator](number, criterion.limit)
+        if met and not sure:
+            return Finding(None, number, "too-uncertain", _text(when), 1, len(points))
+        return Finding(met, number, "", _text(when), 1, len(points))
+    return Finding(None, None, _why(criterion, points), "", 0, len(points))
 
 
 def _counted(criterion: Criterion, points: list[Point]) -> Finding:
     """Return whether enough days of the window satisfy the criterion."""
-    compare = COMPARATORS[criterion.comparator]
-    met = [p for p in points if p.number is not None and p.sure and compare(p.number, criterion.limit)]
-    unsure = [p for p in points if p.number is not None and not p.sure and compare(p.number, criterion.limit)]
-    known = sum(point.number is not None for point in points)
-    newest = next((p.number for p in points if p.number is not None), None)
-    if len(met) >= criterion.days:
-        return Finding(True, met[0].number, "", met[0].when, known, len(points))
-    open_ = len(unsure) + (len(points) - known if criterion.missing == "unknown" else 0)
-    if known and len(met) + open_ < criterion.days:
-        return Finding(False, newest, "", "", known, len(points))
+    compare, limit = COMPARATORS[criterion.comparator], criterion.limit
+    met = unsure = known = 0
+    first: Point | None = None
+    newest: float | None = None
+    for point in points:
+        number = point[1]
+        if number is None:
+            continue
+        newest = number if newest is None else newest
+        known += 1
+        if compare(number, limit):
+            met += point[3]
+            unsure += not point[3]
+            first = point if first is None and point[3] else first
+    if first is not None and met >= criterion.days:
+        return Finding(True, first[1], "", _text(first[0]), known, len(points))
     if not known:
         return Finding(None, None, _why(criterion, points), "", 0, len(points))
+    open_ = unsure + (len(points) - known if criterion.missing == "unknown" else 0)
+    if met + open_ < criterion.days:
+        return Finding(False, newest, "", "", known, len(points))
     reason = "too-uncertain" if len(points) == known else "too-few-days"
     return Finding(None, newest, reason, "", known, len(points))
 
 
+def _text(when: date | int) -> str:
+    return instant(when) if isinstance(when, int) else when.isoformat()
+
+
 def _why(criterion: Criterion, points: list[Point]) -> str:
-    told = {point.reason for point in points} - {""}
+    told = {point[2] for point in points} - {""}
     if len(told) == 1:
         return told.pop()
     return "not-answered" if criterion.metric.kind == "answer" else "not-known"
 
 
-def _window(criterion: Criterion, moment: Moment) -> list[date]:
-    newest = criterion.metric.newest(moment)
-    return [newest - timedelta(days=back) for back in range(criterion.window)]
-
-
-def _number(chart: Chart, day: date, code: str) -> tuple[float | None, str]:
-    found = chart.day(day)
-    if found is None:
-        return None, "not-known"
-    return found.numbers.get(code, (None, "not-known"))
+def _window(criterion: Criterion, chart: Chart, moment: Moment) -> list[date]:
+    return chart.window(criterion.metric.newest(moment), criterion.window)
 
 
 def _values(criterion: Criterion, chart: Chart, moment: Moment) -> list[Point]:
-    code = criterion.metric.code
-    return [Point(day.isoformat(), _number(chart, day, code)[0], "not-known") for day in _window(criterion, moment)]
+    code, out = criterion.metric.code, list[Point]()
+    for day in _window(criterion, chart, moment):
+        found = chart.day(day)
+        out.append((day, found.number(code) if found else None, "not-known", True))
+    return out
 
 
 def _deviations(criterion: Criterion, chart: Chart, moment: Moment) -> list[Point]:
-    out = []
-    for day in _window(criterion, moment):
+    code, out = criterion.metric.code, list[Point]()
+    for day in _window(criterion, chart, moment):
         found = chart.day(day)
-        far = found.deviations.get(criterion.metric.code) if found else None
+        far = found.deviation(code) if found else None
         if far is None:
-            known = found is not None and found.numbers.get(criterion.metric.code, (None, ""))[0] is not None
-            out.append(Point(day.isoformat(), None, "no-baseline" if known else "not-known"))
+            known = found is not None and found.number(code) is not None
+            out.append((day, None, "no-baseline" if known else "not-known", True))
         else:
-            out.append(Point(day.isoformat(), far.z, "", far.low > 0 or far.high < 0))
+            out.append((day, far.z, "", far.low > 0 or far.high < 0))
     return out
 
 
 def _changes(criterion: Criterion, chart: Chart, moment: Moment) -> list[Point]:
-    out = []
-    for day in _window(criterion, moment):
-        now = _number(chart, day, criterion.metric.code)[0]
-        before = _number(chart, day - timedelta(days=criterion.over), criterion.metric.code)[0]
+    code, out = criterion.metric.code, list[Point]()
+    days = chart.window(criterion.metric.newest(moment), criterion.window + criterion.over)
+    for place in range(criterion.window):
+        day, found, earlier = days[place], chart.day(days[place]), chart.day(days[place + criterion.over])
+        now, before = found.number(code) if found else None, earlier.number(code) if earlier else None
         if now is None or before is None:
-            out.append(Point(day.isoformat(), None, "not-known" if now is None else "no-earlier-value"))
+            out.append((day, None, "not-known" if now is None else "no-earlier-value", True))
             continue
         far = now - before
-        out.append(Point(day.isoformat(), (far + 12) % 24 - 12 if criterion.metric.circular else far))
+        out.append((day, (far + 12) % 24 - 12 if criterion.metric.circular else far, "", True))
     return out
 
 
 def _answers(criterion: Criterion, chart: Chart, moment: Moment) -> list[Point]:
-    first = _window(criterion, moment)[-1]
+    first = _window(criterion, chart, moment)[-1]
     found = chart.answered(criterion.metric.code, moment)
-    return [Point(instant(each.at), each.value) for each in found if each.day >= first]
+    return [(each.at, each.value, "", True) for each in found if each.day >= first]
 
 
 def _answer_changes(criterion: Criterion, chart: Chart, moment: Moment) -> list[Point]:
     """Return each answer against the one before it, of another day, when that is not too long ago."""
-    first, found = _window(criterion, moment)[-1], chart.answered(criterion.metric.code, moment)
-    out = []
+    first, found = _window(criterion, chart, moment)[-1], chart.answered(criterion.metric.code, moment)
+    out: list[Point] = []
     for place, each in enumerate(found):
         if each.day < first:
             break
         earlier = next((one for one in found[place + 1 :] if one.day < each.day), None)
         if earlier is None or (each.day - earlier.day).days > criterion.over:
-            out.append(Point(instant(each.at), None, "no-earlier-value"))
+            out.append((each.at, None, "no-earlier-value", True))
         else:
-            out.append(Point(instant(each.at), each.value - earlier.value))
+            out.append((each.at, each.value - earlier.value, "", True))
     return out
 
 
-def _measured_parts(chart: Chart, day: date, code: str) -> float:
+def _measured_part(chart: Chart, day: date, code: str) -> float:
     found = chart.day(day)
     if found is None or not found.parts:
         return 0.0
@@ -190,30 +195,32 @@ def _measured_parts(chart: Chart, day: date, code: str) -> float:
 
 def _parts(criterion: Criterion, chart: Chart, moment: Moment) -> list[Point]:
     """Return how much of each day a signal was measured; of somebody whom nothing measures nothing is known."""
-    code, newest = criterion.metric.code, moment.today - timedelta(days=1)
-    days = [newest - timedelta(days=back) for back in range(criterion.window)]
-    parts = [_measured_parts(chart, day, code) for day in days]
+    days = chart.window(moment.today - timedelta(days=1), criterion.window)
+    parts = [_measured_part(chart, day, criterion.metric.code) for day in days]
     if not any(parts):
-        return [Point(day.isoformat(), None, "never-measured") for day in days]
-    return [Point(day.isoformat(), part) for day, part in zip(days, parts, strict=True)]
+        return [(day, None, "never-measured", True) for day in days]
+    return [(day, part, "", True) for day, part in zip(days, parts, strict=True)]
 
 
 def _age(criterion: Criterion, chart: Chart, moment: Moment) -> list[Point]:
     """Return for how many days there has been nothing of a signal or feature; unknown when the window has nothing at all."""
     code, feature = criterion.metric.code, criterion.metric.kind == "feature"
-    for back in range(criterion.window + 1):
-        day = moment.today - timedelta(days=back)
-        there = _number(chart, day, code)[0] is not None if feature else _measured_parts(chart, day, code) > 0
+    for back, day in enumerate(chart.window(moment.today, criterion.window + 1)):
+        if feature:
+            found = chart.day(day)
+            there = found is not None and found.number(code) is not None
+        else:
+            there = _measured_part(chart, day, code) > 0
         if there:
-            return [Point(moment.today.isoformat(), float(back))]
-    return [Point(moment.today.isoformat(), None, "never-measured")]
+            return [(moment.today, float(back), "", True)]
+    return [(moment.today, None, "never-measured", True)]
 
 
 def _answer_age(criterion: Criterion, chart: Chart, moment: Moment) -> list[Point]:
     found = chart.answered(criterion.metric.code, moment)
     if not found or (age := (moment.today - found[0].day).days) > criterion.window:
-        return [Point(moment.today.isoformat(), None, "not-answered")]
-    return [Point(moment.today.isoformat(), float(age))]
+        return [(moment.today, None, "not-answered", True)]
+    return [(moment.today, float(age), "", True)]
 
 
 def instant(at: int) -> str:

@@ -31,6 +31,7 @@ class Simulated:
     """One person: the days asked about, alerts, how often one was held back, moments at which the rule was unknown by reason."""
 
     days: int = 0
+    asked: int = 0
     known: int = 0
     fired: list[Fired] = field(default_factory=list)
     held: Counter[str] = field(default_factory=Counter)
@@ -45,6 +46,7 @@ def simulate(
     for moment in moments(days, chart, zone):
         own, off = for_rule(rule, told, moment.today)
         verdict = judge(own, chart, moment)
+        out.asked += 1
         out.known += verdict.fires is not None
         if verdict.fires is None:
             out.unknown.update(verdict.unknown.values())

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from datetime import date, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
+from fhir_server.auth.principals import worker_principal
+from fhir_server.context import RequestContext
 from fhir_server.interactions.call import Json
-from fhir_server.kit import clock, json
-from fhir_server.settings import Settings
+from fhir_server.kit import clock, ids, json
+from fhir_server.search import run
 from fhir_server.storage import daybook, ident, reads
 from fhir_server.storage.reads import Stored
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING
 from profiles.psych.alerting import actions
-from workers.jobs.rulebook import found
 from workers.rules import override
 from workers.rules.chart import ANSWERED, Answer, Chart, answers_of
 from workers.rules.override import Override
@@ -42,23 +43,39 @@ class Person:
     practitioners: tuple[str, ...]
 
 
-async def person(tenant: Tenant, rid: int, settings: Settings) -> Person | None:
-    """Return the patient of a rid; None when there is none any more."""
+async def context(tenant: Tenant) -> RequestContext:
+    """Return a request of the server's own workers."""
+    return RequestContext(tenant, await worker_principal(tenant), ids.request_id(), tenant.base)
+
+
+async def found(tenant: Tenant, type_: str, query: Sequence[tuple[str, str]]) -> list[Stored]:
+    """Return what a search finds, for the workers and for who may see the whole record, page after page."""
+    ctx, out, more = await context(tenant), list[Stored](), list(query)
+    while True:
+        page = await run.search(ctx, type_, more, visibility=EVERYTHING)
+        out += page.rows
+        if not page.next:
+            return out
+        more = [*query, ("_cursor", page.next)]
+
+
+async def person(tenant: Tenant, rid: int, time_zone: str) -> Person | None:
+    """Return the patient of a rid; None when there is none any more. `time_zone` is the tenant's."""
     name = (await ident.names(tenant, [rid])).get(rid)
     if name is None or name[0] != "Patient":
         return None
     stored = await reads.read(tenant, "Patient", name[1], EVERYTHING)
     if stored is None or stored.deleted or not stored.body:
         return None
-    return of(stored, settings)
+    return of(stored, time_zone)
 
 
-def of(stored: Stored, settings: Settings) -> Person:
-    """Return the person that a stored Patient is about."""
+def of(stored: Stored, time_zone: str) -> Person:
+    """Return the person that a stored Patient is about; `time_zone` is the tenant's."""
     record = json.decode_trusted(stored.body)
     general = [each.get("reference", "") for each in record.get("generalPractitioner", ())]
     told = tuple(each for each in general if each.startswith(("Practitioner/", "PractitionerRole/")))
-    return Person(stored.rid, stored.id, zone_of(record) or ZoneInfo(settings.time_zone), told)
+    return Person(stored.rid, stored.id, zone_of(record) or ZoneInfo(time_zone), told)
 
 
 async def chart(tenant: Tenant, who: Person, first: date, last: date, base: str) -> Chart:
