@@ -12,12 +12,10 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
-from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fhir_server.kit.files import write_once
 
-LATER: JsonDict = {"later": True}  # asked for, read by no code yet: `doctor` says so
 MIB = 1 << 20
 _HOURS = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d")
 ROOT = Path(__file__).resolve().parent.parent
