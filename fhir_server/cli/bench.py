@@ -27,6 +27,7 @@ PARTS = (
     "fhirpath",
     "xml",
     "twin",
+    "rules",
 )
 LONG = ("scale",)
 """Measured only when named: half an hour."""

@@ -32,7 +32,13 @@ def doctor(*, table: AsTable = False, as_json: Json = False, data: Data = None, 
         settings = room.load(data=data.resolve() if data else None, port=port)
         rows, problems = (
             list(_rows(settings)),
-            [*settings.problems(), *probe.of_tenants(settings), *_of_place(settings), *_of_services(settings)],
+            [
+                *settings.problems(),
+                *probe.of_tenants(settings),
+                *_of_place(settings),
+                *_of_services(settings),
+                *_of_models(settings),
+            ],
         )
     except ValidationError as error:
         rows, problems = [], [f"{sentence}." for sentence in misread(error)]
@@ -101,6 +107,13 @@ def _of_place(settings: Settings) -> Iterator[str]:
         yield f"{there} has {free} MiB left: PostgreSQL's log alone may take 4 GiB, make room or set CLARITY_DATA."
     if not (settings.data / "postgres").exists() and settings.data.exists() and settings.database_url is None:
         yield f"{settings.data} holds no database yet: `./clarity up` makes it."
+
+
+def _of_models(settings: Settings) -> list[str]:
+    """Return what is wrong with the models that settings name: cards, digests, formats."""
+    from workers.ml.registry import shelf
+
+    return shelf.problems(settings)
 
 
 def _of_packages() -> Iterator[str]:

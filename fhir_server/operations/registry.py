@@ -9,24 +9,30 @@ from fhir_server.context import RequestContext
 from fhir_server.interactions.address import Address
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.operations import (
+    accept,
     aggregate,
     break_glass,
     coverage,
     docref,
     document,
+    draft_note,
     everything,
     explain,
+    extract,
     ingest,
     lastn,
     meta,
     meta_add,
     meta_delete,
     reindex,
+    sign_note,
     stats,
     timeline,
     twin,
     validate,
+    verify_contact,
 )
+from fhir_server.operations.alerting import simulate
 from fhir_server.operations.subscription import binding, events, letters, secret, status, topics
 
 Handle = Callable[[RequestContext, Call], Awaitable[Result]]
@@ -67,8 +73,13 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(twin.DEFINITION, twin.handle),
     Operation(timeline.DEFINITION, timeline.handle),
     Operation(coverage.DEFINITION, coverage.handle),
+    Operation(draft_note.DEFINITION, draft_note.handle, later=True),
+    Operation(sign_note.DEFINITION, sign_note.handle),
+    Operation(extract.DEFINITION, extract.handle),
+    Operation(accept.DEFINITION, accept.handle),
     Operation(aggregate.DEFINITION, aggregate.handle),
     Operation(ingest.DEFINITION, ingest.handle),
+    Operation(verify_contact.DEFINITION, verify_contact.handle),
     Operation(everything.DEFINITION, everything.handle),
     Operation(everything.ENCOUNTER, everything.handle),
     Operation(docref.DEFINITION, docref.handle),
@@ -80,6 +91,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(meta_add.DEFINITION, meta_add.handle, versions=True),
     Operation(meta_delete.DEFINITION, meta_delete.handle, versions=True),
     Operation(reindex.DEFINITION, reindex.handle, later=True),
+    Operation(simulate.DEFINITION, simulate.handle, later=True),
     Operation(status.DEFINITION, status.handle),
     Operation(events.DEFINITION, events.handle),
     Operation(topics.DEFINITION, topics.handle),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,8 @@ class Tenant:
         """(param, system, code) as written, with its index key: those that are known to stand in the dictionary."""
         self.every_patient = False
         """Whether caregivers reach every patient by `user/` scopes, not only those whom they care for."""
+        self.care_after: timedelta | None = None
+        """How long after its end an Encounter still shows the record to who took part; None: for good."""
         self.consent_required = False
         """Whether a record is shown only where its patient's Consents permit it; otherwise unless they deny it."""
         self.written: Counter[str] = Counter()
@@ -149,6 +152,7 @@ def open_tenants(
     origin: str,
     *,
     every_patient: bool = False,
+    care_after: timedelta | None = None,
     consent_required: bool = False,
 ) -> dict[str, Tenant]:
     """Open the tenants: `default` is served at `{origin}/fhir`, others at `{origin}/t/{name}/fhir`."""
@@ -156,4 +160,5 @@ def open_tenants(
     tenants = {name: Tenant(name, pool, keys_dir, base) for name, base in bases.items()}
     for tenant in tenants.values():
         tenant.every_patient, tenant.consent_required = every_patient, consent_required
+        tenant.care_after = care_after
     return tenants

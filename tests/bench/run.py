@@ -20,6 +20,7 @@ from tests.bench import (
     imports,
     loop,
     mix,
+    rules,
     scale,
     search,
     stages,
@@ -80,6 +81,7 @@ def _measurements(made: Rig, details: Json, synthea: Path) -> dict[str, Callable
         "entries": lambda: _entries(made),
         "access": lambda: access.measure(made),
         "twin": lambda: twin.measure(made),
+        "rules": lambda: rules.measure(made),
     }
     found["subscriptions"] = lambda: subscriptions.measure(made)
     if synthea.exists():
@@ -113,6 +115,7 @@ def _object(details: Json) -> Json:
         "bytes_per_resource": details.get("storage", {}).get("bytes"),
         "index_entries_observation": sum(entries.values()) if entries and FAILED not in entries else None,
         "fhirpath_times_faster": fhirpath.middle(details["fhirpath"]) if "fhirpath" in details else None,
+        "rules_patients_per_s": details.get("rules", {}).get("patients_per_s"),
         "match_ms": details.get("subscriptions", {}).get("alone_ms"),
         "stages": None if micro and FAILED in micro else micro,
         "details": details,

@@ -6,8 +6,8 @@ from alembic import context, op
 
 from fhir_server.storage.schema import blobs, gateway
 
-revision = "0013"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 
 
 def upgrade() -> None:
