@@ -16,6 +16,8 @@ STAGES = ("awake", "asleep", "light", "deep", "rem", "in-bed")
 TWIN: Mapping[str, str] = {
     "digital-twin-state": "State of the digital twin on a day",
     "model-card": "Model card",
+    "prediction": "Prediction by a model",
+    "no-prediction": "The model says nothing, for the reason that is told",
 }
 """Codes of the CodeSystem `digital-twin` that are of no feature."""
 

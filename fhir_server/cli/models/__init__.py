@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 TRAINERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
+        "pat": ("train_pat", "train"),
         "xgboost": ("train_xgboost", "train"),
         "lstm": ("train_lstm", "train"),
     }
@@ -38,7 +39,8 @@ def _application() -> typer.Typer:
             made.command(name)(_function(where))
     trainers = typer.Typer(no_args_is_help=True, help="Make a checkpoint and its card.")
     for name, where in TRAINERS.items():
-        trainers.command(name)(_function(where))
+        if len(words) < 2 or words[1] not in COMMANDS:
+            trainers.command(name)(_function(where))
     trainers.callback()(lambda: None)
     made.add_typer(trainers, name="train")
     made.callback()(lambda: None)

@@ -37,7 +37,7 @@ class Attention(nn.Module):
 
     def _split(self, tokens: Tensor) -> list[Tensor]:
         return [
-            part(tokens).view(len(tokens), -1, self.heads, WIDTH).transpose(1, 2)
+            part(tokens).view(tokens.shape[0], -1, self.heads, WIDTH).transpose(1, 2)
             for part in (self.query, self.key, self.value)
         ]
 
@@ -81,7 +81,7 @@ class ConvPatch(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """Return (B, T, 96) of (B, T, patch)."""
         seen = functional.relu(self.conv(patches.flatten(0, 1).unsqueeze(1)))
-        return seen.mean(dim=-1).view(len(patches), -1, WIDTH)
+        return seen.mean(dim=-1).view(patches.shape[0], -1, WIDTH)
 
 
 class Encoder(nn.Module):
@@ -167,7 +167,7 @@ class Reconstructor(nn.Module):
         """Return (B, 10080) told from the patches at `order[masked:]`: one permutation for the whole batch."""
         hidden, seen = order[: self.masked], order[self.masked :]
         encoded = self.encoder.through(self.encoder.embed(week)[:, seen])
-        empty = (self.mask + self.encoder.position[hidden]).expand(len(week), -1, -1)
+        empty = (self.mask + self.encoder.position[hidden]).expand(week.shape[0], -1, -1)
         back = torch.argsort(torch.cat((seen, hidden)))
         tokens = self.decoder(torch.cat((encoded, empty), dim=1))[:, back]
         return (torch.tanh(self.told(tokens)) * self.CLIP).flatten(1)

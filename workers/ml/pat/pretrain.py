@@ -27,7 +27,7 @@ from workers.ml.pat.weeks import Singles
 class Recipe:
     """How to pretrain; the defaults are ours for a small corpus, `PUBLISHED` has what the paper did otherwise."""
 
-    steps: int = 200
+    steps: int = 120
     batch: int = 32
     rate: float = 1e-3
     masked: float = 0.9

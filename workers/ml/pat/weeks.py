@@ -7,6 +7,7 @@ import gzip
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,20 @@ class Recorded:
     depressed: bool
 
     def weeks(self) -> Singles:
-        """Return every seven days in a row as log1p of counts, (n, 10080), a day apart; none when there are fewer."""
-        counts = np.log1p(self.days).astype(np.float32)
-        starts = range(len(counts) - DAYS + 1)
-        return np.array([counts[i : i + DAYS].reshape(-1) for i in starts], np.float32).reshape(-1, MINUTES)
+        """Return every seven days in a row as counts, (n, 10080), a day apart; none when there are fewer."""
+        starts = range(len(self.days) - DAYS + 1)
+        return np.array([self.days[i : i + DAYS].reshape(-1) for i in starts], np.float32).reshape(-1, MINUTES)
+
+
+class Transform(StrEnum):
+    """What is done to counts before they are scaled: nothing in the paper, the logarithm in ours."""
+
+    NONE = "none"
+    LOG1P = "log1p"
+
+    def of(self, counts: Singles) -> Singles:
+        """Return the transformed counts."""
+        return np.log1p(counts.astype(np.float64)).astype(np.float32) if self is Transform.LOG1P else counts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,19 +52,20 @@ class Reference:
 
     mean: Singles
     sd: Singles
+    transform: Transform = Transform.LOG1P
 
     @classmethod
-    def of(cls, people: Iterable[Recorded]) -> Reference:
+    def of(cls, people: Iterable[Recorded], transform: Transform = Transform.LOG1P) -> Reference:
         """Return the reference of the people's weeks; a minute at which nobody moves has SD 1, as in StandardScaler."""
-        weeks = np.concatenate([each.weeks() for each in people])
+        weeks = transform.of(np.concatenate([each.weeks() for each in people]))
         if not len(weeks):
             raise ValueError("nobody of these people has seven full days")
         spread = weeks.std(axis=0)
-        return cls(weeks.mean(axis=0), np.where(spread > 0, spread, 1).astype(np.float32))
+        return cls(weeks.mean(axis=0), np.where(spread > 0, spread, 1).astype(np.float32), transform)
 
     def scale(self, weeks: Singles) -> Singles:
-        """Return (n, 10080) in SD from the mean of each minute."""
-        return ((weeks - self.mean) / self.sd).astype(np.float32)
+        """Return weeks of counts (n, 10080) in SD from the mean of each minute."""
+        return ((self.transform.of(weeks) - self.mean) / self.sd).astype(np.float32)
 
 
 def depresjon(folder: Path) -> list[Recorded]:

@@ -68,6 +68,8 @@ class Card:
     recipe: dict[str, str | int | float] = field(default_factory=dict)
     """`command` and what else makes the checkpoint again: seed, steps, versions."""
     figures: tuple[Figure, ...] = ()
+    limits: dict[str, float] = field(default_factory=dict)
+    """Outside of which inputs get no answer, by what is limited: `strangeness`, `coverage`."""
     comparator: str | None = None
     """Name of the simpler model that is shown beside every answer."""
 

@@ -25,6 +25,9 @@ def _head(card: Card) -> Iterator[str]:
     for each in card.artefacts:
         yield f"| `{each.location}` | {each.format} | {each.purpose} | {each.bytes:,} | `{each.sha256}` |"
     yield f"\nLicence: {card.licence}"
+    if card.limits:
+        yield "\n## No answer outside of\n"
+        yield "\n".join(f"- {name}: {value:g}" for name, value in card.limits.items())
     if card.recipe:
         yield "\n## Recipe\n"
         yield "\n".join(f"- {name}: `{value}`" for name, value in card.recipe.items())
