@@ -37,6 +37,10 @@ EXTENSIONS = (
     ("model-card-reference", "The card of the model that a Device is", ("Device",)),
     ("model-source-attribute", "One of the 31 source attributes of a model", ("Library",)),
     ("digital-twin-interval", "The 95 % interval of a number", ("Observation.component",)),
+    ("prediction-interval", "The interval of a prediction: percent, or a quantity", ("RiskAssessment.prediction",)),
+    ("prediction-comparator", "What the simpler model says", ("RiskAssessment.prediction",)),
+    ("prediction-input", "An input of a prediction and what it adds to the log odds", ("RiskAssessment.prediction",)),
+    ("prediction-value", "A predicted number", ("RiskAssessment.prediction",)),
 )  # fmt: skip
 SIMPLE = (("message-detail", "How much a message to this contact point may say", "code", ("ContactPoint",)),)
 """Extensions that hold one value."""
