@@ -32,6 +32,11 @@ EXTENSIONS = (
     ("digital-twin-coverage", "Measured part of the day by signal", ("Observation",)),
     ("digital-twin-feature", "How a feature came about: window, method, coverage, baseline", ("Observation.component",)),
     ("digital-twin-interval", "The 95 % interval of a number", ("Observation.component",)),
+    ("note-draft", "How a drafted note came about, who asked, how much is supported", ("DocumentReference",)),
+    ("note-statement", "A sentence of a note: form, topic, citations, what is wrong with it", ("Composition.section",)),
+    ("note-signed", "When a note was signed, and how much was changed before", ("DocumentReference",)),
+    ("note-edit", "How far a section is from its draft, in tokens", ("Composition.section",)),
+    ("note-span", "Where in a document a proposal was found, how it is meant", ("Condition", "Observation", "MedicationStatement")),
 )  # fmt: skip
 
 
@@ -119,6 +124,18 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
             _element("RiskAssessment.performer", min=1, type=[_reference("Device")]),
             _element("RiskAssessment.basis", min=1),
             _element("RiskAssessment.prediction", min=1),
+        ],
+        base,
+    )
+    yield structure(
+        "note",
+        "A note that was drafted here, with its statements in a contained Composition",
+        "DocumentReference",
+        [
+            _element("DocumentReference.docStatus", min=1),
+            _element("DocumentReference.subject", min=1, type=[_reference("Patient")]),
+            _element("DocumentReference.author", min=1),
+            _element("DocumentReference.context", min=1),
         ],
         base,
     )
