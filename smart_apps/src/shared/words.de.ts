@@ -1,7 +1,9 @@
 /** Everything that is said, in German. */
+import { people } from "./words.people.de";
 import type { Words } from "./words.en";
 
 export const de: Words = {
+  ...people,
   "app.twin": "Zwilling",
   "loading": "Die Akte wird gelesen …",
   "theme": "Hell oder dunkel",

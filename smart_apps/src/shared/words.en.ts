@@ -1,5 +1,8 @@
 /** Everything that is said, in English; the German table has the same keys. */
+import { people } from "./words.people.en";
+
 export const en = {
+  ...people,
   "app.twin": "Twin",
   "loading": "Reading the record …",
   "theme": "Light or dark",
