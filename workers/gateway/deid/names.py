@@ -100,10 +100,10 @@ def residual(text: str) -> Iterator[Span]:
 
     Within a sentence a word that is also a first name counts too, unless all around it is capitals (a heading).
     """
-    tokens = [found.span() for found in TOKEN.finditer(text)]
+    ours = {at for found in TOKEN.finditer(text) for at in range(*found.span())}
     every = words(text)
     for at, word in enumerate(every):
-        if any(start <= word.start < end for start, end in tokens) or not word.is_capital:
+        if word.start in ours or not word.is_capital:
             continue
         letters = re.sub(r"\d", "", word.folded)
         if len(letters) < 3 or any(char.isdigit() for char in word.text):
