@@ -58,6 +58,7 @@ def structures(base: str = BASE) -> Iterator[Resource]:
     for instrument in INSTRUMENTS:
         yield scored(instrument, base)
     yield from _of_the_twin(base)
+    yield from _of_models(base)
     yield from _of_alerts(base)
     for name, title, contexts in (*EXTENSIONS, *alerting.EXTENSIONS):
         yield _extension(name, title, contexts, base)
@@ -144,6 +145,10 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
         ],
         base,
     )
+
+
+def _of_models(base: str) -> Iterator[Resource]:
+    """Yield the profiles of what computes, and of what comes of it beside the twin: predictions and notes."""
     yield structure(
         "prediction",
         "A forecast about a patient: probability or range, for when, by which model, from what",
