@@ -20,6 +20,7 @@ from tests.bench import (
     imports,
     loop,
     mix,
+    pat,
     scale,
     search,
     stages,
@@ -50,6 +51,8 @@ def run(parts: tuple[str, ...] = PARTS, synthea: Path = SYNTHEA, sizes: tuple[in
         details["fhirpath"] = fhirpath.measure()
     if "xml" in parts:
         details["xml"] = xml.measure()
+    if "pat" in parts:
+        details["pat"] = pat.measure()
     return _object(details)
 
 
@@ -113,6 +116,7 @@ def _object(details: Json) -> Json:
         "bytes_per_resource": details.get("storage", {}).get("bytes"),
         "index_entries_observation": sum(entries.values()) if entries and FAILED not in entries else None,
         "fhirpath_times_faster": fhirpath.middle(details["fhirpath"]) if "fhirpath" in details else None,
+        "pat_week_ms": details.get("pat", {}).get("week_ms"),
         "match_ms": details.get("subscriptions", {}).get("alone_ms"),
         "stages": None if micro and FAILED in micro else micro,
         "details": details,
