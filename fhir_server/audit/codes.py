@@ -67,6 +67,7 @@ KINDS: Final = (
     Kind(15, "capabilities", "R", *_READING),
     Kind(16, "token", "E", _APPLICATION, _DESTINATION, USER_AUTHENTICATION, _TOKEN),
     Kind(17, "notification", "R", *_READING, _EXPORT, _DISCLOSE),
+    Kind(20, "disclosure", "R", *_READING, _EXPORT, _DISCLOSE),
 )
 
 BY_NAME: Final = {kind.name: kind for kind in KINDS}

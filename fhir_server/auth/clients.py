@@ -45,7 +45,7 @@ __all__ = [
 
 Method = Literal["private_key_jwt", "client_secret", "none"]
 
-BUILT_IN: Final = frozenset({"clarity-cli", "clarity-worker", "clarity-login"})
+BUILT_IN: Final = frozenset({"clarity-cli", "clarity-worker", "clarity-login", "clarity-gateway"})
 """Clients that are this installation itself: they have no row, cannot be registered and never use the token endpoint."""
 
 _REMEMBER_SECONDS = 30.0

@@ -32,9 +32,16 @@ _READS: Final = " ".join(
         *("QuestionnaireResponse", "RiskAssessment", "Provenance", "Device"),
     )
 )
+_NOTED: Final = " ".join(
+    f"patient/{type_}.rs" for type_ in ("DetectedIssue", "AllergyIntolerance", "MedicationAdministration")
+)
 APPS: Final = (
     DemoApp(
         "twin", "clarity-twin", "Clarity twin", f"launch launch/patient openid fhirUser online_access {_READS}"
+    ),
+    DemoApp(
+        "notes", "clarity-notes", "Clarity notes",
+        f"launch launch/patient openid fhirUser online_access {_READS} {_NOTED} patient/DocumentReference.crus",
     ),
     DemoApp(
         "ehr", "clarity-ehr", "Clarity EHR simulator",

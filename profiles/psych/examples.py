@@ -6,9 +6,11 @@ import base64
 from collections.abc import Iterator
 from typing import Any
 
+from profiles.psych.alerting import reasons
 from profiles.psych.codes import BASE, CATEGORY, GAPS, LOCAL, SNOMED, UCUM, actigraphy, digital_twin, gaps, profile
 from profiles.psych.measures import MEASURES, PARTS, Measure
 from profiles.psych.questionnaires import INSTRUMENTS, ORDINAL, Instrument, band
+from profiles.psych.rules import RULES, plan
 
 Resource = dict[str, Any]
 PATIENT = {"reference": "Patient/example"}
@@ -31,6 +33,9 @@ def examples(base: str = BASE) -> Iterator[Resource]:
     yield _embedding(base)
     yield _card(base)
     yield _state(base)
+    yield _rule(base)
+    yield _alert(base)
+    yield _note(base)
 
 
 def _measured(measure: Measure, base: str) -> Resource:
@@ -192,6 +197,45 @@ def _card(base: str) -> Resource:
     }
 
 
+def _note(base: str) -> Resource:
+    said = [
+        {"url": "text", "valueString": "PHQ-9 was 14 of 27 on 6 January 2026 (moderate)."},
+        {"url": "form", "valueCode": "fact"},
+    ]
+    cited = [{"url": "resource", "valueReference": {"reference": "Observation/example-phq-9"}}]
+    statement = {"url": profile("note-statement", base), "extension": [*said, {"url": "citation", "extension": cited}]}
+    code = {"coding": [{"system": "http://loinc.org", "code": "11506-3", "display": "Progress note"}]}
+    composition = {
+        "resourceType": "Composition",
+        "id": "note",
+        "status": "preliminary",
+        "type": code,
+        "date": "2026-01-07T09:00:00Z",
+        "author": [DEVICE],
+        "title": "Progress note",
+        "section": [{"title": "What changed", "extension": [statement], "text": _EMPTY}],
+    }
+    drafted = [{"url": "kind", "valueCode": "progress"}, {"url": "method", "valueString": "rules"}]
+    text = base64.b64encode(b"# Progress note\n").decode()
+    return {
+        "resourceType": "DocumentReference",
+        "id": "example-note",
+        "meta": {"profile": [profile("note", base)]},
+        "contained": [composition],
+        "extension": [{"url": profile("note-draft", base), "extension": drafted}],
+        "status": "current",
+        "docStatus": "preliminary",
+        "type": code,
+        "subject": PATIENT,
+        "author": [DEVICE],
+        "content": [{"attachment": {"contentType": "text/markdown", "data": text}}],
+        "context": {"related": [{"reference": "#note"}]},
+    }
+
+
+_EMPTY = {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml"><p>PHQ-9 was 14 of 27.</p></div>'}
+
+
 def _state(base: str) -> Resource:
     def coded(code: str) -> Resource:
         return {"coding": [{"system": digital_twin(base), "code": code}]}
@@ -207,4 +251,29 @@ def _state(base: str) -> Resource:
         "method": coded("clarity-twin-1"),
         "device": DEVICE,
         "component": [{"code": coded("steps"), "valueQuantity": quantity(6400, "{steps}")}],
+    }
+
+
+def _rule(base: str) -> Resource:
+    made = plan(next(each for each in RULES if each.name == "self-harm"), base)
+    return made | {"id": "example", "url": f"{base}/PlanDefinition/example", "status": "draft"}
+
+
+def _alert(base: str) -> Resource:
+    coding = {"system": reasons(base), "code": "sleep-loss", "display": "Sleep loss"}
+    evidence = {"url": profile("alert-evidence", base), "extension": [{"url": "evidence", "valueString": "2026-01-06"}]}
+    return {
+        "resourceType": "DetectedIssue",
+        "id": "example",
+        "meta": {"profile": [profile("alert", base)]},
+        "extension": [evidence],
+        "status": "preliminary",
+        "code": {"coding": [coding]},
+        "severity": "moderate",
+        "patient": PATIENT,
+        "identifiedPeriod": {"start": "2026-01-06T12:00:00+01:00"},
+        "author": DEVICE,
+        "implicated": [{"reference": "Observation/example-digital-twin-state"}],
+        "detail": "An example of an alert",
+        "reference": f"{base}/PlanDefinition/example|1.0.0",
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.apps.conftest import Instance, allow, choose, chromium, open_twin, over, sign_in
+from tests.apps.test_notes import open_notes
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screens"
 PATIENT = "demo-002"
@@ -56,6 +57,16 @@ def ehr(page: Page, instance: Instance, scheme: str) -> None:
     picture(page, f"ehr-launch-{scheme}")
 
 
+def notes(page: Page, instance: Instance, scheme: str) -> None:
+    open_notes(page, instance)
+    page.click("#draft")
+    page.wait_for_selector("#sign", timeout=60_000)
+    picture(page, f"notes-draft-{scheme}")
+    page.locator("#section-course .cite").first.click()
+    page.wait_for_selector("dialog .facts")
+    picture(page, f"notes-source-{scheme}", full=False)
+
+
 def probe(page: Page, instance: Instance, scheme: str) -> None:
     page.goto("/apps/ehr/")
     page.wait_for_selector("#app[data-ready] form")
@@ -70,7 +81,7 @@ def probe(page: Page, instance: Instance, scheme: str) -> None:
 
 def shoot(browser: Browser, instance: Instance, scheme: str) -> None:
     """Walk through every screen in one colour scheme."""
-    for walk in (twin, ehr):
+    for walk in (twin, notes, ehr):
         context = browser.new_context(
             viewport={"width": 1440, "height": 900}, color_scheme=scheme, locale="en-GB", base_url=instance.origin
         )

@@ -17,13 +17,13 @@ from fhir_server.interactions import asynchronous, search
 from fhir_server.interactions.call import Limits, Result
 from fhir_server.interactions.failures import audit_failure
 from fhir_server.kit import ids, json
-from fhir_server.operations import invoke
+from fhir_server.operations import draft_note, invoke
 from fhir_server.settings import Settings
 from fhir_server.storage import async_jobs, jobs
 from fhir_server.storage.async_jobs import AsyncJob
 from fhir_server.storage.jobs import Job
 from fhir_server.storage.tenants import Tenant
-from workers.jobs import reindex
+from workers.jobs import note, reindex, simulate
 
 _PERFORMED = {"operation": invoke.invoke, "type": search.search, "system": search.search, "compartment": search.search,
               "search-type": search.search, "search-system": search.search, "search-compartment": search.search}  # fmt: skip
@@ -69,5 +69,7 @@ async def _request(tenant: Tenant, asked: AsyncJob, settings: Settings) -> Resul
 
 
 _KINDS: Final[dict[str, Callable[[Tenant, AsyncJob, Settings], Awaitable[Result | None]]]] = {
+    draft_note.KIND: note.run,
     reindex.KIND: reindex.run,
+    simulate.KIND: simulate.run,
 }

@@ -117,9 +117,10 @@ def _answers(response: dict[str, Any], base: str) -> Reading:
 
 
 def _parts(observation: dict[str, Any], base: str) -> Iterator[tuple[str, dict[str, Any], Signal]]:
-    """Yield the Observation and its components that are coded as a signal; what the twin wrote is never its input."""
+    """Yield the Observation and its components that are coded as a signal; what the twin wrote, or nobody has
+    accepted yet, is never its input."""
     tags = observation.get("meta", {}).get("tag", ())
-    if any(tag.get("system") == origin(base) and tag.get("code") == "twin" for tag in tags):
+    if any(tag.get("system") == origin(base) and tag.get("code") in ("twin", "proposed") for tag in tags):
         return
     codes = by_code(base)
     named_parts = [("Observation", observation)]

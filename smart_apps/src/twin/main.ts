@@ -65,7 +65,7 @@ function draw(): void {
   const days = record.days.filter((each) => each.date >= shift(today, -state.range));
   const opens = (source: Parameters<typeof show>[1]): void => void show(session.client, source);
   render(
-    html`${bar(t("app.twin"), html`<button class="quiet-button" id="print" @click=${() => window.print()}>${t("print")}</button>`)}
+    html`${bar(t("app.twin"), html`<a class="quiet-button" href="../notes/?iss=${encodeURIComponent(session.client.state.serverUrl)}">${t("app.notes")}</a>`, html`<button class="quiet-button" id="print" @click=${() => window.print()}>${t("print")}</button>`)}
       <main class="twin">
         ${session.banner ? banner(record.patient) : nothing}
         <section class="card since" aria-labelledby="since">

@@ -1,0 +1,180 @@
+"""`DocumentReference/{id}/$extract`: what the text of a document says, with spans, and proposals that somebody may accept.
+
+Psychotherapy notes never feed it, whoever asks; drafts of ours neither, since they say what the record says already. Asked again,
+it proposes the same: what is there, accepted or rejected, stays as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from typing import Any, Final
+
+from fhir_server.audit.record import audit_row
+from fhir_server.auth import labels, policy
+from fhir_server.context import RequestContext
+from fhir_server.errors import Unprocessable
+from fhir_server.interactions import commands
+from fhir_server.interactions.call import Call, Json, Result
+from fhir_server.interactions.results import absent
+from fhir_server.kit import clock, ids, json
+from fhir_server.operations.parameters import read_parameters
+from fhir_server.storage import reads
+from fhir_server.storage.commands import PREDICTION, PUT, Command
+from fhir_server.storage.commit import commit
+from fhir_server.storage.visibility import EVERYTHING
+from workers.notes.document import DEVICE, PARTICIPANT, device, draft_of
+from workers.notes.extraction import VERSION, Finding, findings, proposal
+
+TYPES: Final = ("Condition", "Observation", "MedicationStatement")
+LONGEST: Final = 200_000
+"""Bytes of text at most."""
+DEFINITION: Json = {
+    "resourceType": "OperationDefinition",
+    "id": "DocumentReference-extract",
+    "url": "https://fhir.clarity.example/OperationDefinition/DocumentReference-extract",
+    "name": "Extract",
+    "status": "active",
+    "kind": "operation",
+    "affectsState": True,
+    "code": "extract",
+    "comment": "By rules, English and German; docs/notes.md says how well. A type that the caller may not create is not proposed.",
+    "resource": ["DocumentReference"],
+    "system": False,
+    "type": False,
+    "instance": True,
+    "parameter": [
+        {"name": "return", "use": "out", "min": 1, "max": "1", "type": "Parameters"},
+    ],
+}  # fmt: skip
+
+
+async def handle(ctx: RequestContext, call: Call) -> Result:
+    """Answer `POST DocumentReference/{id}/$extract`: 200 and a Parameters with a part `finding` for each."""
+    read_parameters(DEFINITION, call)
+    assert call.address.id
+    seen = await policy.visibility(ctx, "DocumentReference", "read")
+    stored = await reads.read(ctx.tenant, "DocumentReference", call.address.id, seen)
+    if stored is None or stored.deleted:
+        raise absent()
+    document = json.decode_trusted(stored.body)
+    _refuse(document)
+    text = await _text(ctx, document)
+    found = await asyncio.to_thread(findings, text)
+    base = call.limits.canonical_base
+    proposed = {each: proposal(each, text, document, base) for each in found if each.proposed}
+    allowed = {type_ for type_ in TYPES if await policy.allowed(ctx, type_, "create")}
+    wanted = {each: made for each, made in proposed.items() if made["resourceType"] in allowed}
+    await _write(ctx, list(wanted.values()), document, base)
+    row = audit_row(ctx, "operation", 200, type=stored.type, rid=stored.rid, patients=stored.patients)
+    answer = {"resourceType": "Parameters", "parameter": [_told(each, text, wanted.get(each)) for each in found]}
+    return Result(200, json.encode(answer), audit=[row])
+
+
+def _refuse(document: Json) -> None:
+    """Raise Unprocessable for what is never extracted from."""
+    given = [*document.get("meta", {}).get("security", ()), *_codings(document.get("securityLabel", ()))]
+    if any(label.get("code") == labels.NOTES for label in given):
+        raise Unprocessable(
+            "Psychotherapy notes are never extracted from.", "extract-psychotherapy", "DocumentReference.meta.security"
+        )
+    if draft_of(document) is not None and document.get("docStatus") == "preliminary":
+        raise Unprocessable(
+            "A draft says what the record says already: sign it first.", "extract-draft", "DocumentReference.docStatus"
+        )
+    if not str(document.get("subject", {}).get("reference", "")).startswith("Patient/"):
+        raise Unprocessable("The document names no patient.", "extract-subject", "DocumentReference.subject")
+
+
+def _codings(concepts: Any) -> list[Json]:
+    return [coding for each in concepts for coding in each.get("coding", ())]
+
+
+async def _text(ctx: RequestContext, document: Json) -> str:
+    """Return the first text of a document, from the attachment or the Binary that it names, as far as the caller sees it."""
+    for content in document["content"]:
+        attachment = content["attachment"]
+        if not str(attachment.get("contentType", "text/plain")).startswith("text/"):
+            continue
+        data = attachment.get("data") or await _binary(ctx, str(attachment.get("url", "")))
+        if data is None:
+            continue
+        try:
+            text = base64.b64decode(data, validate=True)[: LONGEST + 1].decode()
+        except (binascii.Error, UnicodeDecodeError) as error:
+            where = "DocumentReference.content.attachment"
+            raise Unprocessable("The attachment is no text in UTF-8.", "extract-text", where) from error
+        if len(text.encode()) > LONGEST:
+            raise Unprocessable(f"The text has more than {LONGEST} bytes.", "extract-long", "DocumentReference.content")
+        return text
+    raise Unprocessable(
+        "The document has no text: text/plain or text/markdown.", "extract-text", "DocumentReference.content"
+    )
+
+
+async def _binary(ctx: RequestContext, url: str) -> str | None:
+    type_, _, id_ = url.removeprefix(f"{ctx.base}/").partition("/")
+    if type_ != "Binary" or not id_ or "/" in id_:
+        return None
+    seen = (await policy.visibilities(ctx, "read", ["Binary"])).get("Binary", ())
+    stored = await reads.read(ctx.tenant, "Binary", id_, seen)
+    if stored is None or stored.deleted:
+        return None
+    resource = json.decode_trusted(stored.body)
+    if any(label.get("code") == labels.NOTES for label in resource.get("meta", {}).get("security", ())):
+        return None
+    return str(resource["data"]) if "data" in resource else None
+
+
+async def _write(ctx: RequestContext, wanted: list[Json], document: Json, base: str) -> None:
+    """Write the proposals that are not there yet, as the caller may write them, with one Provenance."""
+    names = [(each["resourceType"], each["id"]) for each in wanted]
+    there = await reads.read_many(ctx.tenant, names, dict.fromkeys(TYPES, EVERYTHING)) if names else {}
+    made: list[Command] = []
+    for each in wanted:
+        if (each["resourceType"], each["id"]) not in there:
+            command = commands.build(ctx.tenant, each, each["id"], http_method=PUT, origin=PREDICTION)
+            await commands.authorise(ctx, command, "create")
+            made.append(command)
+    if not made:
+        return
+    told = _provenance([f"{each.type}/{each.id}" for each in made], document, base)
+    made.append(commands.build(ctx.tenant, told, ids.new_id(), origin=PREDICTION, fresh=True))
+    if await reads.read(ctx.tenant, "Device", DEVICE, EVERYTHING) is None:
+        made.append(commands.build(ctx.tenant, device(base), DEVICE, http_method=PUT, origin=PREDICTION))
+    await commit(ctx.tenant, made, [audit_row(ctx, "create", 201, type=each.type) for each in made])
+
+
+def _provenance(targets: list[str], document: Json, base: str) -> Json:
+    coding = {"system": PARTICIPANT, "code": "assembler", "display": "Assembler"}
+    rules = {"type": "Library", "identifier": {"system": f"{base}/NamingSystem/extraction", "value": VERSION}}
+    return {
+        "resourceType": "Provenance",
+        "meta": {"security": document.get("meta", {}).get("security", [])}
+        if document.get("meta", {}).get("security")
+        else {},
+        "target": [{"reference": target} for target in targets],
+        "recorded": clock.instant(clock.now()),
+        "agent": [{"type": {"coding": [coding]}, "who": {"reference": f"Device/{DEVICE}"}}],
+        "entity": [
+            {"role": "source", "what": {"reference": f"DocumentReference/{document['id']}"}},
+            {"role": "derivation", "what": rules},
+        ],
+    }
+
+
+def _told(found: Finding, text: str, made: Json | None) -> Json:
+    parts: list[Json] = [
+        {"name": "kind", "valueCode": found.kind},
+        {"name": "concept", "valueCode": found.concept.replace(" ", "-")},
+        {"name": "text", "valueString": text[found.start : found.end]},
+        {"name": "start", "valueInteger": found.start},
+        {"name": "end", "valueInteger": found.end},
+        {"name": "negated", "valueBoolean": found.meant.negated},
+        {"name": "experiencer", "valueCode": found.meant.experiencer},
+        {"name": "time", "valueCode": found.meant.time},
+    ]
+    if made is not None:
+        parts.append({"name": "proposed", "valueReference": {"reference": f"{made['resourceType']}/{made['id']}"}})
+    return {"name": "finding", "part": parts}

@@ -1,0 +1,152 @@
+"""`$extract` and `$accept`: what is proposed from a text, what never is, and what a person makes of it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import httpx
+import pytest
+
+from fhir_server.auth import care
+from fhir_server.auth.tokens import mint
+from fhir_server.storage.tenants import Tenant
+from tests.http.client import Caller, caller
+from tests.operations.note_fixtures import doctor, patient
+from tests.operations.twin_fixtures import parts, value
+
+TEXT = (
+    "Depressed mood; denies hallucinations. Takes lithium 900 mg twice daily. PHQ-9 was 14. He wants to die."
+    " His father drank alcohol."
+)
+ACT = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+
+
+def document(who: str, text: str = TEXT, **more: Any) -> Any:
+    data = base64.b64encode(text.encode()).decode()
+    return {
+        "resourceType": "DocumentReference", "status": "current", "subject": {"reference": f"Patient/{who}"},
+        "date": "2026-06-20T10:00:00Z", "content": [{"attachment": {"contentType": "text/plain", "data": data}}], **more,
+    }  # fmt: skip
+
+
+@pytest.fixture
+async def doc(system: Caller, http: httpx.AsyncClient, tenant: Tenant, unique: str) -> Caller:
+    await patient(system, unique, f"{unique}-dr")
+    return await doctor(http, tenant, f"{unique}-dr")
+
+
+async def extracted(client: Caller, *args: Any, **more: Any) -> tuple[str, list[Any]]:
+    made = await client.post("DocumentReference", document(*args, **more))
+    assert made.status == 201, made.text
+    answer = await client.post(f"DocumentReference/{made.id}/$extract", None)
+    assert answer.status == 200, answer.text
+    return made.id, parts(answer.json, "finding")
+
+
+async def test_findings_and_proposals(doc: Caller, system: Caller, unique: str) -> None:
+    id_, found = await extracted(doc, unique)
+    told = {value(each, "concept"): each for each in found}
+    assert set(told) == {"depressed-mood", "hallucinations", "lithium", "phq-9", "suicidality", "alcohol"}
+    assert {name for name, each in told.items() if value(each, "proposed") is None} == {"hallucinations", "alcohol"}
+    assert value(told["hallucinations"], "negated") is True
+    assert value(told["alcohol"], "experiencer") == "other"
+    start, end = value(told["lithium"], "start"), value(told["lithium"], "end")
+    assert TEXT[start:end] == value(told["lithium"], "text") == "lithium"
+    made = {
+        name: (await doc.get(value(each, "proposed")["reference"])).json
+        for name, each in told.items()
+        if value(each, "proposed")
+    }
+    assert made["depressed-mood"]["verificationStatus"]["coding"][0]["code"] == "unconfirmed"
+    assert made["lithium"]["status"] == "unknown"
+    assert made["lithium"]["dosage"][0]["timing"]["repeat"]["frequency"] == 2
+    assert (made["phq-9"]["status"], made["phq-9"]["valueQuantity"]["value"]) == ("preliminary", 14)
+    assert made["suicidality"]["valueString"] == "He wants to die."
+    told_by = (await system.get(f"Provenance?target=Condition/{made['depressed-mood']['id']}")).json["entry"][0][
+        "resource"
+    ]
+    assert told_by["entity"][0]["what"]["reference"] == f"DocumentReference/{id_}"
+    again = await doc.post(f"DocumentReference/{id_}/$extract", None)
+    assert parts(again.json, "finding") == found
+    assert (await doc.get(value(told["phq-9"], "proposed")["reference"])).json["meta"]["versionId"] == "1"
+
+
+async def test_accepted_and_rejected(doc: Caller, system: Caller, unique: str) -> None:
+    id_, found = await extracted(doc, unique)
+    where = {value(each, "concept"): value(each, "proposed")["reference"] for each in found if value(each, "proposed")}
+    who = {"reference": f"Practitioner/{unique}-dr"}
+    mood = (await doc.post(f"{where['depressed-mood']}/$accept", None)).json
+    assert (mood["verificationStatus"]["coding"][0]["code"], mood["asserter"]) == ("confirmed", who)
+    assert "tag" not in mood["meta"]
+    phq9 = (await doc.post(f"{where['phq-9']}/$accept", None)).json
+    assert (phq9["status"], phq9["performer"]) == ("final", [who])
+    drug = (await doc.post(f"{where['lithium']}/$accept?reject=true", None)).json
+    assert drug["status"] == "entered-in-error"
+    for name in ("depressed-mood", "lithium"):
+        twice = await doc.post(f"{where[name]}/$accept", None)
+        assert (twice.status, twice.issue) == (422, "accept-kind")
+    refused = await system.post(f"{where['suicidality']}/$accept", None)
+    assert (refused.status, refused.issue) == (403, "accept-person")
+    await doc.post(f"DocumentReference/{id_}/$extract", None)
+    assert (await doc.get(where["lithium"])).json["status"] == "entered-in-error"
+    found_by = (await system.get(f"Provenance?target={where['phq-9']}")).json["entry"]
+    assert {e["resource"]["agent"][0]["type"]["coding"][0]["code"] for e in found_by} == {"assembler", "verifier"}
+
+
+async def test_psychotherapy_notes_never_feed_it(
+    http: httpx.AsyncClient, tenant: Tenant, system: Caller, unique: str
+) -> None:
+    await patient(system, unique, f"{unique}-dr")
+    cleared = await caller(http, tenant, "system/*.cruds __see/PSYTHPN")
+    label = {"system": ACT, "code": "PSYTHPN"}
+    for more in ({"meta": {"security": [label]}}, {"securityLabel": [{"coding": [label]}]}):
+        made = await cleared.post("DocumentReference", document(unique, **more))
+        answer = await cleared.post(f"DocumentReference/{made.id}/$extract", None)
+        assert (answer.status, answer.issue) == (422, "extract-psychotherapy")
+    hidden = await system.post(f"DocumentReference/{made.id}/$extract", None)
+    assert hidden.status == 422  # securityLabel alone hides nothing, and is refused all the same
+    found = await system.get(f"Condition?patient={unique}&_tag=proposed")
+    assert "entry" not in found.json
+
+
+async def test_what_the_caller_may_not_write_is_found_only(
+    http: httpx.AsyncClient, tenant: Tenant, doc: Caller, unique: str
+) -> None:
+    made = await doc.post("DocumentReference", document(unique))
+    care.forget(tenant, f"Practitioner/{unique}-dr")
+    scope = "user/DocumentReference.rs user/Observation.c"
+    some = Caller(http, tenant, await mint(tenant, scope, user=f"Practitioner/{unique}-dr"))
+    answer = await some.post(f"DocumentReference/{made.id}/$extract", None)
+    kinds = {
+        value(each, "proposed")["reference"].partition("/")[0]
+        for each in parts(answer.json, "finding")
+        if value(each, "proposed")
+    }
+    assert kinds == {"Observation"}
+
+
+@pytest.mark.parametrize(
+    ("content", "issue"),
+    [
+        ({"contentType": "application/pdf", "data": "JVBERg=="}, "extract-text"),
+        ({"contentType": "text/plain", "data": base64.b64encode(b"\xff\xfe\x00").decode()}, "extract-text"),
+        ({"contentType": "text/plain", "data": base64.b64encode(b"x" * 200_001).decode()}, "extract-long"),
+        ({"contentType": "text/plain", "url": "https://elsewhere.example/x"}, "extract-text"),
+    ],
+)
+async def test_no_text(doc: Caller, unique: str, content: Any, issue: str) -> None:
+    made = await doc.post("DocumentReference", document(unique) | {"content": [{"attachment": content}]})
+    answer = await doc.post(f"DocumentReference/{made.id}/$extract", None)
+    assert (answer.status, answer.issue) == (422, issue)
+
+
+async def test_text_in_a_binary(doc: Caller, system: Caller, unique: str) -> None:
+    binary = await system.post(
+        "Binary",
+        {"resourceType": "Binary", "contentType": "text/plain", "data": base64.b64encode(b"Has insomnia.").decode()},
+    )
+    content = [{"attachment": {"contentType": "text/plain", "url": f"Binary/{binary.id}"}}]
+    made = await system.post("DocumentReference", document(unique) | {"content": content})
+    found = parts((await system.post(f"DocumentReference/{made.id}/$extract", None)).json, "finding")
+    assert [value(each, "concept") for each in found] == ["insomnia"]

@@ -1,0 +1,171 @@
+"""`DocumentReference/{id}/$sign`: who signs what, what is measured, and what plain writes may not do to a note."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from fhir_server.settings import Settings
+from fhir_server.storage.tenants import Tenant
+from tests.http.client import Caller, caller
+from tests.operations.note_fixtures import DAYS, doctor, drafted, patient, text, work
+from workers.notes.document import parts_of, sections_of
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(environment="test", data=tmp_path)  # type: ignore[call-arg]
+
+
+@pytest.fixture
+async def doc(system: Caller, http: httpx.AsyncClient, tenant: Tenant, unique: str) -> Caller:
+    await patient(system, unique, f"{unique}-dr", f"{unique}-other")
+    return await doctor(http, tenant, f"{unique}-dr")
+
+
+def sections(**texts: str) -> Any:
+    parts = [
+        {"name": "section", "part": [{"name": "code", "valueCode": code}, {"name": "text", "valueString": said}]}
+        for code, said in texts.items()
+    ]
+    return {"resourceType": "Parameters", "parameter": parts}
+
+
+def lines(note: Any, code: str) -> list[str]:
+    return [each.text for s in sections_of(note) if s.code == code for each in s.statements]
+
+
+def extension(resource: Any, name: str) -> Any:
+    return next(parts_of(e) for e in resource["extension"] if e["url"].endswith(f"/{name}"))
+
+
+async def test_a_draft_is_edited_and_signed(system: Caller, doc: Caller, settings: Settings, unique: str) -> None:
+    _, note = await drafted(doc, settings, unique, DAYS)
+    own = "Seen today; sleeps better since the dose was raised."
+    course = "\n".join([*lines(note, "course")[:-1], own])
+    answer = await doc.post(f"DocumentReference/{note['id']}/$sign", sections(course=course))
+    assert answer.status == 200, answer.text
+    signed = answer.json
+    who = {"reference": f"Practitioner/{unique}-dr"}
+    assert (signed["docStatus"], signed["authenticator"], signed["meta"]["versionId"]) == ("final", who, "2")
+    inner = signed["contained"][0]
+    assert (inner["status"], inner["attester"][0]["party"], inner["attester"][0]["mode"]) == ("final", who, "legal")
+    assert who in signed["author"]
+    assert own in text(signed)
+    kept = next(s for s in sections_of(signed) if s.code == "course").statements[:-1]
+    [mine] = [each for s in sections_of(signed) for each in s.statements if each.form == "clinician"]
+    assert all(each.citations for each in kept)
+    assert (mine.text, mine.citations) == (own, ())
+    measured = extension(signed, "note-signed")
+    assert 0 < measured["changed"] < 0.5
+    section = next(s for s in inner["section"] if s["code"]["coding"][0]["code"] == "course")
+    edit = extension(section, "note-edit")
+    assert edit["distance"] == measured["distance"] > 0
+    untouched = next(s for s in inner["section"] if s["code"]["coding"][0]["code"] == "medication")
+    assert extension(untouched, "note-edit")["distance"] == 0
+    old = await doc.get(f"DocumentReference/{note['id']}/_history/1")
+    assert old.json["docStatus"] == "preliminary"
+    found = (await system.get(f"Provenance?target=DocumentReference/{note['id']}")).json["entry"]
+    assert {e["resource"]["agent"][0]["type"]["coding"][0]["code"] for e in found} == {"assembler", "attester"}
+    assert (await doc.post("DocumentReference/$validate", signed)).json["issue"][0]["severity"] == "information"
+
+
+async def test_a_signed_note_is_amended_and_the_next_begins_where_it_ended(
+    doc: Caller, settings: Settings, unique: str
+) -> None:
+    _, note = await drafted(doc, settings, unique, DAYS)
+    assert (await doc.post(f"DocumentReference/{note['id']}/$sign", None)).json["docStatus"] == "final"
+    again = await doc.post(f"DocumentReference/{note['id']}/$sign", sections(course="Corrected."))
+    assert (again.status, again.json["docStatus"], again.json["meta"]["versionId"]) == (200, "amended", "3")
+    assert [each["mode"] for each in again.json["contained"][0]["attester"]] == ["legal", "legal"]
+    _, following = await drafted(doc, settings, unique, "")
+    assert following["context"]["period"]["start"] == again.json["date"][:10]
+
+
+async def test_who_does_not_sign(
+    system: Caller, doc: Caller, http: httpx.AsyncClient, tenant: Tenant, settings: Settings, unique: str
+) -> None:
+    _, note = await drafted(doc, settings, unique, DAYS)
+    where = f"DocumentReference/{note['id']}/$sign"
+    refused = await system.post(where, None)
+    assert (refused.status, refused.issue) == (403, "sign-person")
+    other = await doctor(http, tenant, f"{unique}-other")
+    refused = await other.post(where, None)
+    assert (refused.status, refused.issue) == (403, "sign-others")
+    stranger = await doctor(http, tenant, f"{unique}-stranger")
+    assert (await stranger.post(where, None)).status == 404
+    reader = await doctor(http, tenant, f"{unique}-dr", "user/*.rs")
+    assert (await reader.post(where, None)).status == 403
+    own = await caller(http, tenant, "patient/*.cruds", unique)
+    assert (await own.post(where, None)).status == 403
+    assert (await doc.get(f"DocumentReference/{note['id']}")).json["meta"]["versionId"] == "1"
+
+
+async def test_what_is_not_signed(doc: Caller, settings: Settings, unique: str) -> None:
+    plain = {
+        "resourceType": "DocumentReference", "status": "current", "subject": {"reference": f"Patient/{unique}"},
+        "content": [{"attachment": {"contentType": "text/plain", "data": "bm90ZQ=="}}],
+    }  # fmt: skip
+    made = await doc.post("DocumentReference", plain)
+    assert made.status == 201
+    answer = await doc.post(f"DocumentReference/{made.id}/$sign", None)
+    assert (answer.status, answer.issue) == (422, "sign-kind")
+    _, note = await drafted(doc, settings, unique, DAYS)
+    where = f"DocumentReference/{note['id']}/$sign"
+    for wrong in (sections(nowhere="x"), sections(course="x" * 20_001)):
+        answer = await doc.post(where, wrong)
+        assert (answer.status, answer.issue) == (400, "sign-sections")
+    assert (await doc.post(where, None, if_match='W/"7"')).status == 412
+
+
+async def test_unsupported_sentences_are_signed_only_on_purpose(
+    system: Caller, doc: Caller, settings: Settings, unique: str
+) -> None:
+    _, note = await drafted(doc, settings, unique, DAYS)
+    changed = deepcopy(note)
+    section = next(s for s in changed["contained"][0]["section"] if s["code"]["coding"][0]["code"] == "course")
+    section["extension"][0]["extension"].append({"url": "problem", "valueCode": "number"})
+    assert (await doc.put(f"DocumentReference/{note['id']}", changed)).status == 200
+    where = f"DocumentReference/{note['id']}/$sign"
+    refused = await doc.post(where, None)
+    assert (refused.status, refused.issue, refused.expressions) == (422, "sign-unsupported", ["section(course)"])
+    accepted = {"name": "accept-unsupported", "valueBoolean": True}
+    answer = await doc.post(where, {"resourceType": "Parameters", "parameter": [accepted]})
+    assert answer.json["docStatus"] == "final"
+
+
+async def test_plain_writes_sign_nothing_and_change_nothing_signed(
+    doc: Caller, settings: Settings, unique: str
+) -> None:
+    _, note = await drafted(doc, settings, unique, DAYS)
+    where = f"DocumentReference/{note['id']}"
+    final = note | {"docStatus": "final"}
+    for bad in (
+        final,
+        {k: v for k, v in final.items() if k != "extension"},
+        {k: v for k, v in note.items() if k != "extension"},
+    ):
+        answer = await doc.put(where, bad)
+        assert (answer.status, answer.issue) == (422, "note-unsigned")
+    copied = await doc.post("DocumentReference", {k: v for k, v in final.items() if k not in ("id", "meta")})
+    assert copied.status == 422
+    patched = [{"op": "replace", "path": "/docStatus", "value": "final"}]
+    assert (await doc.send("PATCH", where, patched, content_type="application/json-patch+json")).status == 422
+    edited = note | {"description": "a draft of mine"}
+    assert (await doc.put(where, edited)).status == 200
+    signed = (await doc.post(f"{where}/$sign", None)).json
+    for changes in ({"description": "other"}, {"docStatus": "preliminary"}, {"authenticator": {"display": "nobody"}}):
+        answer = await doc.put(where, signed | changes)
+        assert (answer.status, answer.issue) == (409, "note-signed"), answer.text
+    assert (await doc.put(where, signed | {"status": "superseded"})).status == 200
+
+
+async def test_work_is_needed_for_a_draft(doc: Caller, settings: Settings, unique: str) -> None:
+    kicked = await doc.post(f"Patient/{unique}/$draft-note?{DAYS}", None)
+    assert (await doc.get(kicked.headers["content-location"])).status == 202
+    await work(doc.tenant, settings)
+    assert (await doc.get(kicked.headers["content-location"])).status == 200

@@ -1,0 +1,212 @@
+"""Statements about what the clinic wrote: diagnoses, medication with doses, encounters, laboratory values, alerts, allergies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+from workers.notes import words
+from workers.notes.note import Statement
+from workers.notes.record import STATE, Citation, Language, Record, address, codes_of, day_of, number_of, title_of
+from workers.twin.medication import TAKEN, exposure
+from workers.twin.resources import Resource
+
+MOST: Final = 12
+"""Encounters, values and alerts that are told one by one, the newest."""
+MEASURED: Final = frozenset({"laboratory", "vital-signs"})
+STATUSES: Final = {
+    "active": ("active", "aktiv"), "recurrence": ("recurrence", "Rezidiv"), "relapse": ("relapse", "Rückfall"),
+    "inactive": ("inactive", "inaktiv"), "remission": ("in remission", "in Remission"), "resolved": ("resolved", "abgeklungen"),
+    "provisional": ("provisional", "vorläufig"), "differential": ("differential diagnosis", "Differentialdiagnose"),
+    "unconfirmed": ("unconfirmed", "unbestätigt"), "": ("status unknown", "Status unbekannt"),
+}  # fmt: skip
+
+
+def conditions(record: Record, language: Language) -> Iterator[Statement]:
+    """Yield the diagnoses on record with their status; those that were ruled out as such."""
+    found = [r for r in record.of("Condition") if title_of(r.get("code"))]
+    for resource in found:
+        name, began = title_of(resource["code"]), day_of(resource, record.zone)
+        status = status_of(resource)
+        if status == "refuted":
+            text = words.sentence(language, "condition-refuted", name=name)
+        elif began is None:
+            text = words.sentence(language, "condition", name=name, status=STATUSES[status][language == "de"])
+        else:
+            values = {"name": name, "status": STATUSES[status][language == "de"], "day": words.day(language, began)}
+            text = words.sentence(language, "condition-since", **values)
+        yield Statement("condition", text, (Citation(address(resource), "code", name),))
+    if not found and "Condition" in record.looked:
+        yield Statement("condition", words.sentence(language, "no-condition"), (_no(record, "Condition"),))
+
+
+def status_of(condition: Resource) -> str:
+    """Return what stands of a diagnosis: how sure it is before how it goes, empty when neither is said."""
+    sure = _code(condition.get("verificationStatus"))
+    return (
+        sure
+        if sure in ("refuted", "provisional", "differential", "unconfirmed")
+        else _code(condition.get("clinicalStatus"))
+    )
+
+
+def _code(concept: Any) -> str:
+    code = str(next((c.get("code") for c in (concept or {}).get("coding", ())), ""))
+    return code if code in STATUSES or code == "refuted" else ""
+
+
+def _no(record: Record, type_: str) -> Citation:
+    return Citation(f"{type_}?patient={record.patient}", "", "0", "count")
+
+
+def medication(record: Record, language: Language) -> Iterator[Statement]:
+    """Yield what was ordered, stated and given, the newest of each; what is not taken; what nobody says about taking it."""
+    told, started = False, []
+    for resource in record.of(*TAKEN):
+        if statement := _medicine(record, language, resource):
+            told = True
+            yield statement
+            started += _new(record, language, resource)
+    yield from started
+    stated = {name_of(r).lower() for r in record.of("MedicationStatement", "MedicationAdministration")}
+    for resource in record.of("MedicationRequest"):
+        if name_of(resource) and name_of(resource).lower() not in stated and resource.get("status") == "active":
+            text = words.sentence(language, "ask-taken", name=name_of(resource))
+            yield Statement("ask", text, (Citation(address(resource), "medication", name_of(resource)),), "question")
+    if not told and record.looked.issuperset(("MedicationRequest", "MedicationStatement")):
+        cited = (_no(record, "MedicationRequest"), _no(record, "MedicationStatement"))
+        if all(not record.of(kind) for kind in ("MedicationRequest", "MedicationStatement")):
+            yield Statement("medication", words.sentence(language, "no-medication"), cited)
+
+
+def _medicine(record: Record, language: Language, resource: Resource) -> Statement | None:
+    name, dose = name_of(resource), dose_of(resource)
+    dose = f" {dose}" if dose else ""
+    cited = (Citation(address(resource), "medication", f"{name}{dose}"),)
+    if name and resource.get("status") == "not-taken":
+        return Statement("medication", words.sentence(language, "medication-not-taken", name=name, dose=dose), cited)
+    span = exposure(resource)
+    if not name or span is None or span.start > record.last or (span.end is not None and span.end < record.first):
+        return None
+    ended = span.end is not None and span.basis != "administered"
+    end = words.sentence(language, "until", day=words.day(language, span.end)) if ended and span.end else ""
+    stopped = span.status in ("stopped", "on-hold")
+    key = f"medication-{span.status if stopped else span.basis}"
+    text = words.sentence(language, key, name=name, dose=dose, start=words.day(language, span.start), end=end)
+    return Statement("medication", text, cited)
+
+
+def _new(record: Record, language: Language, resource: Resource) -> list[Statement]:
+    span = exposure(resource)
+    if span is None or span.basis == "administered" or not record.first <= span.start <= record.last:
+        return []
+    text = words.sentence(language, "new-medication", name=name_of(resource), start=words.day(language, span.start))
+    return [Statement("medication", text, (Citation(address(resource), "medication", name_of(resource)),))]
+
+
+def name_of(resource: Resource) -> str:
+    """Return how a medication is called in a resource."""
+    reference = resource.get("medicationReference", {})
+    return title_of(resource.get("medicationCodeableConcept")) or str(reference.get("display", ""))
+
+
+def dosages(resource: Resource) -> list[Any]:
+    """Return the dosages of a medication resource."""
+    given = resource.get("dosage", resource.get("dosageInstruction", []))
+    return given if isinstance(given, list) else [given]
+
+
+def dose_of(resource: Resource) -> str:
+    """Return the dose in the words of the resource, else its quantity."""
+    for dosage in dosages(resource):
+        if dosage.get("text"):
+            return str(dosage["text"])
+        for rate in [*dosage.get("doseAndRate", ()), {"doseQuantity": dosage.get("dose", {})}]:
+            quantity = rate.get("doseQuantity", {})
+            if "value" in quantity:
+                unit = quantity.get("unit", quantity.get("code", ""))
+                return f"{words.plain('en', Decimal(str(quantity['value'])))} {unit}".strip()
+    return ""
+
+
+def encounters(record: Record, language: Language) -> Iterator[Statement]:
+    """Yield the encounters of the time, or that there was none."""
+    search = record.in_days("Encounter", record.first, record.last)
+    found = record.found(search)
+    if found is None:
+        return
+    for resource in found[-MOST:]:
+        kind = next((title_of(t) for t in resource.get("type", ()) if title_of(t)), "")
+        kind = kind or str(resource.get("class", {}).get("display", resource.get("class", {}).get("code", "")))
+        day = day_of(resource, record.zone)
+        if day is not None and kind:
+            text = words.sentence(language, "encounter", day=words.day(language, day), kind=kind)
+            yield Statement("encounter", text, (Citation(address(resource), "type", kind),))
+    if not found:
+        ends = {"first": words.day(language, record.first), "last": words.day(language, record.last)}
+        yield Statement(
+            "encounter", words.sentence(language, "no-encounter", **ends), (Citation(search, "", "0", "count"),)
+        )
+
+
+def values(record: Record, language: Language) -> Iterator[Statement]:
+    """Yield laboratory values and vital signs of the time that no device streams: the newest of each code."""
+    newest: dict[str, Resource] = {}
+    for resource in record.found(record.in_days("Observation", record.first, record.last)) or []:
+        kinds = {str(c.get("code")) for each in resource.get("category", ()) for c in each.get("coding", ())}
+        if (
+            kinds & MEASURED
+            and not resource.get("device")
+            and STATE not in codes_of(resource)
+            and title_of(resource.get("code"))
+        ):
+            newest[title_of(resource["code"])] = resource
+    for name, resource in list(newest.items())[-MOST:]:
+        number, day = number_of(resource), day_of(resource, record.zone)
+        if number is None or day is None:
+            continue
+        quantity = resource.get("valueQuantity", {})
+        value = f"{words.plain(language, number)} {quantity.get('unit', quantity.get('code', ''))}".strip()
+        text = words.sentence(language, "lab", name=name, value=value, day=words.day(language, day))
+        usual = next((r for r in resource.get("referenceRange", ()) if "low" in r and "high" in r), None)
+        if usual:
+            ends = {end: words.plain(language, Decimal(str(usual[end]["value"]))) for end in ("low", "high")}
+            text = words.sentence(language, "lab-range", name=name, value=value, day=words.day(language, day), **ends)
+        yield Statement("lab", text, (Citation(address(resource), "value", value),))
+
+
+def alerts(record: Record, language: Language) -> Iterator[Statement]:
+    """Yield what alert rules found and what the twin told, in the words of the resources."""
+    found = [
+        r
+        for r in record.of("DetectedIssue", "RiskAssessment")
+        if record.first <= (day_of(r, record.zone) or date.min) <= record.last
+    ]
+    for resource in found[-MOST:]:
+        day = day_of(resource, record.zone)
+        said = said_by(resource)
+        if said and day is not None:
+            key = "alert" if resource["resourceType"] == "DetectedIssue" else "rule"
+            text = words.sentence(language, key, day=words.day(language, day), words=said)
+            yield Statement("alert", text, (Citation(address(resource), "text", said),), "verbatim")
+
+
+def said_by(resource: Resource) -> str:
+    """Return what an alert or assessment says of itself."""
+    if resource["resourceType"] == "DetectedIssue":
+        return str(resource.get("detail", "")) or title_of(resource.get("code"))
+    return str(next((p["rationale"] for p in resource.get("prediction", ()) if p.get("rationale")), ""))
+
+
+def allergies(record: Record, language: Language) -> Iterator[Statement]:
+    """Yield allergies, or that none is written down."""
+    found = [r for r in record.of("AllergyIntolerance") if title_of(r.get("code"))]
+    for resource in found:
+        name = title_of(resource["code"])
+        yield Statement(
+            "allergy", words.sentence(language, "allergy", name=name), (Citation(address(resource), "code", name),)
+        )
+    if not found and "AllergyIntolerance" in record.looked:
+        yield Statement("allergy", words.sentence(language, "no-allergy"), (_no(record, "AllergyIntolerance"),))

@@ -1,0 +1,40 @@
+"""The drafter that works by rules: everything that the record says of a time, as sentences that cite it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from workers.notes import clinic, measured, scored, words
+from workers.notes.note import Kind, Note, Statement, arranged
+from workers.notes.record import TYPES, Language, Record
+
+RULES: Final = "rules"
+TEMPLATE: Final = "rules-1"
+"""Raised whenever a sentence or a rule changes."""
+
+_PARTS: Final[tuple[Callable[[Record, Language], Iterator[Statement]], ...]] = (
+    scored.risk, measured.changes, scored.scores, scored.trends, clinic.alerts, clinic.encounters, measured.levels,
+    measured.coverage, clinic.values, clinic.medication, clinic.allergies, clinic.conditions,
+)  # fmt: skip
+
+
+def statements(record: Record, language: Language) -> list[Statement]:
+    """Return all that can be said, each sentence with its citations, in no particular order."""
+    return [each for part in _PARTS for each in part(record, language)]
+
+
+def method(record: Record, language: Language, reason: str = "") -> list[Statement]:
+    """Return the sentences about the draft itself: how it came about, what could not be looked at."""
+    out = [("rules-instead", {"reason": reason})] if reason else []
+    out.append(("rules", {}))
+    hidden = [name for name in TYPES if name not in record.looked]
+    out += [("hidden", {"types": ", ".join(hidden)})] if hidden else []
+    out += [("truncated", {"types": ", ".join(sorted(record.truncated))})] if record.truncated else []
+    return [Statement("method", words.sentence(language, key, **values), (), "method") for key, values in out]
+
+
+def draft(record: Record, kind: Kind, language: Language, reason: str = "") -> Note:
+    """Return a note by rules; `reason` says why no model was used, where one was to be."""
+    made = [*statements(record, language), *method(record, language, reason)]
+    return arranged(kind, language, made, method=RULES, template=TEMPLATE, reason=reason)

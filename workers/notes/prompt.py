@@ -1,0 +1,171 @@
+"""From statements by rules to what a model is asked, and from its answer back to statements: pure, so that every failure is tested.
+
+A model rewrites; it adds nothing. Its sources are the sentences of the drafter by rules, so that each of its citations is one of
+ours. What is about suicidality, what is missing and what to ask never goes through it. Longer records are asked in segments.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Final
+
+from fhir_server.kit import json
+from workers.gateway.task import Answer, Source, Task
+from workers.notes import words
+from workers.notes.note import OUTLINES, Kind, Note, Section, Statement, title
+from workers.notes.record import Citation, Language, Record
+
+VERSION: Final = "note-1"
+"""The template in use: a file of `templates/`, never changed once used; a better one is a new file."""
+OURS: Final = frozenset({"risk", "missing", "ask", "method"})
+"""Topics that are never a model's."""
+CHARACTERS: Final = 3
+"""Of a token, at least: names and numbers take more tokens than words do."""
+MOST_ANSWERED: Final = 4000
+"""Tokens of one answer at most."""
+_LANGUAGES: Final[Mapping[Language, str]] = {"en": "English", "de": "German"}
+
+
+class Unusable(Exception):
+    """An answer that has the right shape and cannot be used; the text is a sentence for the note and holds nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One question: the task, and which statement each id stands for."""
+
+    task: Task
+    statements: Mapping[str, Statement]
+
+
+@cache
+def template(version: str = VERSION) -> dict[str, Any]:
+    """Return a template of `templates/`."""
+    found: dict[str, Any] = json.decode_trusted((Path(__file__).parent / "templates" / f"{version}.json").read_bytes())
+    return found
+
+
+def segments(
+    record: Record, kind: Kind, language: Language, statements: Sequence[Statement], tokens: int
+) -> list[Segment]:
+    """Return the questions whose sources together are those statements, each with `tokens` of sources at most."""
+    order = [topic for _, _, topics in OUTLINES[kind].sections for topic in topics if topic not in OURS]
+    sent = sorted((s for s in statements if s.topic in order), key=lambda s: order.index(s.topic))
+    parts: list[list[tuple[str, Statement]]] = [[]]
+    room = tokens * CHARACTERS
+    for number, each in enumerate(sent, 1):
+        used = len(each.text) + 12
+        if used > room and parts[-1]:
+            parts.append([])
+            room = tokens * CHARACTERS
+        parts[-1].append((f"S{number}", each))
+        room -= used
+    return [_segment(record, kind, language, part, tokens) for part in parts if part]
+
+
+def _segment(record: Record, kind: Kind, language: Language, part: list[tuple[str, Statement]], tokens: int) -> Segment:
+    told = template()
+    topics = {each.topic for _, each in part}
+    codes = [
+        f"{code} ({titles[0]})" for code, titles, own in OUTLINES[kind].sections if topics.intersection(own) - OURS
+    ]
+    text = "\n".join(told["instructions"]).format(
+        title=title(kind, "en"), language=_LANGUAGES[language], sections=", ".join(codes)
+    )
+    sources = tuple(Source(id_, each.text, _about(record, each)) for id_, each in part)
+    patient = record.patient.partition("/")[2]
+    task = Task(patient, "clinical", told["id"], text, sources, told["schema"], max_tokens=min(MOST_ANSWERED, tokens))
+    return Segment(task, dict(part))
+
+
+def _about(record: Record, statement: Statement) -> tuple[str, str]:
+    """Return the resource whose labels decide whether a source may leave: the most protected of those that it cites."""
+    cited = [r for c in statement.citations for r in _resources(record, c)]
+    labelled = [r for r in cited if r.get("meta", {}).get("security")]
+    chosen = max(labelled, key=lambda r: len(r["meta"]["security"]), default=cited[0] if cited else None)
+    type_, _, id_ = record.patient.partition("/")
+    return (type_, id_) if chosen is None else (chosen["resourceType"], chosen["id"])
+
+
+def _resources(record: Record, citation: Citation) -> list[dict[str, Any]]:
+    if "?" in citation.target:
+        return record.found(citation.target) or []
+    found = record.resources.get(citation.target)
+    return [found] if found else []
+
+
+_DAY: Final = re.compile(r"(?<![\w-])(\d{4})-(\d{2})-(\d{2})(?![\w-])")
+"""Days come back from the gateway in this form."""
+
+
+def _day(language: Language, match: re.Match[str]) -> str:
+    year, month, day = map(int, match.groups())
+    try:
+        return words.day(language, date(year, month, day))
+    except ValueError:
+        return match.group()
+
+
+def answered(segment: Segment, answer: Answer, kind: Kind, language: Language) -> list[tuple[str, Statement]]:
+    """Return the sentences of an answer with the code of their section; Unusable when it is of no use."""
+    codes = {code for code, _, _ in OUTLINES[kind].sections}
+    out = []
+    for section in answer.content.get("sections", ()):
+        if section["code"] not in codes:
+            raise Unusable("it used a section that there is not")
+        for each in section["sentences"]:
+            cited = [c for id_ in each["cites"] if id_ in segment.statements for c in segment.statements[id_].citations]
+            if len({id_ for id_ in each["cites"] if id_ in segment.statements}) < len(set(each["cites"])):
+                raise Unusable("it cited what it was not given")
+            text = _DAY.sub(partial(_day, language), " ".join(str(each["text"]).split()))
+            out.append((section["code"], Statement("model", text, tuple(dict.fromkeys(cited)))))
+    if not out:
+        raise Unusable("it wrote nothing")
+    return out
+
+
+def merged(rules: Note, sentences: Iterable[tuple[str, Statement]], model: str) -> Note:
+    """Return the note with a model's sentences in place of those that it was given; what is never a model's stays."""
+    by_code: dict[str, list[Statement]] = {}
+    for code, each in sentences:
+        by_code.setdefault(code, []).append(each)
+    sections = []
+    for section in rules.sections:
+        kept = [each for each in section.statements if each.topic in OURS and each.form != "method"]
+        about = [
+            _by(model, rules.language) if each.text == _rules(rules.language) else each
+            for each in section.statements
+            if each.form == "method"
+        ]
+        own = by_code.pop(section.code, [])
+        order = [*kept, *own] if section.code in ("subjective", "risk") else [*own, *kept]
+        sections.append(replace(section, statements=(*order, *about)))
+    if by_code:
+        raise Unusable("it wrote sections for which it had no sources")
+    return replace(rules, method=model, template=VERSION, sections=tuple(s for s in sections if s.statements))
+
+
+def _rules(language: Language) -> str:
+    return words.sentence(language, "rules")
+
+
+def _by(model: str, language: Language) -> Statement:
+    return Statement("method", words.sentence(language, "model", model=model), (), "method")
+
+
+def usable(note: Note) -> Note:
+    """Return a checked note of a model without sentences that rate risk; Unusable when less than half of it is supported."""
+    sections = [
+        Section(s.code, s.title, tuple(each for each in s.statements if "risk-rating" not in each.problems))
+        for s in note.sections
+    ]
+    kept = replace(note, sections=tuple(s for s in sections if s.statements))
+    written = [each for each in note.statements if each.topic == "model"]
+    if 2 * sum(each.supported for each in written) < len(written):
+        raise Unusable("less than half of what it wrote stands in the record")
+    return kept

@@ -1,0 +1,181 @@
+"""Statements about questionnaires and risk: totals and their differences, and words about suicidality, shown and never rated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from itertools import pairwise
+from typing import Any, Final
+
+from workers.notes import words
+from workers.notes.lexicon import mentions_suicidality
+from workers.notes.note import Statement
+from workers.notes.record import (
+    Citation,
+    Item9,
+    Language,
+    Record,
+    Score,
+    Statistic,
+    address,
+    component,
+    day_of,
+    facts_of,
+    number_of,
+)
+from workers.twin.instruments import INSTRUMENTS, severity
+from workers.twin.resources import Resource
+
+MOST: Final = 8
+"""Totals of one questionnaire, and quotes, that are told one by one: the newest."""
+_BEGIN: Final = date(1900, 1, 1)
+_FORMS: Final = ("Observation", "QuestionnaireResponse")
+
+
+def scores(record: Record, language: Language) -> Iterator[Statement]:
+    """Yield what the totals of each questionnaire were, how they differ from those before, and which are missing."""
+    for name, every in record.scores.items():
+        inside = [each for each in every if record.first <= each.day <= record.last]
+        earlier = [each for each in every if each.day < record.first][-1:]
+        if not inside:
+            yield from _not_filled(record, language, name, earlier)
+            continue
+        for each in inside[-MOST:]:
+            yield _total(language, name, each)
+        steps = list(pairwise([*earlier, *inside]))[-MOST:]
+        yield from (_step(language, name, *step) for step in steps)
+        if steps:
+            text = words.sentence(
+                language, "score-means", title=INSTRUMENTS[name].title, change=f"{INSTRUMENTS[name].change:g}"
+            )
+            yield Statement("score", text, (Citation(inside[-1].source),))
+
+
+def _total(language: Language, name: str, told: Score) -> Statement:
+    instrument = INSTRUMENTS[name]
+    text = words.sentence(
+        language,
+        "score",
+        title=instrument.title,
+        total=words.plain(language, told.total),
+        most=str(instrument.most),
+        day=words.day(language, told.day),
+        band=words.band(language, severity(instrument, float(told.total))),
+    )
+    return Statement("score", text, (Citation(told.source, "", str(told.total)),))
+
+
+def _step(language: Language, name: str, before: Score, after: Score) -> Statement:
+    difference = after.total - before.total
+    key = "score-same" if difference == 0 else "score-rose" if difference > 0 else "score-fell"
+    text = words.sentence(
+        language,
+        key,
+        title=INSTRUMENTS[name].title,
+        before=words.plain(language, before.total),
+        earlier=words.day(language, before.day),
+        after=words.plain(language, after.total),
+        later=words.day(language, after.day),
+    )
+    cited = (Citation(after.source, "", str(after.total)), Citation(before.source, "", str(before.total)))
+    return Statement("score", text, cited)
+
+
+def _none(record: Record, first: date, statistic: Statistic, element: str = "") -> tuple[Citation, ...]:
+    return tuple(Citation(record.in_days(kind, first, record.last), element, "0", statistic) for kind in _FORMS)
+
+
+def _not_filled(record: Record, language: Language, name: str, earlier: list[Score]) -> Iterator[Statement]:
+    if not record.looked.issuperset(_FORMS) or not (earlier or name == "phq-9"):
+        return
+    instrument = INSTRUMENTS[name]
+    last = words.day(language, record.last)
+    if earlier:
+        text = words.sentence(
+            language,
+            "no-score",
+            title=instrument.title,
+            first=words.day(language, record.first),
+            last=last,
+            day=words.day(language, earlier[0].day),
+            total=words.plain(language, earlier[0].total),
+            most=str(instrument.most),
+        )
+        told = Citation(earlier[0].source, "", str(earlier[0].total))
+        yield Statement("missing", text, (*_none(record, record.first, "scores", name), told))
+    else:
+        text = words.sentence(language, "no-score-ever", title=instrument.title, last=last)
+        yield Statement("missing", text, _none(record, _BEGIN, "scores", name))
+    yield Statement("ask", words.sentence(language, "ask-score", title=instrument.title), (), "question")
+
+
+def trends(record: Record, language: Language) -> Iterator[Statement]:
+    """Yield the newest estimate of each symptom's level, with its interval."""
+    for name, instrument in INSTRUMENTS.items():
+        for day in sorted(record.states, reverse=True):
+            part = component(record.states[day], f"{name}-trend")
+            value = number_of(part)
+            if part is None or value is None or not record.first <= day <= record.last:
+                continue
+            facts = facts_of(part)
+            numbers = {key: words.plain(language, each, 1) for key, each in _interval(value, facts).items()}
+            count = words.plain(language, facts["questionnaires"])
+            text = words.sentence(
+                language, "trend", title=instrument.title, day=words.day(language, day), count=count, **numbers
+            )
+            yield Statement("trend", text, (Citation(address(record.states[day]), f"{name}-trend", str(value)),))
+            break
+
+
+def _interval(value: Any, facts: dict[str, Any]) -> dict[str, Any]:
+    return {"value": value, "low": facts["low"], "high": facts["high"]}
+
+
+def risk(record: Record, language: Language) -> Iterator[Statement]:
+    """Yield what was answered and written about death and self-harm, verbatim; and that nobody asked, where nobody did."""
+    inside = [each for each in record.item9 if record.first <= each.day <= record.last]
+    if inside:
+        yield from (_item9(language, each) for each in inside[-MOST:])
+        if any(each.number != 0 for each in inside):
+            yield Statement("ask", words.sentence(language, "ask-item9"), (Citation(inside[-1].source),), "question")
+    elif record.looked.issuperset(_FORMS):
+        days = {"first": words.day(language, record.first), "last": words.day(language, record.last)}
+        text = words.sentence(language, "no-item9", **days)
+        yield Statement("risk", text, _none(record, record.first, "item9"))
+    quoted = [(day, r, text) for r in record.of(*_FREE) if (day := _inside(record, r)) for text in free_text(r)]
+    for day, resource, text in [each for each in quoted if mentions_suicidality(each[2])][-MOST:]:
+        said = words.sentence(language, "quote", day=words.day(language, day), words=text)
+        yield Statement("risk", said, (Citation(address(resource), "text", text),), "verbatim")
+
+
+def _item9(language: Language, told: Item9) -> Statement:
+    key = "item9" if told.words and told.number is not None else "item9-words" if told.words else "item9-number"
+    text = words.sentence(language, key, day=words.day(language, told.day), words=told.words, number=str(told.number))
+    return Statement("risk", text, (Citation(told.source, "item9", told.words or str(told.number)),), "verbatim")
+
+
+_FREE: Final = ("Observation", "QuestionnaireResponse", "Condition", "DetectedIssue", "MedicationStatement")
+
+
+def _inside(record: Record, resource: Resource) -> date | None:
+    day = day_of(resource, record.zone)
+    return day if day is not None and record.first <= day <= record.last else None
+
+
+def free_text(resource: Resource) -> Iterator[str]:
+    """Yield what people wrote into a resource: notes, answers in words, values in words."""
+    yield from (str(each["text"]) for each in resource.get("note", ()) if each.get("text"))
+    if "valueString" in resource:
+        yield str(resource["valueString"])
+    if resource.get("detail"):
+        yield str(resource["detail"])
+    yield from _answers(resource.get("item", ()))
+
+
+def _answers(items: Any) -> Iterator[str]:
+    for item in items:
+        for answer in item.get("answer", ()):
+            if answer.get("valueString"):
+                yield str(answer["valueString"])
+            yield from _answers(answer.get("item", ()))
+        yield from _answers(item.get("item", ()))
