@@ -58,6 +58,8 @@ def structures(base: str = BASE) -> Iterator[Resource]:
     for instrument in INSTRUMENTS:
         yield scored(instrument, base)
     yield from _of_the_twin(base)
+    yield from _of_models(base)
+    yield _embedding(base)
     yield from _of_alerts(base)
     for name, title, contexts in (*EXTENSIONS, *alerting.EXTENSIONS):
         yield _extension(name, title, contexts, base)
@@ -128,22 +130,10 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
         ],
         base,
     )
-    embedding = {"coding": [{"system": digital_twin(base), "code": "actigraphy-embedding"}]}
-    yield structure(
-        "actigraphy-embedding",
-        "A week of activity as numbers of a model, with the share of attention of its minutes, or why there are none",
-        "Observation",
-        [
-            _element("Observation.code", min=1, patternCodeableConcept=embedding),
-            _element("Observation.subject", min=1, type=[_reference("Patient")]),
-            _element("Observation.effective[x]", min=1, type=[{"code": "Period"}]),
-            _element("Observation.value[x]", max="0"),
-            _element("Observation.method", min=1),
-            _element("Observation.device", min=1, type=[_reference("Device")]),
-            _element("Observation.note", min=1),
-        ],
-        base,
-    )
+
+
+def _of_models(base: str) -> Iterator[Resource]:
+    """Yield the profiles of what computes, and of what comes of it beside the twin: predictions and notes."""
     yield structure(
         "prediction",
         "A forecast about a patient: probability or range, for when, by which model, from what",
@@ -193,6 +183,25 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
             _element("Library.purpose", min=1),
             _element("Library.usage", min=1),
             _element("Library.content", min=1),
+        ],
+        base,
+    )
+
+
+def _embedding(base: str) -> Resource:
+    embedding = {"coding": [{"system": digital_twin(base), "code": "actigraphy-embedding"}]}
+    return structure(
+        "actigraphy-embedding",
+        "A week of activity as numbers of a model, with the share of attention of its minutes, or why there are none",
+        "Observation",
+        [
+            _element("Observation.code", min=1, patternCodeableConcept=embedding),
+            _element("Observation.subject", min=1, type=[_reference("Patient")]),
+            _element("Observation.effective[x]", min=1, type=[{"code": "Period"}]),
+            _element("Observation.value[x]", max="0"),
+            _element("Observation.method", min=1),
+            _element("Observation.device", min=1, type=[_reference("Device")]),
+            _element("Observation.note", min=1),
         ],
         base,
     )

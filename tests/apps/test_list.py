@@ -79,6 +79,57 @@ def nameless(instance: Instance) -> Iterator[str]:
         client.delete("/Patient/list-none")
 
 
+@pytest.fixture
+def behind(instance: Instance) -> Iterator[str]:
+    """A patient of the doctor with one state of three days ago, little sleep in it, and two assessments, one of them confirmed."""
+    day = clock.now().date() - timedelta(days=3)
+    about = {"reference": "Patient/list-behind"}
+    twin = "https://fhir.clarity.example"
+    risk = {
+        "resourceType": "RiskAssessment", "subject": about, "occurrenceDateTime": f"{day}T12:00:00Z",
+        "method": {"coding": [{"system": f"{twin}/CodeSystem/digital-twin", "code": "own", "display": "A rule of this test"}]},
+    }  # fmt: skip
+    bodies = [
+        {
+            "resourceType": "Patient", "id": "list-behind", "name": [{"family": "Behind"}],
+            "generalPractitioner": [{"reference": DOCTOR}],
+        },
+        {
+            "resourceType": "Observation", "id": "list-behind-state", "status": "final", "subject": about,
+            "code": {"coding": [{"system": f"{twin}/CodeSystem/digital-twin", "code": "digital-twin-state"}]},
+            "effectivePeriod": {"start": f"{day}T00:00:00+00:00", "end": f"{day}T23:59:59+00:00"},
+            "extension": [{
+                "url": f"{twin}/StructureDefinition/digital-twin-coverage",
+                "extension": [{"url": "sleep", "valueDecimal": 0.2}, {"url": "steps", "valueDecimal": 0.9}],
+            }],
+        },
+        {**risk, "id": "list-behind-open", "status": "preliminary"},
+        {**risk, "id": "list-behind-seen", "status": "final"},
+    ]  # fmt: skip
+    with httpx.Client(base_url=f"{instance.origin}/fhir", headers=instance.headers, timeout=60) as client:
+        for body in bodies:
+            answer = client.put(f"/{body['resourceType']}/{body['id']}", json=body)
+            assert answer.status_code in (200, 201), answer.text
+        yield "list-behind"
+        for body in reversed(bodies):
+            client.delete(f"/{body['resourceType']}/{body['id']}")
+
+
+def test_gaps_and_open_assessments_are_told(tabs, instance, behind):
+    page = tabs().page
+    open_list(page, instance)
+    page.locator("input[value=missing]").check(force=True)
+    assert behind in shown(page)
+    cells = page.locator(f"tr:has(button[data-patient={behind}]) td")
+    assert "A rule of this test" in cells.nth(1).inner_text()
+    assert "more" not in cells.nth(1).inner_text()  # the confirmed one is not open
+    assert "6 days without a state" in cells.nth(2).inner_text()
+    assert "Sleep 20 % measured" in cells.nth(2).inner_text()
+    assert "Steps" not in cells.nth(2).inner_text()
+    page.locator("input[value=changed]").check(force=True)
+    assert behind in shown(page)
+
+
 def test_it_shows_the_caseload_newest_change_first(tabs, instance):
     tab = tabs()
     page = tab.page

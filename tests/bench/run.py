@@ -21,6 +21,7 @@ from tests.bench import (
     imports,
     loop,
     mix,
+    pat,
     rules,
     scale,
     search,
@@ -52,6 +53,8 @@ def run(parts: tuple[str, ...] = PARTS, synthea: Path = SYNTHEA, sizes: tuple[in
         details["fhirpath"] = fhirpath.measure()
     if "xml" in parts:
         details["xml"] = xml.measure()
+    if "pat" in parts:
+        details["pat"] = pat.measure()
     return _object(details)
 
 
@@ -117,6 +120,7 @@ def _object(details: Json) -> Json:
         "bytes_per_resource": details.get("storage", {}).get("bytes"),
         "index_entries_observation": sum(entries.values()) if entries and FAILED not in entries else None,
         "fhirpath_times_faster": fhirpath.middle(details["fhirpath"]) if "fhirpath" in details else None,
+        "pat_week_ms": details.get("pat", {}).get("week_ms"),
         "rules_patients_per_s": details.get("rules", {}).get("patients_per_s"),
         "draft_s": details.get("draft", {}).get("p50_s"),
         "match_ms": details.get("subscriptions", {}).get("alone_ms"),

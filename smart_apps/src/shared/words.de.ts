@@ -120,6 +120,13 @@ export const de: Words = {
   "unit.points": "Punkte",
   "none.medication": "Keine Medikamente in der Akte",
 
+  "acto.title": "Aktogramm, {days} Tage",
+  "acto.help": "{stream}, je Stunde der Ortszeit; jede Zeile ist ein Tag und der Tag danach. Gestrichelt: nicht gemessen.",
+  "acto.none": "In diesen Tagen wurde keine Aktivität gemessen.",
+  "acto.failed": "Es ließ sich nicht lesen: {text} Klappen Sie es zu und wieder auf, um es noch einmal zu versuchen.",
+  "acto.partly": "Es wurde zu wenig gemessen, um die üblichen Stunden zu nennen.",
+  "acto.summary": "Meist um {most} am aktivsten, von {from} bis {to} am wenigsten.",
+
   "coverage": "Abdeckung",
   "coverage.help": "Wie viel von jedem Tag gemessen wurde.",
   "coverage.none": "Für diese Tage ist keine Abdeckung angegeben.",
