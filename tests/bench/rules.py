@@ -15,7 +15,6 @@ from fhir_server.kit import clock, json
 from fhir_server.storage import ident
 from fhir_server.storage.commands import IMPORT
 from fhir_server.storage.commit import commit
-from profiles.psych.rules import shipped
 from tests.bench.rig import Rig, opened
 from tests.bench.twin import _work
 from workers.demo.alerts import Case, cases, rules
@@ -69,7 +68,6 @@ async def measure(rig: Rig) -> Json:
         for start in range(0, len(own), 400):
             some = [json.decode_trusted(json.encode(r)) for r in own[start : start + 400]]
             await commit(tenant, [commands.build(tenant, r, r["id"], origin=IMPORT) for r in some])
-        await commit(tenant, [commands.build(tenant, r, r["id"], origin=IMPORT) for r in shipped()])
         await _work(tenant, rig.settings)
         rids = [await ident.known_rid(tenant, "Patient", r["id"]) for r in own if r["resourceType"] == "Patient"]
         now = datetime(END.year, END.month, END.day, 20, tzinfo=UTC)

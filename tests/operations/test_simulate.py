@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from fhir_server.kit import json
+from fhir_server.operations.alerting import evidence
 from fhir_server.settings import Settings
 from fhir_server.storage.tenants import Tenant
 from profiles.psych.rules import RULES, plan
@@ -134,3 +135,13 @@ async def test_a_rule_that_cannot_be_evaluated(system: Caller, unique: str) -> N
     other = {"resourceType": "PlanDefinition", "id": unique, "status": "draft"}
     assert (await system.put(f"PlanDefinition/{unique}", other)).status == 201
     assert (await system.get(f"PlanDefinition/{unique}/$simulate?patient=x")).status == 422
+
+
+async def test_evidence_is_found_page_after_page(tenant: Tenant, unique: str) -> None:
+    people = [
+        {"resourceType": "Practitioner", "id": f"{unique}-{number}", "identifier": [{"value": unique}]}
+        for number in range(5)
+    ]
+    await put(tenant, people)
+    found = await evidence.found(tenant, "Practitioner", [("identifier", unique), ("_count", "2")])
+    assert sorted(row.id for row in found) == [each["id"] for each in people]

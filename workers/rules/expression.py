@@ -36,6 +36,8 @@ class Condition:
 
     text: str
     compiled: Compiled
+    names: frozenset[str]
+    """The criteria that stand in it."""
 
     def holds(self, values: Mapping[str, bool | Quantity | None]) -> bool | None:
         """Return whether it holds; None when what is unknown would decide."""
@@ -52,9 +54,23 @@ def compiled(text: str, units: Mapping[str, str | None]) -> Condition:
         made = compile_path(text, "Element")
     except FhirPathError as error:
         raise NotAllowed(error.text) from error
-    if _type(tree, units) != _BOOLEAN:
+    names: set[str] = set()
+    if _type(tree, _Noted(units, names)) != _BOOLEAN:
         raise NotAllowed("A condition is true or false: compare the numbers with something.")
-    return Condition(text, made)
+    return Condition(text, made, frozenset(names))
+
+
+class _Noted(dict[str, str | None]):
+    """The units of criteria, noting which are asked for."""
+
+    def __init__(self, units: Mapping[str, str | None], names: set[str]) -> None:
+        super().__init__(units)
+        self._names = names
+
+    def __getitem__(self, name: str) -> str | None:
+        """Return the unit of a criterion."""
+        self._names.add(name)
+        return super().__getitem__(name)
 
 
 def quantity(number: float | None, unit: str) -> Quantity | None:

@@ -30,29 +30,32 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do; `alert` is the alert that is closed, or by which another is held back."""
+    """One thing to do; `alert` is the alert that is closed, or by which another is held back; `covers`: an alert that is closed
+    while its condition still holds was about this evidence too; `over`: what is raised has ended already."""
 
     action: Action
     alert: str = ""
     reason: str = ""
+    covers: str = ""
+    over: bool = False
 
 
 def decide(rule: Rule, verdict: Verdict, standing: Iterable[Standing], now: datetime, override: str = "") -> list[Step]:
     """Return what to do; `override` is the id of what switches the rule off for this person, if anything does."""
     alerts = sorted(standing, key=lambda each: (each.raised, each.id))
     open_ = next((each for each in reversed(alerts) if not each.ended), None)
-    if verdict.fires is not True:
-        return [Step("close", open_.id)] if open_ and verdict.stops else []
-    if alerts and verdict.when <= max(each.evidence for each in alerts):
-        return [Step("close", open_.id)] if open_ and verdict.stops else []
+    fires = verdict.fires is True
     renewing = open_ is not None and open_.acknowledged and rule.policy.renew
-    if open_ and not renewing:
+    new = fires and (not alerts or verdict.when > max(each.evidence for each in alerts))
+    if open_ and verdict.stops and not (new and renewing):
+        return [Step("close", open_.id, covers=verdict.when if fires else "")]
+    if not new or (open_ and not renewing):
         return []
     if override:
         return [Step("suppress", override, OVERRIDE)]
     if alerts and not renewing and now < alerts[-1].raised + rule.policy.cooldown:
         return [Step("suppress", alerts[-1].id, COOLDOWN)]
-    return [*([Step("close", open_.id)] if open_ else []), Step("raise")]
+    return [*([Step("close", open_.id)] if open_ else []), Step("raise", over=verdict.stops is True)]
 
 
 def quiet_until(rule: Rule, at: datetime) -> datetime:

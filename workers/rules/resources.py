@@ -74,9 +74,22 @@ def held(scene: Scene, rule: Rule, verdict: Verdict, sources: list[str], step: S
     }
 
 
-def ended(scene: Scene, issue: Json) -> Json:
-    """Return an alert whose condition is over."""
-    return issue | {"identifiedPeriod": issue["identifiedPeriod"] | {"end": scene.stamp()}}
+def ended(scene: Scene, issue: Json, covers: str = "") -> Json:
+    """Return an alert whose condition is over; `covers` is newer evidence that it was about, too."""
+    made = issue | {"identifiedPeriod": issue["identifiedPeriod"] | {"end": scene.stamp()}}
+    if not covers:
+        return made
+    url = profile(EVIDENCE, scene.base)
+    return made | {"extension": [_covering(e, covers) if e.get("url") == url else e for e in issue["extension"]]}
+
+
+def _covering(extension: Json, covers: str) -> Json:
+    """Return the extension with the newer of its evidence and another."""
+    parts = [
+        part | {"valueString": max(covers, str(part.get("valueString", "")))} if part["url"] == "evidence" else part
+        for part in extension["extension"]
+    ]
+    return extension | {"extension": parts}
 
 
 def _issue(scene: Scene, rule: Rule, verdict: Verdict, sources: list[str]) -> Json:

@@ -71,14 +71,14 @@ def respond(
         for step in decide(own, verdict, alerts.values(), scene.now, off):
             sources = _sources(own, verdict, chart, moment, scene.patient, names)
             if step.action == "close":
-                out.changed.append((rule, step.alert, resources.ended(scene, record.issues[step.alert])))
+                out.changed.append((rule, step.alert, resources.ended(scene, record.issues[step.alert], step.covers)))
             elif step.action == "suppress":
                 id_ = suppressed_id(rule.url, scene.patient, step.alert)
                 if id_ not in record.issues:
                     out.changed.append((rule, id_, resources.held(scene, own, verdict, sources, step)))
                     out.sources[id_] = sources
             else:
-                _raise(own, verdict, record, scene, sources, out, alerts)
+                _raise(own, verdict, record, scene, sources, out, alerts, over=step.over)
         for alert in alerts.values():
             if not alert.acknowledged:
                 _tell(rule, alert, record, scene, out)
@@ -97,15 +97,16 @@ def _alerts(rule: Rule, record: Record, scene: Scene) -> dict[str, Standing]:
 
 def _raise(
     rule: Rule, verdict: Verdict, record: Record, scene: Scene, sources: list[str], out: Response,
-    alerts: dict[str, Standing],
+    alerts: dict[str, Standing], *, over: bool,
 ) -> None:  # fmt: skip
     issue = resources.raised(scene, rule, verdict, sources)
+    issue = resources.ended(scene, issue) if over else issue
     id_ = issue["id"]
     owner = next(iter(record.of(rule.roles[0], first=True)), "") if rule.roles else ""
     task = resources.task(scene, rule, id_, owner)
     out.changed += [(rule, id_, issue), (rule, id_, task)]
     out.sources[id_] = sources
-    alerts[id_] = Standing(id_, verdict.when, scene.now)
+    alerts[id_] = Standing(id_, verdict.when, scene.now, ended=over)
 
 
 def _tell(rule: Rule, alert: Standing, record: Record, scene: Scene, out: Response) -> None:

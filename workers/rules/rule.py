@@ -96,5 +96,6 @@ def judge(rule: Rule, chart: Chart, moment: Moment) -> Verdict:
     }
     fires = rule.condition.holds(values)
     stops = rule.stop.holds(values) if rule.stop else None if fires is None else not fires
-    newest = max((f.when for f in findings.values() if f.when and (f.holds or f.holds is None)), default="")
+    asked = (findings[name] for name in rule.condition.names)
+    newest = max((each.when for each in asked if each.when and each.holds is not False), default="")
     return Verdict(fires, stops, findings, newest or moment.today.isoformat())

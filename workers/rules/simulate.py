@@ -53,12 +53,12 @@ def simulate(
         for step in decide(own, verdict, alerts.values(), moment.now, off):
             if step.action == "close":
                 old = alerts[step.alert]
-                alerts[step.alert] = Standing(old.id, old.evidence, old.raised, ended=True)
+                alerts[step.alert] = Standing(old.id, max(old.evidence, step.covers), old.raised, ended=True)
             elif step.action == "suppress":
                 out.held[step.reason] += 1
             else:
                 id_ = alert_id(rule.url, "", verdict.when)
-                alerts[id_] = Standing(id_, verdict.when, moment.now)
+                alerts[id_] = Standing(id_, verdict.when, moment.now, ended=step.over)
                 met = tuple(name for name, found in verdict.findings.items() if found.holds)
                 out.fired.append(Fired(moment, verdict.when, met))
     return out
