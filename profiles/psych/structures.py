@@ -58,6 +58,7 @@ def structures(base: str = BASE) -> Iterator[Resource]:
     for instrument in INSTRUMENTS:
         yield scored(instrument, base)
     yield from _of_the_twin(base)
+    yield from _of_models(base)
     yield _embedding(base)
     yield from _of_alerts(base)
     for name, title, contexts in (*EXTENSIONS, *alerting.EXTENSIONS):
@@ -129,6 +130,10 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
         ],
         base,
     )
+
+
+def _of_models(base: str) -> Iterator[Resource]:
+    """Yield the profiles of what models say, of the software that says it, and of their cards."""
     yield structure(
         "prediction",
         "A forecast about a patient: probability or range, for when, by which model, from what",
