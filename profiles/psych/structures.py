@@ -133,7 +133,7 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
 
 
 def _of_models(base: str) -> Iterator[Resource]:
-    """Yield the profiles of what computes, and of what comes of it beside the twin: predictions and notes."""
+    """Yield the profiles of what models say, of the software that says it, and of their cards."""
     yield structure(
         "prediction",
         "A forecast about a patient: probability or range, for when, by which model, from what",

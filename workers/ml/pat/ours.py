@@ -36,8 +36,6 @@ _ATTRIBUTES: Final = {
     "training-relevance": "In- and outpatients with unipolar or bipolar depression beside controls; another device or country is "
     "another setting.",
     "bias-management": "People are kept apart in every split; weeks too far from those of training get no answer.",
-    "validity-internal": "docs/models/pat.md: pretrained again inside each of five folds by person, beside random weights and "
-    "hand-made features.",
     "update-process": "A new version is trained by the command of the recipe, gets another Device, and is evaluated anew before "
     "it is shipped.",
 }
