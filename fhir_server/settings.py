@@ -12,12 +12,10 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
-from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fhir_server.kit.files import write_once
 
-LATER: JsonDict = {"later": True}  # asked for, read by no code yet: `doctor` says so
 MIB = 1 << 20
 _HOURS = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d")
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,6 +101,9 @@ class Settings(BaseSettings):
         32, ge=1, le=1000, description="Notifications that one worker process sends at a time."
     )
     twin_refresh_seconds: int = Field(300, ge=0, description="A patient's twin is refreshed at most this often.")
+    prediction_hour: int = Field(
+        3, ge=0, le=23, description="Hour, in TIME_ZONE, from which workers make a night's predictions."
+    )
     ingest_lag_seconds: int = Field(
         120, ge=1, description="$ingest answers 429 when the oldest work of the workers has waited longer than this."
     )

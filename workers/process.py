@@ -27,7 +27,7 @@ from fhir_server.storage.blobs import keep
 from fhir_server.storage.tenants import JOBS, OUTBOX, Tenant, connect, open_tenants, refuse_unsafe
 from fhir_server.subscriptions import egress
 from workers import loop, queue
-from workers.jobs import dispatch, retain, sweep
+from workers.jobs import dispatch, predict, retain, sweep
 from workers.jobs.deliver import Courier
 from workers.jobs.runner import LEASE, Kinds, Runner
 from workers.loop import Bell, repeat
@@ -110,6 +110,7 @@ class Worker:
             ("leases", runner.renew, bells.quiet, LEASE.total_seconds() / 3),
             ("measure", partial(sweep.measure, tenant), bells.quiet, sweep.MEASURE_SECONDS),
             ("tidy", partial(sweep.tidy, tenant), bells.quiet, sweep.TIDY_SECONDS),
+            ("predict", partial(predict.nightly, tenant, self._settings), bells.quiet, predict.EVERY_SECONDS),
             ("retain", partial(retain.retain, tenant, self._settings), bells.quiet, retain.EVERY_SECONDS),
         ]
         return [

@@ -32,9 +32,26 @@ _READS: Final = " ".join(
         *("QuestionnaireResponse", "RiskAssessment", "Provenance", "Device"),
     )
 )
+_NOTED: Final = " ".join(
+    f"patient/{type_}.rs" for type_ in ("DetectedIssue", "AllergyIntolerance", "MedicationAdministration")
+)
 APPS: Final = (
     DemoApp(
         "twin", "clarity-twin", "Clarity twin", f"launch launch/patient openid fhirUser online_access {_READS}"
+    ),
+    DemoApp(
+        "notes", "clarity-notes", "Clarity notes",
+        f"launch launch/patient openid fhirUser online_access {_READS} {_NOTED} patient/DocumentReference.crus",
+    ),
+    DemoApp(
+        "list", "clarity-list", "Clarity patients",
+        "launch __launch openid fhirUser online_access"
+        " user/Patient.rs user/Observation.rs user/RiskAssessment.rs user/Practitioner.rs",
+    ),
+    DemoApp(
+        "mine", "clarity-mine", "Clarity, my data",
+        "launch launch/patient openid fhirUser online_access"
+        " patient/Patient.rs patient/Observation.rs patient/Consent.rs patient/Provenance.rs user/Device.rs",
     ),
     DemoApp(
         "ehr", "clarity-ehr", "Clarity EHR simulator",

@@ -58,15 +58,14 @@ def settings_table() -> str:
         default = field.default
         shown = "" if default is None else ",".join(default) if isinstance(default, list) else str(default)
         shown = shown.replace(f"{ROOT}/", "")
-        meaning = f"{field.description}{' Not used yet.' if _is_later(name) else ''}"
-        lines.append(f"| `{_variable(name)}` | {f'`{shown}`' if shown else ''} | {meaning} |")
+        lines.append(f"| `{_variable(name)}` | {f'`{shown}`' if shown else ''} | {field.description} |")
     return "\n".join(lines) + "\n"
 
 
 def _show(rows: list[dict[str, Any]], problems: list[str]) -> None:
     table = Table(Column("setting", no_wrap=True), "value", "meaning")
     for row in rows:
-        table.add_row(row["name"], row["value"], row["meaning"] + ("" if row["used"] else " [dim]Not used yet.[/dim]"))
+        table.add_row(row["name"], row["value"], row["meaning"])
     results.print(table)
     for problem in problems:
         screen.print(f"✗ {problem}", style="red", markup=False, soft_wrap=True)
@@ -81,17 +80,12 @@ def _rows(settings: Settings) -> Iterator[dict[str, Any]]:
             "name": _variable(name),
             "value": value,
             "set": name in settings.model_fields_set,
-            "used": not _is_later(name),
             "meaning": field.description,
         }
 
 
 def _variable(name: str) -> str:
     return "CLARITY_DATA" if name == "data" else name.upper()
-
-
-def _is_later(name: str) -> bool:
-    return Settings.model_fields[name].json_schema_extra == room.LATER
 
 
 def _of_place(settings: Settings) -> Iterator[str]:

@@ -20,6 +20,8 @@ TWIN: Mapping[str, str] = {
     "actigraphy-embedding": "A week of activity as numbers of a model",
     "actigraphy-attention": "Share of a model's attention, by minutes",
     "unlike-training": "Too far from what a model has learnt from",
+    "prediction": "Prediction by a model",
+    "no-prediction": "The model says nothing, for the reason that is told",
 }
 """Codes of the CodeSystem `digital-twin` that are of no feature."""
 

@@ -35,6 +35,7 @@ def examples(base: str = BASE) -> Iterator[Resource]:
     yield _state(base)
     yield _rule(base)
     yield _alert(base)
+    yield _note(base)
 
 
 def _measured(measure: Measure, base: str) -> Resource:
@@ -194,6 +195,45 @@ def _card(base: str) -> Resource:
         "usage": "Not for use on people.",
         "content": [{"contentType": "text/markdown", "data": base64.b64encode(_CARD.encode()).decode()}],
     }
+
+
+def _note(base: str) -> Resource:
+    said = [
+        {"url": "text", "valueString": "PHQ-9 was 14 of 27 on 6 January 2026 (moderate)."},
+        {"url": "form", "valueCode": "fact"},
+    ]
+    cited = [{"url": "resource", "valueReference": {"reference": "Observation/example-phq-9"}}]
+    statement = {"url": profile("note-statement", base), "extension": [*said, {"url": "citation", "extension": cited}]}
+    code = {"coding": [{"system": "http://loinc.org", "code": "11506-3", "display": "Progress note"}]}
+    composition = {
+        "resourceType": "Composition",
+        "id": "note",
+        "status": "preliminary",
+        "type": code,
+        "date": "2026-01-07T09:00:00Z",
+        "author": [DEVICE],
+        "title": "Progress note",
+        "section": [{"title": "What changed", "extension": [statement], "text": _EMPTY}],
+    }
+    drafted = [{"url": "kind", "valueCode": "progress"}, {"url": "method", "valueString": "rules"}]
+    text = base64.b64encode(b"# Progress note\n").decode()
+    return {
+        "resourceType": "DocumentReference",
+        "id": "example-note",
+        "meta": {"profile": [profile("note", base)]},
+        "contained": [composition],
+        "extension": [{"url": profile("note-draft", base), "extension": drafted}],
+        "status": "current",
+        "docStatus": "preliminary",
+        "type": code,
+        "subject": PATIENT,
+        "author": [DEVICE],
+        "content": [{"attachment": {"contentType": "text/markdown", "data": text}}],
+        "context": {"related": [{"reference": "#note"}]},
+    }
+
+
+_EMPTY = {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml"><p>PHQ-9 was 14 of 27.</p></div>'}
 
 
 def _state(base: str) -> Resource:

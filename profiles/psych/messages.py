@@ -23,6 +23,7 @@ REASONS: Final[Mapping[str, str]] = {
 """Classes of reasons: all that a message says of why it was sent."""
 
 OUTCOMES: Final[Mapping[str, str]] = {
+    "not-allowed": "Who wrote the Communication may not have messages sent: services and staff may.",
     "no-recipient": "The Communication names nobody.",
     "recipient-not-served": "Messages go to a Patient, RelatedPerson, Practitioner or PractitionerRole on this server.",
     "recipient-inactive": "The recipient's record is not active.",

@@ -37,6 +37,15 @@ EXTENSIONS = (
     ("model-card-reference", "The card of the model that a Device is", ("Device",)),
     ("model-source-attribute", "One of the 31 source attributes of a model", ("Library",)),
     ("digital-twin-interval", "The 95 % interval of a number", ("Observation.component",)),
+    ("prediction-interval", "The interval of a prediction: percent, or a quantity", ("RiskAssessment.prediction",)),
+    ("prediction-comparator", "What the simpler model says", ("RiskAssessment.prediction",)),
+    ("prediction-input", "An input of a prediction and what it adds to the log odds", ("RiskAssessment.prediction",)),
+    ("prediction-value", "A predicted number", ("RiskAssessment.prediction",)),
+    ("note-draft", "How a drafted note came about, who asked, how much is supported", ("DocumentReference",)),
+    ("note-statement", "A sentence of a note: form, topic, citations, what is wrong with it", ("Composition.section",)),
+    ("note-signed", "When a note was signed, and how much was changed before", ("DocumentReference",)),
+    ("note-edit", "How far a section is from its draft, in tokens", ("Composition.section",)),
+    ("note-span", "Where in a document a proposal was found, how it is meant", ("Condition", "Observation", "MedicationStatement")),
 )  # fmt: skip
 SIMPLE = (("message-detail", "How much a message to this contact point may say", "code", ("ContactPoint",)),)
 """Extensions that hold one value."""
@@ -49,6 +58,8 @@ def structures(base: str = BASE) -> Iterator[Resource]:
     for instrument in INSTRUMENTS:
         yield scored(instrument, base)
     yield from _of_the_twin(base)
+    yield from _of_models(base)
+    yield _embedding(base)
     yield from _of_alerts(base)
     for name, title, contexts in (*EXTENSIONS, *alerting.EXTENSIONS):
         yield _extension(name, title, contexts, base)
@@ -119,22 +130,10 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
         ],
         base,
     )
-    embedding = {"coding": [{"system": digital_twin(base), "code": "actigraphy-embedding"}]}
-    yield structure(
-        "actigraphy-embedding",
-        "A week of activity as numbers of a model, with the share of attention of its minutes, or why there are none",
-        "Observation",
-        [
-            _element("Observation.code", min=1, patternCodeableConcept=embedding),
-            _element("Observation.subject", min=1, type=[_reference("Patient")]),
-            _element("Observation.effective[x]", min=1, type=[{"code": "Period"}]),
-            _element("Observation.value[x]", max="0"),
-            _element("Observation.method", min=1),
-            _element("Observation.device", min=1, type=[_reference("Device")]),
-            _element("Observation.note", min=1),
-        ],
-        base,
-    )
+
+
+def _of_models(base: str) -> Iterator[Resource]:
+    """Yield the profiles of what computes, and of what comes of it beside the twin: predictions and notes."""
     yield structure(
         "prediction",
         "A forecast about a patient: probability or range, for when, by which model, from what",
@@ -145,6 +144,18 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
             _element("RiskAssessment.performer", min=1, type=[_reference("Device")]),
             _element("RiskAssessment.basis", min=1),
             _element("RiskAssessment.prediction", min=1),
+        ],
+        base,
+    )
+    yield structure(
+        "note",
+        "A note that was drafted here, with its statements in a contained Composition",
+        "DocumentReference",
+        [
+            _element("DocumentReference.docStatus", min=1),
+            _element("DocumentReference.subject", min=1, type=[_reference("Patient")]),
+            _element("DocumentReference.author", min=1),
+            _element("DocumentReference.context", min=1),
         ],
         base,
     )
@@ -172,6 +183,25 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
             _element("Library.purpose", min=1),
             _element("Library.usage", min=1),
             _element("Library.content", min=1),
+        ],
+        base,
+    )
+
+
+def _embedding(base: str) -> Resource:
+    embedding = {"coding": [{"system": digital_twin(base), "code": "actigraphy-embedding"}]}
+    return structure(
+        "actigraphy-embedding",
+        "A week of activity as numbers of a model, with the share of attention of its minutes, or why there are none",
+        "Observation",
+        [
+            _element("Observation.code", min=1, patternCodeableConcept=embedding),
+            _element("Observation.subject", min=1, type=[_reference("Patient")]),
+            _element("Observation.effective[x]", min=1, type=[{"code": "Period"}]),
+            _element("Observation.value[x]", max="0"),
+            _element("Observation.method", min=1),
+            _element("Observation.device", min=1, type=[_reference("Device")]),
+            _element("Observation.note", min=1),
         ],
         base,
     )

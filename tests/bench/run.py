@@ -16,10 +16,12 @@ from fhir_server.settings import ROOT
 from tests.bench import (
     access,
     create,
+    draft,
     fhirpath,
     imports,
     loop,
     mix,
+    pat,
     rules,
     scale,
     search,
@@ -51,6 +53,8 @@ def run(parts: tuple[str, ...] = PARTS, synthea: Path = SYNTHEA, sizes: tuple[in
         details["fhirpath"] = fhirpath.measure()
     if "xml" in parts:
         details["xml"] = xml.measure()
+    if "pat" in parts:
+        details["pat"] = pat.measure()
     return _object(details)
 
 
@@ -80,6 +84,7 @@ def _measurements(made: Rig, details: Json, synthea: Path) -> dict[str, Callable
         "stages": lambda: stages.measure(made, details.get("create", {}).get("create_alone", {}).get("p50_ms")),
         "entries": lambda: _entries(made),
         "access": lambda: access.measure(made),
+        "draft": lambda: draft.measure(made),
         "twin": lambda: twin.measure(made),
         "rules": lambda: rules.measure(made),
     }
@@ -115,7 +120,9 @@ def _object(details: Json) -> Json:
         "bytes_per_resource": details.get("storage", {}).get("bytes"),
         "index_entries_observation": sum(entries.values()) if entries and FAILED not in entries else None,
         "fhirpath_times_faster": fhirpath.middle(details["fhirpath"]) if "fhirpath" in details else None,
+        "pat_week_ms": details.get("pat", {}).get("week_ms"),
         "rules_patients_per_s": details.get("rules", {}).get("patients_per_s"),
+        "draft_s": details.get("draft", {}).get("p50_s"),
         "match_ms": details.get("subscriptions", {}).get("alone_ms"),
         "stages": None if micro and FAILED in micro else micro,
         "details": details,

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from fhir_server.audit.record import audit_row, write_audit
+from fhir_server.errors import Unauthenticated
 from fhir_server.interactions.content import same_content
 from fhir_server.kit import clock, ids, logs, metrics
 from fhir_server.settings import Settings
@@ -38,6 +39,7 @@ _TRIES: Final = 8
 _ENDED: Final = frozenset(
     {"cancelled", "noshow", "fulfilled", "entered-in-error", "completed", "revoked", "rejected", "failed"}
 )
+_STAFF: Final = ("Practitioner/", "PractitionerRole/")
 _LOG = logs.logger("clarity.messages")
 Resource = dict[str, Any]
 
@@ -56,6 +58,7 @@ class Desk:
     asked: Asked
     starts: datetime | None
     over: bool
+    allowed: bool
 
 
 async def run(tenant: Tenant, job: Job, settings: Settings) -> None:
@@ -102,7 +105,24 @@ async def _desk(tenant: Tenant, job: Job, settings: Settings, stored: Stored, re
     ):  # one of ours, of an appointment that may have been moved
         ended = ended or starts - timedelta(hours=settings.reminder_hours) > clock.now()
     over = asked.category == "reminder" and ended
-    return Desk(tenant, job, settings, rules, ways, stored, resource, asked, starts, over)
+    allowed = await _allowed(tenant, stored)
+    return Desk(tenant, job, settings, rules, ways, stored, resource, asked, starts, over, allowed)
+
+
+async def _allowed(tenant: Tenant, stored: Stored) -> bool:
+    """Tell whether who wrote this version may have messages sent: a service with system/ scopes, or staff who signed in.
+
+    A patient's app may write into the patient's record, and must not be able to ring the clinic's telephones at night.
+    """
+    agent = await author.who_wrote(tenant, stored.rid, stored.version)
+    if agent is None:
+        return False
+    try:
+        who = (await author.context(tenant, agent, "")).principal
+    except Unauthenticated:
+        return False
+    levels = {scope.level for scope in who.scopes}
+    return "system" in levels or ("user" in levels and (who.user or "").startswith(_STAFF))
 
 
 async def _about(tenant: Tenant, asked: Asked) -> list[Resource]:
@@ -172,6 +192,7 @@ async def _case(desk: Desk, row: Message, holder: Holder | None) -> Case:
         last=last,
         created=row.created_at,
         over=desk.over,
+        allowed=desk.allowed,
     )
 
 

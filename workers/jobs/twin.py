@@ -74,7 +74,7 @@ async def run(tenant: Tenant, job: Job, settings: Settings) -> None:
         return
     while await _merge_page(tenant, job, patient, settings.canonical_base):
         pass
-    who = await _subject(tenant, patient, settings)
+    who = await subject(tenant, patient, settings)
     made_by = stamp(who.zone, settings.canonical_base)
     anew = await daybook.stamp(tenant, patient) != made_by
     days = await blocks.changed_days(tenant, patient)
@@ -107,7 +107,8 @@ async def _merge_page(tenant: Tenant, job: Job, patient: int, base: str) -> bool
         return await signals.merge_pending(connection, tenant, patient, base) is not None
 
 
-async def _subject(tenant: Tenant, rid: int, settings: Settings) -> Subject:
+async def subject(tenant: Tenant, rid: int, settings: Settings) -> Subject:
+    """Return who a patient is, and by which clock that person lives."""
     _, id_ = (await ident.names(tenant, [rid]))[rid]
     stored = await reads.read(tenant, "Patient", id_, EVERYTHING)
     record = json.decode_trusted(stored.body) if stored is not None and stored.body else {}

@@ -41,6 +41,8 @@ class Case:
     created: datetime
     over: bool = False
     """What the message is about has passed, or is off."""
+    allowed: bool = True
+    """Who wrote the Communication may have messages sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ Verdict = Send | Wait | Refuse
 
 def decide(case: Case, rules: Rules, now: datetime) -> Verdict:
     """Return what is to be done; refusals come before waits, so that what waits will go."""
+    if not case.allowed:
+        return Refuse("not-allowed")
     if case.recipient is None:
         return Refuse("recipient-not-served")
     if reason := _person(case):

@@ -85,8 +85,19 @@ class Record:
 
     def of(self, *types: str) -> list[Resource]:
         """Return the resources of some types that are no mistakes, by day and address."""
-        found = [r for r in self.resources.values() if r["resourceType"] in types and standing(r)]
-        return sorted(found, key=lambda r: (day_of(r, self.zone) or date.min, r["id"]))
+        return [r for kind, _, r in self._ordered if kind in types]
+
+    @cached_property
+    def _ordered(self) -> list[tuple[str, date, Resource]]:
+        """Return type, day (the first there is where none is said) and resource, by day and address."""
+        found = [
+            (r["resourceType"], day_of(r, self.zone) or date.min, r) for r in self.resources.values() if standing(r)
+        ]
+        return sorted(found, key=lambda row: (row[1], row[2]["id"]))
+
+    @cached_property
+    def _searches(self) -> dict[str, list[Resource] | None]:
+        return {}
 
     @cached_property
     def states(self) -> dict[date, Resource]:
@@ -127,6 +138,11 @@ class Record:
 
     def found(self, search: str) -> list[Resource] | None:
         """Return what a search of the forms above finds in the record; None when it is none of those, or was not looked at."""
+        if search not in self._searches:
+            self._searches[search] = self._find(search)
+        return self._searches[search]
+
+    def _find(self, search: str) -> list[Resource] | None:
         type_, _, query = search.partition("?")
         given = parse_qsl(query, keep_blank_values=True)
         values = dict(given)
@@ -142,8 +158,8 @@ class Record:
         wanted = set(values["code"].split(",")) if values.get("code") else None
         return [
             r
-            for r in self.of(type_)
-            if first <= (day_of(r, self.zone) or date.min) <= last and (wanted is None or codes_of(r) & wanted)
+            for kind, day, r in self._ordered
+            if kind == type_ and first <= day <= last and (wanted is None or codes_of(r) & wanted)
         ]
 
 

@@ -16,6 +16,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "show": ("shelf", "show"),
         "check": ("check", "check"),
         "evaluate": ("evaluate", "evaluate"),
+        "import": ("import_h5", "import_h5"),
+        "export": ("export", "export"),
     }
 )
 """Name of the sub-command: its module here, and the function in it."""

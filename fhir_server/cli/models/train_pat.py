@@ -10,15 +10,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fhir_server.cli.options import Data, Json, Port, fail, print_json, read_settings, screen
 from fhir_server.settings import ROOT
-from workers.ml.pat import ours, ship
-from workers.ml.pat.pretrain import Progress as Done
-from workers.ml.pat.pretrain import Recipe
-from workers.ml.pat.resume import AnotherRun
-from workers.ml.pat.train import pretrained
-from workers.ml.pat.weeks import depresjon
+from workers.ml.pat.recipe import Progress as Done
+from workers.ml.pat.recipe import Recipe
 from workers.ml.registry.page import page
 from workers.ml.registry.shelf import WEIGHTS
 
+NAME = "pat-s-depresjon"
 USUAL = Recipe()
 Sets = Annotated[Path, typer.Option("--sets", metavar="DIR", help="Folder of the data sets; default ../shared/data.")]
 To = Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder that the model is written into.")]
@@ -29,7 +26,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is le
 def train(
     *,
     sets: Sets = ROOT.parent / "shared" / "data",
-    to: To = WEIGHTS / ours.NAME,
+    to: To = WEIGHTS / NAME,
     steps: Steps = USUAL.steps,
     seed: Seed = USUAL.seed,
     as_json: Json = False,
@@ -37,8 +34,13 @@ def train(
     port: Port = None,
 ) -> None:
     """Pretrain PAT-S on Depresjon alone; a run that was broken off goes on where it was."""
+    from workers.ml.pat import ours, ship  # torch takes seconds, and only some machines have it
+    from workers.ml.pat.resume import AnotherRun
+    from workers.ml.pat.train import pretrained
+    from workers.ml.pat.weeks import depresjon
+
     recipe = Recipe(steps=steps, seed=seed)
-    state = read_settings(data, port).data / "models" / "runs" / f"{ours.NAME}-{seed}.safetensors"
+    state = read_settings(data, port).data / "models" / "runs" / f"{NAME}-{seed}.safetensors"
     try:
         people = depresjon(sets / "depresjon")
         with _bar() as bar:

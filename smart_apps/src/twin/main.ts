@@ -9,6 +9,7 @@ import { type App, type Session, again, open } from "../shared/session";
 import { show } from "../shared/sources";
 import "../shared/theme";
 import "./twin.css";
+import { actogram } from "./actogram";
 import { Chart } from "./chart";
 import { type Record_, between, read, shift } from "./data";
 import { type Choice, cards, changes, missing, period, risks } from "./summary";
@@ -65,7 +66,7 @@ function draw(): void {
   const days = record.days.filter((each) => each.date >= shift(today, -state.range));
   const opens = (source: Parameters<typeof show>[1]): void => void show(session.client, source);
   render(
-    html`${bar(t("app.twin"), html`<button class="quiet-button" id="print" @click=${() => window.print()}>${t("print")}</button>`)}
+    html`${bar(t("app.twin"), html`<a class="quiet-button" href="../notes/?iss=${encodeURIComponent(session.client.state.serverUrl)}">${t("app.notes")}</a>`, html`<button class="quiet-button" id="print" @click=${() => window.print()}>${t("print")}</button>`)}
       <main class="twin">
         ${session.banner ? banner(record.patient) : nothing}
         <section class="card since" aria-labelledby="since">
@@ -94,6 +95,7 @@ function draw(): void {
           ${days.length ? nothing : html`<p class="alarm">${t("problem.none")}. ${t("problem.none.why")} ${t("problem.none.do")}</p>`}
           <div id="chart"></div>
         </section>
+        ${actogram(session, today)}
         <p class="soft foot">${t("disclaimer")}</p>
       </main>`,
     root,

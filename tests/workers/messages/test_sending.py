@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fhir_server.auth import clients, principals
 from fhir_server.kit import logs
 from fhir_server.storage import jobs, messages, reads
 from fhir_server.storage.tenants import Tenant
@@ -24,6 +25,7 @@ from tests.workers.messages.sending import (
     settings,
     twilio,
 )
+from tests.workers.messages.test_transports import verified
 from tests.workers.messages.twilio_server import Twilio, error
 from workers.jobs import dispatch
 from workers.jobs.kinds import KINDS
@@ -153,6 +155,29 @@ async def test_other_communications_are_left_alone(desk: Desk, sms: Twilio, uniq
     assert (await desk.get(plain))["status"] == "preparation"
     assert (await desk.get(done))["status"] == "completed"
     assert sms.kept == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "user", "sent"),
+    [
+        ("system/Communication.c", None, True),
+        ("user/*.cruds", "Practitioner/d", True),
+        ("patient/*.cruds", None, False),
+        ("user/*.cruds", "Patient/p", False),
+        ("user/*.cruds", "RelatedPerson/r", False),
+    ],
+)
+async def test_who_may_have_messages_sent(
+    desk: Desk, sms: Twilio, unique: str, scope: str, user: str | None, sent: bool
+) -> None:
+    who = await someone(desk, unique, to := number())
+    made, _ = await clients.add(desk.tenant, name="test", scope=scope)
+    patient_of = unique if scope.startswith("patient/") else None
+    desk.who = await principals.principal(desk.tenant, made.client_id, made.scopes, patient=patient_of, user=user)
+    ordered = await desk.put(communication(who, priority="stat"))
+    await desk.work()
+    assert len(sms.to(to)) == sent
+    assert await desk.state(ordered) == (("in-progress", []) if sent else ("not-done", ["not-allowed"]))
 
 
 async def test_a_number_that_said_stop_at_twilio_is_remembered(desk: Desk, sms: Twilio, unique: str) -> None:
@@ -423,10 +448,33 @@ async def test_nothing_of_the_patient_leaves_unless_they_wish_it(
         kept += str(
             [tuple(row) for row in await desk.tenant.pool.fetch(desk.tenant.sql(f"SELECT * FROM {{s}}.{table}"))]
         )
+    logs.configure("CRITICAL")
     for text in ("CANARY", "Ann", to, to[1:], "1971-03-04"):
         assert text not in logged
         assert text not in kept
     assert (await desk.get(made))["status"] == "in-progress"
+
+
+async def test_nothing_of_the_patient_is_logged_of_a_mail_by_ses(
+    tenants: dict[str, Tenant], tmp_path: Path, aws: str, unique: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("DEBUG")
+    keys = {"aws_access_key_id": "k", "aws_secret_access_key": "s", "aws_endpoint_url": aws}
+    verified(aws)
+    desk = Desk(tenants["default"], settings(tmp_path, ses_from="clarity@hospital.example", **keys))
+    to = f"canary-{unique}@b.example"
+    wish = {"url": codes.detail(), "valueCode": "content"}
+    who = await desk.put(patient(f"p-{unique}", mail(to, extension=[wish])))
+    await desk.verify(who, to)
+    made = await desk.put(communication(who, subject={"reference": who}))
+    await desk.work()
+    [row] = await desk.rows(made)
+    assert (row.state, row.transport) == ("sent", "ses")
+    logged = "".join(capfd.readouterr())
+    assert "botocore" in logged, "it was heard"
+    for text in ("CANARY", "canary", to):
+        assert text not in logged
+    logs.configure("CRITICAL")
 
 
 async def test_the_wish_of_the_patient_is_of_the_patient_alone(desk: Desk, sms: Twilio, unique: str) -> None:

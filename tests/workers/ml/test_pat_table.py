@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from workers.ml.pat.folds import folds
-from workers.ml.pat.pretrain import Recipe
 from workers.ml.pat.probe import fixed_vectors, probe
+from workers.ml.pat.recipe import Recipe
 from workers.ml.pat.weeks import Recorded
 from workers.ml.tables import pat
 

@@ -12,7 +12,8 @@ import torch
 from tests.shared_data import shared
 from workers.ml.pat import pretrain as room
 from workers.ml.pat.folds import Fold, folds, out_of_fold
-from workers.ml.pat.pretrain import Recipe, pretrain
+from workers.ml.pat.pretrain import pretrain
+from workers.ml.pat.recipe import Progress, Recipe
 from workers.ml.pat.resume import AnotherRun
 from workers.ml.pat.shape import MINUTES, SHAPES
 from workers.ml.pat.train import pretrained
@@ -46,7 +47,7 @@ def test_a_broken_run_ends_in_the_weights_of_an_unbroken_one(
     monkeypatch.setattr(room, "save_run", break_off)
     with pytest.raises(KeyboardInterrupt):
         pretrain(SHAPES["S"], weeks[:1], weeks[4:], TINY, state=state)
-    told: list[room.Progress] = []
+    told: list[Progress] = []
     again, run = pretrain(SHAPES["S"], weeks[:1], weeks[4:], TINY, state=state, tell=told.append)
     assert saved == [1, 2]
     assert run.step == 2

@@ -6,6 +6,7 @@ number tells after a broken connection whether one was taken; and the status cal
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -82,12 +83,16 @@ class Twilio:
     async def _ask(self, method: str, **more: Any) -> dict[str, Any]:
         url = f"{self.base}/2010-04-01/Accounts/{self.account}/Messages.json"
         try:
-            async with httpx.AsyncClient(auth=(self.account, self.token), timeout=_SECONDS, trust_env=False) as client:
+            async with (
+                asyncio.timeout(1.5 * _SECONDS),  # all of it, well within the lease of a job
+                httpx.AsyncClient(auth=(self.account, self.token), timeout=_SECONDS, trust_env=False) as client,
+            ):
                 answer = await client.request(method, url, **more)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise Later("connection") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unsure("timeout" if isinstance(error, httpx.TimeoutException) else "connection") from error
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            slow = isinstance(error, httpx.TimeoutException | TimeoutError)
+            raise Unsure("timeout" if slow else "connection") from error
         return _read(answer)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from workers.ml.pat.pretrain import Recipe
+from workers.ml.pat.recipe import Recipe
 from workers.ml.pat.ship import About
 from workers.ml.pat.train import Pretrained
 from workers.ml.registry.card import Figure

@@ -6,7 +6,7 @@ Chance is a function of seed and step, so that a run that was broken off and res
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,46 +18,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from fhir_server.kit import clock, json
 from workers.ml.pat.model import Encoder, Reconstructor
+from workers.ml.pat.recipe import Progress, Recipe, Tell, quiet
 from workers.ml.pat.resume import load_run, save_run
 from workers.ml.pat.shape import Shape
 from workers.ml.pat.weeks import Singles
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How to pretrain; the defaults are ours for a small corpus, `PUBLISHED` has what the paper did otherwise."""
-
-    steps: int = 120
-    batch: int = 32
-    rate: float = 1e-3
-    masked: float = 0.9
-    patience: int = 10
-    """Epochs without a better loss after which the rate is halved."""
-    stop: int = 250
-    """Epochs without a better loss after which training ends."""
-    seed: int = 20261
-
-
-PUBLISHED = Recipe(steps=1_000_000, batch=128, patience=10, stop=250)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a training is: steps done, the losses, how fast, and seconds until the last step."""
-
-    step: int
-    steps: int
-    loss: float
-    valid: float
-    per_second: float
-    remaining: float
-
-
-Tell = Callable[[Progress], None]
-
-
-def quiet(_: Progress) -> None:
-    """Tell nobody."""
 
 
 @dataclass(slots=True)

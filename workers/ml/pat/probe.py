@@ -12,7 +12,7 @@ import torch
 from workers.ml.evaluate.rows import Rows
 from workers.ml.pat.folds import Days, Fit, Score
 from workers.ml.pat.model import Embedder, Encoder
-from workers.ml.pat.pretrain import Recipe, Tell, quiet
+from workers.ml.pat.recipe import Recipe, Tell, quiet
 from workers.ml.pat.shape import SHAPES, Shape
 from workers.ml.pat.train import pretrained
 from workers.ml.pat.weeks import Recorded, Reference

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from workers.ml.pat.model import Encoder
-from workers.ml.pat.pretrain import Recipe, Run, Tell, pretrain, quiet
+from workers.ml.pat.pretrain import Run, pretrain
+from workers.ml.pat.recipe import Recipe, Tell, quiet
 from workers.ml.pat.shape import SHAPES, Shape
 from workers.ml.pat.weeks import Recorded, Reference
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from workers.ml.evaluate.metrics import Interval, auc, auc_interval
 from workers.ml.pat.folds import Days, Fit, Fold, folds, out_of_fold
-from workers.ml.pat.pretrain import Progress, Recipe
 from workers.ml.pat.probe import fixed_vectors, pretrained_vectors, probe, random_vectors
+from workers.ml.pat.recipe import Progress, Recipe
 from workers.ml.pat.weeks import Recorded, depresjon
 from workers.ml.tables.markdown import Tell, interval, made_by, number, prose, table
 from workers.ml.tabular.depresjon import daily, stability

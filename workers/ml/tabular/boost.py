@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import xgboost
 
@@ -53,8 +53,8 @@ class Boosted:
 def read(document: bytes, names: Sequence[str]) -> Boosted:
     """Return the model of an XGBoost JSON; ValueError when it is not one, or has other features."""
     try:
-        told = json.loads(document)["learner"]["learner_model_param"]["num_feature"]
-    except (ValueError, KeyError, TypeError) as error:
+        told = msgspec.json.decode(document)["learner"]["learner_model_param"]["num_feature"]
+    except (msgspec.MsgspecError, KeyError, TypeError) as error:
         raise ValueError("not a model in XGBoost's JSON") from error
     if int(told) != len(names):
         raise ValueError(f"the model has {told} features, {len(names)} are named")
