@@ -7,7 +7,7 @@ import os
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.storage.blobs import sealed
@@ -25,6 +25,7 @@ def part(blob: bytes, size: int, start: int, end: int, bound: bytes = b"b") -> b
     return made
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.sampled_from(SIZES), st.data())
 def test_any_part_comes_back(size, data):
     content = os.urandom(size)

@@ -32,7 +32,7 @@ def settings(tmp_path: Any, model: ModelServer) -> Callable[..., Settings]:
     def made(**more: Any) -> Settings:
         given = {
             "environment": "test", "data": tmp_path, "openai_base_url": model.url, "openai_api_key": "sk-canary-key",
-            "mentallama_model_mappings": {"clinical": "mentallama-33b", "default": "other"}, "openai_timeout_seconds": 2.0,
+            "mentallama_model_mappings": {"clinical": "mentallama-33b", "default": "other"}, "openai_timeout_seconds": 20.0,
         }  # fmt: skip
         return Settings(**(given | more))
 

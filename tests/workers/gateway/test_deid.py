@@ -7,7 +7,7 @@ import re
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.gateway.corpus.measure import Count, measure
@@ -79,6 +79,7 @@ def test_dates_keep_order_distance_and_weekday():
     assert restore("It was on December 26, 2023.", Pseudonyms(shift=-70)) == "It was on 2024-03-05."
 
 
+@settings(deadline=None)
 @given(st.dates(date(1930, 1, 1), date(2030, 1, 1)), st.integers(0, 10_000))
 def test_a_date_is_found_however_it_is_written(day, seed):
     text = written(random.Random(seed), day)
@@ -87,6 +88,7 @@ def test_a_date_is_found_however_it_is_written(day, seed):
     assert all(found.day in (day, None) or found.day.year % 100 == day.year % 100 for found in spans)
 
 
+@settings(deadline=None)
 @given(st.dates(date(1960, 1, 1), date(2030, 1, 1)), st.integers(-160, -8))
 def test_a_moved_date_comes_back(day, weeks):
     pseudonyms = Pseudonyms(shift=weeks * 7)
@@ -94,6 +96,7 @@ def test_a_moved_date_comes_back(day, weeks):
     assert pseudonyms.moved(day) == (day + timedelta(days=weeks * 7)).isoformat()
 
 
+@settings(deadline=None)
 @given(st.text("abcde", min_size=1, max_size=7), st.text("abcde", min_size=1, max_size=7))
 def test_one_edit_is_damerau_levenshtein_distance_one(a, b):
     def steps(word: str) -> set[str]:
