@@ -47,6 +47,7 @@ def structures(base: str = BASE) -> Iterator[Resource]:
     for instrument in INSTRUMENTS:
         yield scored(instrument, base)
     yield from _of_the_twin(base)
+    yield from _of_notes(base)
     for name, title, contexts in EXTENSIONS:
         yield _extension(name, title, contexts, base)
 
@@ -127,18 +128,6 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
         ],
         base,
     )
-    yield structure(
-        "note",
-        "A note that was drafted here, with its statements in a contained Composition",
-        "DocumentReference",
-        [
-            _element("DocumentReference.docStatus", min=1),
-            _element("DocumentReference.subject", min=1, type=[_reference("Patient")]),
-            _element("DocumentReference.author", min=1),
-            _element("DocumentReference.context", min=1),
-        ],
-        base,
-    )
     software = {"coding": [{"system": SNOMED, "code": "706687001"}]}
     yield structure(
         "software-device",
@@ -163,6 +152,21 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
             _element("Library.purpose", min=1),
             _element("Library.usage", min=1),
             _element("Library.content", min=1),
+        ],
+        base,
+    )
+
+
+def _of_notes(base: str) -> Iterator[Resource]:
+    yield structure(
+        "note",
+        "A note that was drafted here, with its statements in a contained Composition",
+        "DocumentReference",
+        [
+            _element("DocumentReference.docStatus", min=1),
+            _element("DocumentReference.subject", min=1, type=[_reference("Patient")]),
+            _element("DocumentReference.author", min=1),
+            _element("DocumentReference.context", min=1),
         ],
         base,
     )
