@@ -61,6 +61,7 @@ def structures(base: str = BASE) -> Iterator[Resource]:
     yield from _of_models(base)
     yield _embedding(base)
     yield from _of_alerts(base)
+    yield from _of_notes(base)
     for name, title, contexts in (*EXTENSIONS, *alerting.EXTENSIONS):
         yield _extension(name, title, contexts, base)
     for name, title, type_, contexts in SIMPLE:
@@ -147,18 +148,6 @@ def _of_models(base: str) -> Iterator[Resource]:
         ],
         base,
     )
-    yield structure(
-        "note",
-        "A note that was drafted here, with its statements in a contained Composition",
-        "DocumentReference",
-        [
-            _element("DocumentReference.docStatus", min=1),
-            _element("DocumentReference.subject", min=1, type=[_reference("Patient")]),
-            _element("DocumentReference.author", min=1),
-            _element("DocumentReference.context", min=1),
-        ],
-        base,
-    )
     software = {"coding": [{"system": SNOMED, "code": "706687001"}]}
     yield structure(
         "software-device",
@@ -231,6 +220,21 @@ def _of_alerts(base: str) -> Iterator[Resource]:
             _element("DetectedIssue.identified[x]", min=1, type=[{"code": "Period"}]),
             _element("DetectedIssue.author", min=1, type=[_reference("Device")]),
             _element("DetectedIssue.reference", min=1),
+        ],
+        base,
+    )
+
+
+def _of_notes(base: str) -> Iterator[Resource]:
+    yield structure(
+        "note",
+        "A note that was drafted here, with its statements in a contained Composition",
+        "DocumentReference",
+        [
+            _element("DocumentReference.docStatus", min=1),
+            _element("DocumentReference.subject", min=1, type=[_reference("Patient")]),
+            _element("DocumentReference.author", min=1),
+            _element("DocumentReference.context", min=1),
         ],
         base,
     )

@@ -73,5 +73,6 @@ def _near(text: str, *, last: bool) -> str:
 def _time(sentence: str, head: str, end: int) -> Time:
     if _pattern("hypothetical").search(_near(head, last=True)):
         return "hypothetical"
-    near = _near(head, last=True) + " | " + _near(sentence[end:], last=False)
+    clause = _pattern("end").split(head)[-1]  # "Past trials: ...": a colon ends no time
+    near = clause + " | " + _near(sentence[end:], last=False)
     return "historical" if _pattern("historical").search(near) else "recent"

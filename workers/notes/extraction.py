@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 from workers.notes.claims import DOSES, Number, claims, frequencies
 from workers.notes.context import Context, context, sentences
-from workers.notes.lexicon import concepts_in, drugs_in, table
+from workers.notes.lexicon import concepts_in, drugs_in, suicidality_at, table
 from workers.twin.catalogue import by_code
 from workers.twin.codes import BASE, SNOMED, origin, profile
 from workers.twin.instruments import INSTRUMENTS
@@ -68,6 +68,9 @@ def _of_sentence(sentence: str, start: int, end: int) -> Iterator[Finding]:
     for mention in concepts_in(sentence):
         kind: Kind = "risk" if mention.concept in RISKS else "symptom"
         yield at(kind, mention.concept, mention.start, mention.end)
+    where = suicidality_at(sentence)  # wider than the symptoms: what speaks of death is never passed over
+    if where is not None and not any(m.concept in RISKS for m in concepts_in(sentence)):
+        yield at("risk", "suicidality", *where)
     drugs = drugs_in(sentence)
     doses = dict(claims(sentence).doses)
     for name, first, last in drugs:
@@ -82,7 +85,10 @@ def _of_sentence(sentence: str, start: int, end: int) -> Iterator[Finding]:
 @cache
 def _score_pattern() -> re.Pattern[str]:
     names = r"(?P<phq>PHQ-?\s?9)|(?P<gad>GAD-?\s?7)|(?P<isi>ISI|Insomnia Severity Index)|(?P<asrm>ASRM)"
-    between = r"(?:\s*(?:total|scored?|summ?e?|punktwert|of|was|is|=|:|at|von|war|ist|bei|today|heute|now)){0,4}\s*"
+    between = (
+        r"(?:\s*(?:total|scored?|summ?e?|punktwert|of|was|is|=|:|at|von|war|ist|bei|today|heute|now|fell|rose|dropped|increased|to|auf))"
+        r"{0,4}\s*"
+    )
     return re.compile(rf"(?<!\w)(?:{names}){between}(?P<total>\d{{1,2}})(?!\d|\.\d|-)(?!\s*%)")
 
 

@@ -51,6 +51,12 @@ def _suicidal() -> re.Pattern[str]:
     return re.compile("|".join(table("concepts")["suicidality"]), re.IGNORECASE)
 
 
+def suicidality_at(text: str) -> tuple[int, int] | None:
+    """Return where a text first speaks of suicide, of wanting to be dead or of self-harm."""
+    found = _suicidal().search(text)
+    return found.span() if found else None
+
+
 def mentions_suicidality(text: str) -> bool:
     """Tell whether a text speaks of suicide, of wanting to be dead or of self-harm."""
     return _suicidal().search(text) is not None

@@ -188,11 +188,14 @@ function sentence(session: Session, note: Note, one: Statement, places: string[]
     ${one.form === "clinician" ? html`<span class="soft">${t("notes.own")}</span>` : nothing}</li>`;
 }
 
+/** The element that tells when a resource was. */
+const WHEN: Record<string, string> = { Observation: "effective", QuestionnaireResponse: "authored", Encounter: "period" };
+
 /** Opens what a sentence rests on: a resource, or all that a search finds. */
 async function source(session: Session, target: string, note: Note): Promise<void> {
   if (local(target)) return show(session.client, { title: note.title, items: [{ reference: target, text: target }] });
   try {
-    const found = await all<never>(session.client, `${target}&_count=100&_elements=effectivePeriod,effectiveDateTime,authored,period`);
+    const found = await all<never>(session.client, `${target}&_count=100&_elements=${WHEN[target.split("?")[0]!] ?? "id"}`);
     const items = (found as Any[]).map((each) => ({ reference: `${each.resourceType}/${each.id}`, text: when(each) }));
     await show(session.client, { title: t("notes.search", { count: items.length }), items: items.length === 1 ? [...items, ...items] : items });
   } catch (error) {

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from workers.notes.extraction import Finding, findings, proposal
 
-CORPUS: list[tuple[str, list[list[str]]]] = json.loads((Path(__file__).parent / "sentences.json").read_text())
+Corpus = list[tuple[str, list[list[str]]]]
+CORPUS: Corpus = json.loads((Path(__file__).parent / "sentences.json").read_text())
+HELD_OUT: Corpus = json.loads((Path(__file__).parent / "held_out.json").read_text())
+"""Written afterwards, measured once, then used to mend the rules: docs/notes.md has the figures of the first time."""
 DOCUMENT: dict[str, Any] = {
     "resourceType": "DocumentReference", "id": "d", "date": "2026-06-12T09:00:00Z", "subject": {"reference": "Patient/p"},
 }  # fmt: skip
@@ -26,12 +29,12 @@ def meant(found: Finding) -> str:
     return "n" if found.meant.negated else {"recent": "", "historical": "h", "hypothetical": "y"}[found.meant.time]
 
 
-def measured() -> dict[str, tuple[int, int, int]]:
+def measured(corpus: Corpus) -> dict[str, tuple[int, int, int]]:
     """Return found rightly, found wrongly and missed: of mentions, and of mentions as they are meant."""
     out = {}
     for name, size in (("mention", 2), ("meaning", 3)):
         right = wrong = missed = 0
-        for text, wanted in CORPUS:
+        for text, wanted in corpus:
             found = Counter((f.kind, f.concept, meant(f))[:size] for f in findings(text))
             known = Counter(tuple(each)[:size] for each in wanted)
             right += sum((found & known).values())
@@ -41,11 +44,14 @@ def measured() -> dict[str, tuple[int, int, int]]:
     return out
 
 
-def test_precision_and_recall() -> None:
-    for name, (right, wrong, missed) in measured().items():
+@pytest.mark.parametrize(
+    ("corpus", "least"), [(CORPUS, {"mention": 0.98, "meaning": 0.97}), (HELD_OUT, {"mention": 0.97, "meaning": 0.9})]
+)
+def test_precision_and_recall(corpus: Corpus, least: dict[str, float]) -> None:
+    for name, (right, wrong, missed) in measured(corpus).items():
         precision, recall = right / (right + wrong), right / (right + missed)
-        assert precision >= 0.95, (name, precision, [t for t in CORPUS if _differs(t)])
-        assert recall >= 0.95, (name, recall, [t for t in CORPUS if _differs(t)])
+        assert precision >= least[name], (name, precision, [t for t in corpus if _differs(t)])
+        assert recall >= least[name], (name, recall, [t for t in corpus if _differs(t)])
 
 
 def _differs(row: Any) -> bool:
