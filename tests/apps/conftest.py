@@ -9,9 +9,10 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -25,6 +26,8 @@ from tests.fire.instance import ROOT, Up, up
 from workers.demo import generate
 
 PATIENTS = 6
+ZONE = "Europe/Berlin"
+"""Where the readers are."""
 DAYS = 90
 """As many days as a demo patient has; the doctor of the demo cares for the even numbers, the patient is the first."""
 
@@ -126,7 +129,7 @@ def tabs(browser: Browser, instance: Instance) -> Iterator[Callable[..., Tab]]:
     def make(scheme: str = "light", locale: str = "en-GB", width: int = 1360) -> Tab:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale, base_url=instance.origin,
-            timezone_id="Europe/Berlin",
+            timezone_id=ZONE,
         )  # fmt: skip
         context.set_default_timeout(10_000)
         made.append(context)
@@ -143,6 +146,11 @@ def tabs(browser: Browser, instance: Instance) -> Iterator[Callable[..., Tab]]:
 def _bad(said: Any) -> bool:
     """Tell whether a line of the console is a complaint: a policy that was broken, an error of a script."""
     return said.type == "error" and "Failed to load resource" not in said.text
+
+
+def today() -> date:
+    """Return the day that the browser has: near midnight another than that of UTC."""
+    return clock.now().astimezone(ZoneInfo(ZONE)).date()
 
 
 def sign_in(page: Page, instance: Instance, login: str = "dr-demo") -> None:

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from fhir_server.kit import clock
-from tests.apps.conftest import Instance, open_twin
+from tests.apps.conftest import Instance, open_twin, today
 from tests.apps.test_twin import PATIENT, grave
 
 
@@ -19,7 +18,7 @@ def parts(parameter: dict[str, Any], name: str) -> dict[str, Any]:
 
 def by_day(instance: Instance, stream: str) -> list[float]:
     """Return what the server sums up by the day, where nothing is known 0."""
-    end = clock.now().date()
+    end = today()
     query = f"start={end - timedelta(days=28)}&end={end - timedelta(days=1)}&resolution=day&series={stream}"
     answer = instance.get(f"Patient/{PATIENT}/$timeline?{query}")
     signal = next(each for each in answer["parameter"] if each["name"] == "signal")
@@ -43,8 +42,8 @@ def opened(page, instance) -> list[dict[str, Any]]:
 def test_each_day_stands_twice_and_sums_to_what_the_server_says(tabs, instance):
     tab = tabs()
     rows = opened(tab.page, instance)
-    today = clock.now().date()
-    assert [row["date"] for row in rows] == [str(today - timedelta(days=back)) for back in range(28, 0, -1)]
+    last = today()
+    assert [row["date"] for row in rows] == [str(last - timedelta(days=back)) for back in range(28, 0, -1)]
     assert all(row["days"][1] == following["days"][0] for row, following in itertools.pairwise(rows))
     assert len(rows[-1]["days"]) == 1
     told = by_day(instance, tab.page.locator(".acto-plot").get_attribute("data-stream"))

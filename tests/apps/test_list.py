@@ -11,8 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
-from fhir_server.kit import clock
-from tests.apps.conftest import Instance, allow, sign_in
+from tests.apps.conftest import Instance, allow, sign_in, today
 from tests.apps.test_twin import grave, problem
 
 TOLD = {"sleep-duration", "sleep-midpoint", "steps", "activity-mean", "resting-heart-rate"}
@@ -48,7 +47,7 @@ def cared_for(instance: Instance) -> set[str]:
 
 def deviations(instance: Instance, patient: str, days: int = 7) -> dict[str, str]:
     """Return the features that deviate strongly in the last days, each with the newest day on which it does."""
-    since = clock.now().date() - timedelta(days=days)
+    since = today() - timedelta(days=days)
     states = instance.find(f"Observation?patient={patient}&code=digital-twin-state&date=ge{since}&_sort=date&_count=50")
     return {
         part["code"]["coding"][0]["code"]: state["effectivePeriod"]["start"][:10]
@@ -61,7 +60,7 @@ def deviations(instance: Instance, patient: str, days: int = 7) -> dict[str, str
 
 def assessed(instance: Instance, patient: str) -> list[str]:
     """Return the days of the open assessments of the last four weeks."""
-    since = clock.now().date() - timedelta(days=28)
+    since = today() - timedelta(days=28)
     found = instance.find(f"RiskAssessment?patient={patient}&date=ge{since}&_count=50")
     return [each["occurrencePeriod"]["start"][:10] for each in found if each["status"] == "preliminary"]
 
@@ -82,7 +81,7 @@ def nameless(instance: Instance) -> Iterator[str]:
 @pytest.fixture
 def behind(instance: Instance) -> Iterator[str]:
     """A patient of the doctor with one state of three days ago, little sleep in it, and two assessments, one of them confirmed."""
-    day = clock.now().date() - timedelta(days=3)
+    day = today() - timedelta(days=3)
     about = {"reference": "Patient/list-behind"}
     twin = "https://fhir.clarity.example"
     risk = {
@@ -177,6 +176,14 @@ def test_keys_walk_the_rows_and_enter_opens_the_twin_of_the_patient(tabs, instan
     page.keyboard.press("ArrowUp")
     assert focused(page) == rows[0]
     assert page.locator("button[data-patient][tabindex='0']").count() == 1
+    page.keyboard.press("End")
+    page.fill("#name", instance.get(f"Patient/{rows[0]}")["name"][0]["family"])  # where the keys were is gone
+    assert rows[-1] not in shown(page)
+    assert page.locator(f"button[data-patient={shown(page)[0]}][tabindex='0']").count() == 1
+    page.fill("#name", "")
+    page.keyboard.press("Enter")
+    assert focused(page) in rows
+    page.keyboard.press("Home")
     with page.expect_popup() as opened:
         page.keyboard.press("Enter")
     twin = opened.value

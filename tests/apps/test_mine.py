@@ -11,8 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
-from fhir_server.kit import clock
-from tests.apps.conftest import Instance, allow, sign_in
+from tests.apps.conftest import Instance, allow, sign_in, today
 from tests.apps.test_twin import grave, problem, states
 
 PATIENT = "demo-001"
@@ -53,9 +52,9 @@ def test_the_words_agree_with_the_record(tabs, instance):
     tab = tabs()
     page = tab.page
     open_mine(page, instance)
-    known, today = states(instance, PATIENT), clock.now().date()
-    now = [known.get(today - timedelta(days=back), {}) for back in range(1, 8)]
-    before = [known.get(today - timedelta(days=back), {}) for back in range(8, 36)]
+    known, now_ = states(instance, PATIENT), today()
+    now = [known.get(now_ - timedelta(days=back), {}) for back in range(1, 8)]
+    before = [known.get(now_ - timedelta(days=back), {}) for back in range(8, 36)]
     cards = page.locator("section[data-feature]")
     assert cards.count() >= 2
     for number in range(cards.count()):

@@ -9,7 +9,7 @@ import { type App, type Session, HERE, again, open } from "../shared/session";
 import "../shared/theme";
 import { type Caseload, type Row, OPEN, RECENT, read } from "./data";
 import "./list.css";
-import { table } from "./table";
+import { stopAt, table } from "./table";
 
 const APP: App = {
   clientId: "clarity-list",
@@ -20,7 +20,7 @@ const APP: App = {
 const FILTERS = ["all", "changed", "missing", "none"] as const;
 type Filter = (typeof FILTERS)[number];
 /** So many rows are drawn at first. */
-const ROWS = 200;
+const ROWS = 100;
 
 const root = document.querySelector<HTMLElement>("#app")!;
 const state = {
@@ -104,6 +104,7 @@ function draw(): void {
       </main>`,
     root,
   );
+  stopAt(state.current); // keys moved it since rows were drawn
 }
 
 function filters(found: Row[]): TemplateResult {
@@ -163,9 +164,8 @@ function say(text: string, alarm = false): void {
 // ---- keys ----
 
 function moved(patient: string): void {
-  if (patient === state.current) return;
   state.current = patient;
-  draw();
+  stopAt(patient);
 }
 
 function focus(): void {

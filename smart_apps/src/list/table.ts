@@ -1,5 +1,6 @@
 /** The rows: a table whose first column holds the buttons, of which one is a stop of the Tab key and arrows move to the others. */
 import { html, nothing, type TemplateResult } from "lit";
+import { guard } from "lit/directives/guard.js";
 import { repeat } from "lit/directives/repeat.js";
 
 import { day, named, number, signed, t } from "../shared/language";
@@ -17,7 +18,7 @@ export function table(rows: Row[], current: string, open: (row: Row) => void, mo
       <th scope="col">${t("list.patient")}</th><th scope="col">${t("list.changed")}</th>
       <th scope="col">${t("list.open")}</th><th scope="col">${t("list.missing", { days: RECENT })}</th>
     </tr></thead>
-    <tbody>${repeat(rows, (row) => row.patient, (row) => one(row, row.patient === current, open, moved))}</tbody>
+    <tbody>${repeat(rows, (row) => row.patient, (row) => guard([row, row.patient === current], () => one(row, row.patient === current, open, moved)))}</tbody>
   </table></div>`;
 }
 
@@ -31,6 +32,11 @@ function one(row: Row, current: boolean, open: (row: Row) => void, moved: (patie
     <td>${assessments(row)}</td>
     <td>${missing(row)}</td>
   </tr>`;
+}
+
+/** Makes a row the one that the Tab key stops at, without drawing the others anew. */
+export function stopAt(patient: string): void {
+  for (const button of document.querySelectorAll<HTMLElement>("button[data-patient]")) button.tabIndex = button.dataset["patient"] === patient ? 0 : -1;
 }
 
 function deviation(each: Deviation): TemplateResult {

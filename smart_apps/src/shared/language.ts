@@ -36,8 +36,14 @@ export function named(prefix: string, code: string, otherwise: string): string {
   return (TABLES[language] as Record<string, string>)[`${prefix}.${code}`] ?? otherwise;
 }
 
+// A formatter costs a hundred times what it formats with, and a list asks for thousands.
+const numbers = new Map<number, Intl.NumberFormat>();
+const days = new Map<string, Intl.DateTimeFormat>();
+
 export function number(value: number, decimals = 0): string {
-  return new Intl.NumberFormat(locale, { minimumFractionDigits: decimals, maximumFractionDigits: decimals }).format(value);
+  let made = numbers.get(decimals);
+  if (!made) numbers.set(decimals, (made = new Intl.NumberFormat(locale, { minimumFractionDigits: decimals, maximumFractionDigits: decimals })));
+  return made.format(value);
 }
 
 /** A signed difference, with a real minus sign. */
@@ -46,17 +52,17 @@ export function signed(value: number, decimals = 0): string {
   return value < 0 ? `−${text}` : `+${text}`;
 }
 
-const UTC = { timeZone: "UTC" } as const;
+const STYLES = {
+  short: { day: "numeric", month: "short", year: "numeric" },
+  long: { weekday: "short", day: "numeric", month: "long", year: "numeric" },
+  axis: { day: "numeric", month: "short" },
+} as const satisfies Record<string, Intl.DateTimeFormatOptions>;
 
 /** A local day as written in a resource: it is shown as that day wherever the reader is. */
-export function day(iso: string, style: "short" | "long" | "axis" = "short"): string {
-  const options: Intl.DateTimeFormatOptions =
-    style === "long"
-      ? { weekday: "short", day: "numeric", month: "long", year: "numeric" }
-      : style === "axis"
-        ? { day: "numeric", month: "short" }
-        : { day: "numeric", month: "short", year: "numeric" };
-  return new Intl.DateTimeFormat(locale, { ...options, ...UTC }).format(new Date(`${iso.slice(0, 10)}T00:00:00Z`));
+export function day(iso: string, style: keyof typeof STYLES = "short"): string {
+  let made = days.get(style);
+  if (!made) days.set(style, (made = new Intl.DateTimeFormat(locale, { ...STYLES[style], timeZone: "UTC" })));
+  return made.format(new Date(`${iso.slice(0, 10)}T00:00:00Z`));
 }
 
 /** Hours of a day, such as 23.5, as 23:30 (values beyond midnight wrap). */
