@@ -93,6 +93,19 @@ async def test_risk_is_told_in_percent_with_interval_inputs_and_comparator(
         assert traced["entry"][0]["resource"]["agent"][0]["who"] == risk["performer"]
 
 
+async def test_a_forecast_is_a_number_with_its_interval_and_a_baseline(
+    system: Caller, tenant: Tenant, settings: Settings, somebody: str
+) -> None:
+    answer = await asked(system, tenant, settings, f"Patient/{somebody}/$forecast?wait=30")
+    assert answer.status == 200, answer.text[:400]
+    found = {r["method"]["coding"][0]["code"]: r for r in (e["resource"] for e in answer.json["entry"])}
+    steps = found["forecast-steps"]["prediction"][0]
+    value, interval = (extension(steps, f"prediction-{part}") for part in ("value", "interval"))
+    assert interval["low"]["value"] <= value["value"]["value"] <= interval["high"]["value"]
+    assert value["value"]["code"] == "{steps}"
+    assert extension(steps, "prediction-comparator")["name"] in ("persistence", "moving mean of 7 days")
+
+
 async def test_predictions_made_again_change_nothing_and_wake_nobody(
     tenant: Tenant, settings: Settings, somebody: str
 ) -> None:
