@@ -23,14 +23,16 @@ from fhir_server.audit.record import door_event, token_event
 from fhir_server.auth import routes as oauth
 from fhir_server.auth.watch import keep_watch
 from fhir_server.errors import FhirError, NotFound
-from fhir_server.http import apps, edge, health, render, sockets
+from fhir_server.http import apps, edge, health, hooks, render, sockets
 from fhir_server.http.ask import ask
 from fhir_server.http.browse import session
 from fhir_server.http.metadata import openapi_body
 from fhir_server.http.routes import Fhir, is_fhir
 from fhir_server.http.services import Services
+from fhir_server.interactions import contents
 from fhir_server.kit.throttle import Throttle, budgets
 from fhir_server.operations import sign_note
+from fhir_server.operations.alerting import check as alert_rules
 from fhir_server.settings import Settings
 from fhir_server.storage import own
 from fhir_server.storage.tenants import Tenant, connect, open_tenants, refuse_unsafe
@@ -53,7 +55,9 @@ class Clarity(FastAPI):
         self.fhir = Fhir(services)
         for tenant in services.tenants.values():
             guard.use(tenant, services.settings)
+            alert_rules.use(tenant, services.settings.canonical_base)
             sign_note.use(tenant)
+            contents.use(tenant, services.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand FHIR requests to their own application, everything else to FastAPI."""
@@ -103,6 +107,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             settings.keys_dir,
             settings.origin,
             every_patient=every_patient,
+            care_after=settings.care_after,
             consent_required=settings.consent_default == "deny",
         )
         for name, tenant in tenants.items():
@@ -168,6 +173,7 @@ def _application(lifespan: Lifespan | None, settings: Settings) -> Clarity:
         )
     )
     app.router.routes.extend(session.routes(tenant_of, _request_id, _turned_away, charge, production=not loopback))
+    app.router.routes.extend(hooks.routes(settings, tenant_of, lambda: app.services.tenants.values(), charge))
     app.router.routes.extend(apps.routes())
     return app
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import secrets
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
-from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fhir_server.kit.files import write_once
 
-LATER: JsonDict = {"later": True}  # asked for, read by no code yet: `doctor` says so
 MIB = 1 << 20
+_HOURS = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -84,6 +85,12 @@ class Settings(BaseSettings):
         "care", description="Patients that caregivers reach by user/ scopes: those in their care, or all of the tenant."
     )
 
+    care_encounter_days: int | None = Field(
+        None,
+        ge=0,
+        description="Days after an Encounter for which user/ scopes still reach its patient by it; without a number, for good.",
+    )
+
     consent_default: Literal["permit", "deny"] = Field(
         "permit",
         description="What holds where no Consent of a patient speaks: everybody may see (opt-out), or nobody (opt-in).",
@@ -94,6 +101,9 @@ class Settings(BaseSettings):
         32, ge=1, le=1000, description="Notifications that one worker process sends at a time."
     )
     twin_refresh_seconds: int = Field(300, ge=0, description="A patient's twin is refreshed at most this often.")
+    prediction_hour: int = Field(
+        3, ge=0, le=23, description="Hour, in TIME_ZONE, from which workers make a night's predictions."
+    )
     ingest_lag_seconds: int = Field(
         120, ge=1, description="$ingest answers 429 when the oldest work of the workers has waited longer than this."
     )
@@ -111,13 +121,56 @@ class Settings(BaseSettings):
     )
     mail_from: str = Field("clarity@localhost", description="Sender of notifications by e-mail.")
 
+    twilio_account_sid: str | None = Field(None, description="Twilio account that sends text messages, as AC....")
+    twilio_auth_token: SecretStr | None = Field(
+        None, description="Its auth token; it also proves what Twilio tells the webhooks."
+    )
+    twilio_from: str | None = Field(
+        None, description="Number (+15550100) or messaging service (MG...) that text messages come from."
+    )
+    twilio_base_url: str = Field("https://api.twilio.com", description="Where Twilio's API is; another one for tests.")
+    ses_from: str | None = Field(
+        None, description="Sender that Amazon SES has verified; set: messages by e-mail go there."
+    )
+    ses_region: str = Field("us-east-1", description="Region of Amazon SES.")
+    ses_configuration_set: str | None = Field(
+        None, description="Configuration set of SES whose events go to the topic."
+    )
+    ses_topic_arn: str | None = Field(
+        None, description="SNS topic whose deliveries, bounces and complaints are believed."
+    )
+    ses_topic_certificate: Path | None = Field(
+        None, description="PEM of the certificate that SNS signs with; unset: fetched from Amazon and kept."
+    )
+    aws_endpoint_url: str | None = Field(None, description="Where the AWS API is; unset: Amazon's own.")
+    message_link: str | None = Field(
+        None, description="Link in messages, {id} for the Communication; default its page on this server."
+    )
+    message_quiet_hours: str = Field(
+        "21:00-08:00",
+        description="Hours in the recipient's time zone without messages, urgent ones aside; none for none.",
+    )
+    message_daily_limit: int = Field(10, ge=1, description="Messages to one person in 24 hours, urgent ones aside.")
+    message_bundle_seconds: int = Field(
+        60, ge=0, le=3600, description="Seconds in which messages of one reason to one person become one."
+    )
+    message_staff_domains: Annotated[list[str], NoDecode] = Field(
+        [], description="Mail domains, separated by commas, whose addresses of practitioners count as verified."
+    )
+    reminder_hours: int = Field(
+        24, ge=0, le=720, description="Hours before an appointment at which its reminder goes out; 0 for no reminders."
+    )
+
     aws_access_key_id: SecretStr | None = Field(
-        None, description="Key of the S3 and KMS account.", json_schema_extra=LATER
+        None, description="Key of the AWS account; unset: what the machine has."
     )
-    aws_secret_access_key: SecretStr | None = Field(
-        None, description="Secret of the S3 and KMS account.", json_schema_extra=LATER
+    aws_secret_access_key: SecretStr | None = Field(None, description="Secret of the AWS account.")
+    aws_region: str = Field("us-east-1", description="Region of the S3 bucket.")
+    s3_bucket: str | None = Field(None, description="Bucket for large content; unset: the folder blobs beside the keys.")
+    blob_bytes: int = Field(
+        64 * 1024, ge=0, description="Content of Binary and attachments that is longer is stored outside the database."
     )
-    s3_bucket: str | None = Field(None, description="Bucket for exports and large binaries.", json_schema_extra=LATER)
+    max_binary_bytes: int = Field(32 * MIB, ge=1024, description="Largest content of a Binary or attachment.")
     openai_api_key: SecretStr | None = Field(
         None, description="Key of the OpenAI-compatible API; unset, with no OPENAI_BASE_URL: no model is asked."
     )
@@ -134,13 +187,16 @@ class Settings(BaseSettings):
     deidentification_ner_path: Path | None = Field(
         None, description="Python file whose spans(text) finds further names before text leaves; unset: none does."
     )
-    xgboost_treatment_response_model_path: Path | None = Field(
-        None, description="Model of treatment response.", json_schema_extra=LATER
+    xgboost_treatment_response_model_path: str | None = Field(
+        None,
+        description="Model of treatment response instead of the shipped one: folder with card.json, path or s3://.",
     )
-    xgboost_outcome_prediction_model_path: Path | None = Field(
-        None, description="Model of outcome.", json_schema_extra=LATER
+    xgboost_outcome_prediction_model_path: str | None = Field(
+        None, description="Model of outcome instead of the shipped one: folder with card.json, path or s3://."
     )
-    xgboost_risk_prediction_model_path: Path | None = Field(None, description="Model of risk.", json_schema_extra=LATER)
+    xgboost_risk_prediction_model_path: str | None = Field(
+        None, description="Model of risk instead of the shipped one: folder with card.json, path or s3://."
+    )
 
     @field_validator("time_zone")
     @classmethod
@@ -179,7 +235,21 @@ class Settings(BaseSettings):
             raise ValueError("must start with redis://, rediss:// or unix://")
         return url
 
-    @field_validator("tenants", "notify_private_hosts", mode="before")
+    @field_validator("message_link")
+    @classmethod
+    def _link(cls, text: str | None) -> str | None:
+        if text is not None and "{id}" not in text:
+            raise ValueError("must hold {id}, as in https://portal.example.org/inbox/{id}")
+        return text
+
+    @field_validator("message_quiet_hours")
+    @classmethod
+    def _hours(cls, text: str) -> str:
+        if text != "none" and not _HOURS.fullmatch(text):
+            raise ValueError("must be as 21:00-08:00, or none")
+        return text
+
+    @field_validator("tenants", "notify_private_hosts", "message_staff_domains", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
@@ -192,6 +262,16 @@ class Settings(BaseSettings):
         return (self.base_url or f"http://{seen}:{self.port}").rstrip("/")
 
     @property
+    def sends_text(self) -> bool:
+        """Whether Twilio is set up."""
+        return None not in (self.twilio_account_sid, self.twilio_auth_token, self.twilio_from)
+
+    @property
+    def sends_mail(self) -> bool:
+        """Whether SES or a mail server is set up."""
+        return self.ses_from is not None or self.smtp_url is not None
+
+    @property
     def keys_dir(self) -> Path:
         """The folder of the data keys and signing keys: outside the database and its backups."""
         return self.data / "keys"
@@ -200,6 +280,11 @@ class Settings(BaseSettings):
     def processes(self) -> int:
         """How many web processes run."""
         return self.web_processes or min(os.cpu_count() or 1, 4)
+
+    @property
+    def care_after(self) -> timedelta | None:
+        """How long after its end an Encounter still shows the record to who took part."""
+        return None if self.care_encounter_days is None else timedelta(days=self.care_encounter_days)
 
     def secret(self) -> bytes:
         """Return what seals cursors and sessions; outside production it is made once, readable by its owner only."""
@@ -213,6 +298,9 @@ class Settings(BaseSettings):
         key = self.jwt_secret_key and self.jwt_secret_key.get_secret_value()
         if key and len(key) < 32:
             found.append("JWT_SECRET_KEY is shorter than 32 characters: make one with `openssl rand -base64 48`.")
+        twilio = (self.twilio_account_sid, self.twilio_auth_token, self.twilio_from)
+        if any(twilio) and not all(twilio):
+            found.append("Twilio needs all of TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_FROM.")
         if self.page_default > self.page_max:
             found.append("PAGE_DEFAULT is larger than PAGE_MAX: lower the one or raise the other.")
         if self.environment == "production":

@@ -10,7 +10,14 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
     rollupOptions: {
-      input: { twin: "twin/index.html", notes: "notes/index.html", ehr: "ehr/index.html", return: "ehr/return.html" },
+      input: {
+        twin: "twin/index.html",
+        notes: "notes/index.html",
+        list: "list/index.html",
+        mine: "mine/index.html",
+        ehr: "ehr/index.html",
+        return: "ehr/return.html",
+      },
     },
   },
 });

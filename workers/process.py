@@ -23,10 +23,11 @@ from fhir_server.kit import logs
 from fhir_server.search import parameters
 from fhir_server.settings import Settings
 from fhir_server.storage import own
+from fhir_server.storage.blobs import keep
 from fhir_server.storage.tenants import JOBS, OUTBOX, Tenant, connect, open_tenants, refuse_unsafe
 from fhir_server.subscriptions import egress
 from workers import loop, queue
-from workers.jobs import dispatch, retain, sweep
+from workers.jobs import dispatch, predict, retain, sweep
 from workers.jobs.deliver import Courier
 from workers.jobs.runner import LEASE, Kinds, Runner
 from workers.loop import Bell, repeat
@@ -109,6 +110,7 @@ class Worker:
             ("leases", runner.renew, bells.quiet, LEASE.total_seconds() / 3),
             ("measure", partial(sweep.measure, tenant), bells.quiet, sweep.MEASURE_SECONDS),
             ("tidy", partial(sweep.tidy, tenant), bells.quiet, sweep.TIDY_SECONDS),
+            ("predict", partial(predict.nightly, tenant, self._settings), bells.quiet, predict.EVERY_SECONDS),
             ("retain", partial(retain.retain, tenant, self._settings), bells.quiet, retain.EVERY_SECONDS),
         ]
         return [
@@ -165,6 +167,8 @@ async def opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Worker]:
             every_patient=settings.user_reach == "tenant",
             consent_required=settings.consent_default == "deny",
         )
+        for tenant in tenants.values():
+            tenant.blobs = keep.store_of(settings)
         async with egress.client(settings) as client:
             await own.refresh(tenants.values())
             learning = asyncio.create_task(own.keep_learning(tenants.values()), name="own search parameters")

@@ -2,17 +2,19 @@
 
 | who signs in | whose record |
 |---|---|
-| Practitioner, PractitionerRole | who names them as generalPractitioner, in an active CareTeam, or as participant of an Encounter |
+| Practitioner, PractitionerRole | who names them as generalPractitioner, in an active CareTeam that lasts, or in an Encounter |
 | Patient | their own |
 | RelatedPerson, Person | of whom that resource is about, as long as it is active |
 
 `USER_REACH=tenant` makes it every patient of the tenant for the first line (`Tenant.every_patient`), for small sites.
+`CARE_ENCOUNTER_DAYS` ends what an Encounter gives so many days after the Encounter (`Tenant.care_after`); otherwise it lasts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -119,7 +121,7 @@ async def _cared_for(tenant: Tenant, type_: str, id_: str, ended: list[int]) -> 
         rids += await storage.referring(tenant, _keys("PractitionerRole", "practitioner", rids), ended)
     on_patient = [key for each in _NAMES_ON_PATIENT for key in _keys(*each, rids)]
     others = [key for each in _NAMES for key in _keys(*each, rids)]
-    found = await storage.related(tenant, on_patient, others, ended, MOST + 1)
+    found = await storage.related(tenant, on_patient, others, ended, _past(tenant), MOST + 1)
     if len(found) > MOST:
         _log.warning("a user cares for too many patients and sees none", tenant=tenant.name, count=len(found))
         return []
@@ -129,6 +131,13 @@ async def _cared_for(tenant: Tenant, type_: str, id_: str, ended: list[int]) -> 
 def _keys(type_: str, name: str, rids: list[int]) -> list[int]:
     """Return the index keys of references by a parameter to any of the rids."""
     return [pack(source.id, rid) for source in table(type_).sources[name] for rid in rids]
+
+
+def _past(tenant: Tenant) -> dict[int, datetime]:
+    """Return by parameters of dates the moment before which what they say has ended too long ago to count."""
+    now = clock.now()
+    rests = {"CareTeam": timedelta(0)} | ({} if tenant.care_after is None else {"Encounter": tenant.care_after})
+    return {source.id: now - rest for type_, rest in rests.items() for source in table(type_).sources["date"]}
 
 
 def _ended(tenant: Tenant) -> list[int]:

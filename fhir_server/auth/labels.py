@@ -22,7 +22,7 @@ from fhir_server.errors import Forbidden, Unprocessable
 from fhir_server.search.kinds.token import folded
 from fhir_server.search.parameters import table
 from fhir_server.storage.tenants import Tenant
-from fhir_server.storage.visibility import Grant, Visibility
+from fhir_server.storage.visibility import Fixed, Grant, Visibility
 
 CONFIDENTIALITY: Final = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 ACT_CODE: Final = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
@@ -108,7 +108,7 @@ def visible(tenant: Tenant, clearance: Clearance) -> Visibility:
     known = _hidden.setdefault(tenant, {})
     if clearance not in known:
         kept = [key for name, held in classes(tenant).items() if name not in clearance.classes for key in held]
-        known[clearance] = (Grant(none_of=tuple(sorted({*kept, *levels_above(tenant, clearance.level)}))),)
+        known[clearance] = (Grant(none_of=Fixed(sorted({*kept, *levels_above(tenant, clearance.level)}))),)
     return known[clearance]
 
 

@@ -23,7 +23,9 @@ START_LAUNCH: Final = "__launch"
 """The client may make launch handles: it is the EHR, or an app in which a person acts as the user of one."""
 INTROSPECT: Final = "__introspect"
 """The client may ask what any token means."""
-OURS: Final = frozenset({START_LAUNCH, INTROSPECT})
+ADMIN: Final = "__admin"
+"""The client may manage people and clients (`admin/`)."""
+OURS: Final = frozenset({START_LAUNCH, INTROSPECT, ADMIN})
 KNOWN: Final = LAUNCH | IDENTITY | REFRESH | OURS | labels.WORDS
 
 _OTHER_LAUNCH = re.compile(r"launch/[a-z]{1,40}(\?role=[A-Za-z0-9:/._-]{1,100})?")

@@ -10,6 +10,7 @@ A conditional interaction finds its match under the visibility of that very inte
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -20,6 +21,7 @@ from fhir_server.auth.reach import about_patients, held_back, in_patient_compart
 from fhir_server.auth.scopes import INTERACTIONS
 from fhir_server.context import RequestContext, Scope, ScopeLevel
 from fhir_server.errors import Forbidden
+from fhir_server.kit import clock
 from fhir_server.search.parameters import table
 from fhir_server.search.seeing import Sees
 from fhir_server.storage.commands import CodingRow, IndexRows
@@ -46,8 +48,13 @@ LIMITS: tuple[Limit, ...] = (labels.limit, consents.limit)
 """Security labels and Consent: each returns a Visibility that is ANDed with what the scopes grant.
 
 A label the caller may not see is `(Grant(none_of=(key of a _security,)),)`; a Consent that permits only some classes is
-one Grant for each. A limit that cannot be worked out returns NOTHING. Limits are asked every time and never remembered.
+one Grant for each. A limit that cannot be worked out returns NOTHING. What they say is remembered for SIGHT_SECONDS at most.
 """
+
+SIGHT_SECONDS: Final = 0.25
+"""So long an answer is taken for the next request of the same token: a fraction of the second in which another process notices
+a Consent. What this process itself writes is noticed at once."""
+_NEVER: Final[tuple[float, int, Visibility]] = (0.0, -1, NOTHING)
 
 OF_STORED: Final[frozenset[Limit]] = frozenset({consents.limit})
 """Limits on what is stored alone: a Consent says who may see the record, not who may write into it."""
@@ -63,12 +70,34 @@ APPEND_ONLY: Final = frozenset({"AuditEvent"})
 
 async def visibility(ctx: RequestContext, type_: str, interaction: str) -> Visibility:
     """Return what of `type_` the caller may reach by `interaction`; Forbidden when no scope allows it at all."""
+    remembered: tuple[float, int, Visibility] = ctx.principal.sights.get((type_, interaction), _NEVER)
+    asked, stamp = clock.monotonic(), _stamp(ctx)
+    if asked < remembered[0] and stamp == remembered[1]:
+        return remembered[2]
+    sight = await _visibility(ctx, type_, interaction)
+    if _stays(ctx, type_, interaction):
+        ctx.principal.sights[type_, interaction] = (asked + SIGHT_SECONDS, stamp, sight)
+    return sight
+
+
+async def _visibility(ctx: RequestContext, type_: str, interaction: str) -> Visibility:
     granted = await _granted(ctx, type_, interaction)
     if not granted:
         raise _forbidden(ctx, type_, interaction)
     if type_ in APPEND_ONLY and interaction in ("update", "patch", "delete"):
         granted = NOTHING
     return either(await _limited(ctx, type_, interaction, granted), await _opened(ctx, type_, interaction))
+
+
+def _stamp(ctx: RequestContext) -> int:
+    """Return what changes when this process writes anything that decides what the caller sees: it is asked again at once."""
+    written: Counter[str] = ctx.tenant.written
+    return written["Consent"] + (sum(written[type_] for type_ in care.RELATIONS) if _has_care(ctx) else 0)
+
+
+def _stays(ctx: RequestContext, type_: str, interaction: str) -> bool:
+    """Tell whether what was said holds for a moment: emergency access ends on time, and filters may grow with the dictionary."""
+    return not glass.may(ctx.principal) and all(filters.lasting(s, type_) for s in _scopes_for(ctx, type_, interaction))
 
 
 async def visibilities(
@@ -192,12 +221,10 @@ async def _granted(ctx: RequestContext, type_: str, interaction: str, new: Seque
     letter = INTERACTIONS.get(interaction)
     if letter is None:
         return NOTHING
-    grants: dict[Grant, None] = {}
-    for level in LEVELS:
-        grants.update(dict.fromkeys(await _of_level(ctx, level, type_, letter, new)))
+    sights = [sight for level in LEVELS if (sight := await _of_level(ctx, level, type_, letter, new))]
     if letter == "r" and "fhirUser" in ctx.principal.special:
-        grants.update(dict.fromkeys(await _oneself(ctx, type_)))
-    return EVERYTHING if Grant() in grants else tuple(grants)
+        sights.append(await _oneself(ctx, type_))
+    return sights[0] if len(sights) == 1 else either(*sights)
 
 
 async def _oneself(ctx: RequestContext, type_: str) -> Visibility:
@@ -223,12 +250,12 @@ async def _of_level(
     serial, granted = memo.get((type_, letter, level), (-1, NOTHING))
     if serial != cared.serial:
         base = _base(ctx, level, type_, cared)
-        granted = () if base is None else tuple([
+        granted = () if base is None else either(tuple([
             grant
             for scope in scopes
             for keys in await filters.alternatives(ctx.tenant, scope, type_, new)
             for grant in both((base,), (Grant(keys),))
-        ])  # fmt: skip
+        ]))  # fmt: skip
         if all(filters.lasting(scope, type_) for scope in scopes):
             memo[(type_, letter, level)] = (cared.serial, granted)
     return granted

@@ -6,7 +6,7 @@ import hashlib
 from weakref import WeakKeyDictionary
 
 from fhir_server.auth import clients, labels
-from fhir_server.auth.launch_scopes import START_LAUNCH, split
+from fhir_server.auth.launch_scopes import split
 from fhir_server.auth.people import accounts, roles
 from fhir_server.auth.people.accounts import Account
 from fhir_server.auth.scopes import join, narrow
@@ -112,9 +112,7 @@ def allowed_to(account: Account | None, scopes: tuple[Scope, ...]) -> tuple[Scop
 
 def _standing(account: Account | None, special: tuple[str, ...]) -> tuple[str, ...]:
     """Return what of the special scopes the roles of a person still carry."""
-    if account is None or roles.may_launch(account.roles):
-        return special
-    return tuple(word for word in special if word != START_LAUNCH)
+    return tuple(word for word in special if account is None or roles.may_lend(word, account.roles))
 
 
 async def _behind(tenant: Tenant, user: str | None) -> Account | None:

@@ -9,16 +9,20 @@ from fhir_server.search.parameters import table
 from profiles.registry import R4
 
 _CAN_BE_ABOUT_ANYBODY: Final = frozenset(
-    {"Binary", "BiologicallyDerivedProduct", "Bundle", "DeviceMetric", "EnrollmentResponse", "Linkage", "MessageHeader",
+    {"BiologicallyDerivedProduct", "Bundle", "DeviceMetric", "EnrollmentResponse", "Linkage", "MessageHeader",
      "Parameters", "PaymentNotice", "PaymentReconciliation", "Slot", "Subscription", "TestReport", "VerificationResult"}
 )  # fmt: skip
 """What can be about a patient without an index key that says so: closed to `user/` scopes until something else opens it."""
 
 
+_BESIDE: Final = frozenset({"Patient", "Binary"})
+"""What belongs to a patient beside the compartment's members; a Binary does by its securityContext, and else to nobody."""
+
+
 @cache
 def in_patient_compartment(type_: str) -> bool:
     """Tell whether resources of the type can belong to a patient."""
-    return type_ == "Patient" or bool(R4.compartment("Patient", type_))
+    return type_ in _BESIDE or bool(R4.compartment("Patient", type_))
 
 
 @cache

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fhir_server.auth import bearer, cors, discovery, registration, token
+from fhir_server.auth.admin.routes import PATHS, Administration
 from fhir_server.auth.body import BodyTooLong, read_body
 from fhir_server.auth.clients import Client
 from fhir_server.auth.flow import asking, launches
@@ -55,6 +56,7 @@ def routes(
     """
     pages = Pages(tenant_of, request_id, record, ask)
     server = Server(tenant_of, request_id, record, charge, RemoteKeys(loopback=loopback), seconds)
+    admin = Administration(tenant_of, request_id, record)
     under = limited(tenant_of, request_id, record, charge)
 
     def counted(budget: str, endpoint: Endpoint) -> Endpoint:
@@ -73,6 +75,7 @@ def routes(
         ("/oauth2/jwks", counted("anonymous", server.jwks), ["GET"]),
         ("/fhir/.well-known/smart-configuration", counted("anonymous", server.smart_configuration), ["GET"]),
         ("/.well-known/openid-configuration", counted("anonymous", server.openid_configuration), ["GET"]),
+        *((path, counted("token", admin.at(path)), list(methods)) for path, methods in PATHS.items()),
         *((path, under("login", page, as_page), methods) for path, page, methods in pages.routes()),
         *FILES,
     ]

@@ -26,8 +26,10 @@ PARTS = (
     "access",
     "fhirpath",
     "xml",
+    "pat",
     "draft",
     "twin",
+    "rules",
 )
 LONG = ("scale",)
 """Measured only when named: half an hour."""
@@ -42,7 +44,7 @@ Sizes = Annotated[
 def bench(
     *, parts: Parts = None, sizes: Sizes = None, as_json: Json = False, data: Data = None, port: Port = None
 ) -> None:
-    """Measure creates, the 36-request loop, imports, searches, what keeping costs, FHIRPath, XML, notes, the twin."""
+    """Measure creates, the 36-request loop, imports, searches, what keeping costs, FHIRPath, XML, PAT, notes, the twin."""
     _ = data, port  # every command takes them; the bench makes an instance of its own
     unknown = set(parts or ()) - {*PARTS, *LONG}
     if unknown:

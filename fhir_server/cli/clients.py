@@ -6,13 +6,14 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 from joserfc.jwk import ECKey
 from rich.table import Table
 
 from fhir_server.auth import clients as store
+from fhir_server.auth.admin.clients import shown
 from fhir_server.cli.options import Data, Json, Port, fail, print_json, read_settings, results, screen
 from fhir_server.cli.tenant import TenantName, with_tenant
 from fhir_server.kit import json
@@ -49,7 +50,7 @@ def list_clients(
     settings = read_settings(data, port)
     found = _with_tenant(settings, tenant, store.listed)
     if as_json:
-        print_json([_shown(client) for client in found])
+        print_json([shown(client) for client in found])
         return
     table = Table("id", "name", "method", "scope")
     for client in found:
@@ -89,7 +90,7 @@ def add_client(
     with _kept(generate, private):
         client, secret = _with_tenant(settings, tenant, add)
     if as_json:
-        print_json(_shown(client) | ({"client_secret": secret} if secret else {}))
+        print_json(shown(client) | ({"client_secret": secret} if secret else {}))
         return
     screen.print(f"added {client.client_id} for {client.scope}", markup=False, soft_wrap=True)
     if generate:
@@ -110,7 +111,7 @@ def list_pending(
 
     found = _with_tenant(read_settings(data, port), tenant, pending)
     if as_json:
-        print_json([_shown(client) for client in found])
+        print_json([shown(client) for client in found])
         return
     table = Table("id", "name", "method", "redirect URIs", "scope")
     for client in found:
@@ -135,7 +136,7 @@ def approve_client(
 
     client = _with_tenant(read_settings(data, port), tenant, approve)
     if as_json:
-        print_json(_shown(client))
+        print_json(shown(client))
         return
     screen.print(f"approved {client.client_id} for {client.scope}", markup=False, soft_wrap=True)
 
@@ -202,15 +203,3 @@ def _kept(path: Path | None, private: bytes) -> Iterator[None]:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-
-
-def _shown(client: store.Client) -> dict[str, Any]:
-    return {
-        "client_id": client.client_id,
-        "name": client.name,
-        "method": client.method,
-        "scope": client.scope,
-        "jwks_uri": client.jwks_uri,
-        "redirect_uris": list(client.redirect_uris),
-        "launch_url": client.launch_url,
-    }

@@ -44,6 +44,16 @@ APPS: Final = (
         f"launch launch/patient openid fhirUser online_access {_READS} {_NOTED} patient/DocumentReference.crus",
     ),
     DemoApp(
+        "list", "clarity-list", "Clarity patients",
+        "launch __launch openid fhirUser online_access"
+        " user/Patient.rs user/Observation.rs user/RiskAssessment.rs user/Practitioner.rs",
+    ),
+    DemoApp(
+        "mine", "clarity-mine", "Clarity, my data",
+        "launch launch/patient openid fhirUser online_access"
+        " patient/Patient.rs patient/Observation.rs patient/Consent.rs patient/Provenance.rs user/Device.rs",
+    ),
+    DemoApp(
         "ehr", "clarity-ehr", "Clarity EHR simulator",
         "__launch openid fhirUser launch launch/patient launch/encounter online_access offline_access user/*.rs patient/*.rs",
         launched=False, pages=("", "return.html"),

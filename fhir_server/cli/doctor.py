@@ -32,7 +32,13 @@ def doctor(*, table: AsTable = False, as_json: Json = False, data: Data = None, 
         settings = room.load(data=data.resolve() if data else None, port=port)
         rows, problems = (
             list(_rows(settings)),
-            [*settings.problems(), *probe.of_tenants(settings), *_of_place(settings), *_of_services(settings)],
+            [
+                *settings.problems(),
+                *probe.of_tenants(settings),
+                *_of_place(settings),
+                *_of_services(settings),
+                *_of_models(settings),
+            ],
         )
     except ValidationError as error:
         rows, problems = [], [f"{sentence}." for sentence in misread(error)]
@@ -52,15 +58,14 @@ def settings_table() -> str:
         default = field.default
         shown = "" if default is None else ",".join(default) if isinstance(default, list) else str(default)
         shown = shown.replace(f"{ROOT}/", "")
-        meaning = f"{field.description}{' Not used yet.' if _is_later(name) else ''}"
-        lines.append(f"| `{_variable(name)}` | {f'`{shown}`' if shown else ''} | {meaning} |")
+        lines.append(f"| `{_variable(name)}` | {f'`{shown}`' if shown else ''} | {field.description} |")
     return "\n".join(lines) + "\n"
 
 
 def _show(rows: list[dict[str, Any]], problems: list[str]) -> None:
     table = Table(Column("setting", no_wrap=True), "value", "meaning")
     for row in rows:
-        table.add_row(row["name"], row["value"], row["meaning"] + ("" if row["used"] else " [dim]Not used yet.[/dim]"))
+        table.add_row(row["name"], row["value"], row["meaning"])
     results.print(table)
     for problem in problems:
         screen.print(f"✗ {problem}", style="red", markup=False, soft_wrap=True)
@@ -75,17 +80,12 @@ def _rows(settings: Settings) -> Iterator[dict[str, Any]]:
             "name": _variable(name),
             "value": value,
             "set": name in settings.model_fields_set,
-            "used": not _is_later(name),
             "meaning": field.description,
         }
 
 
 def _variable(name: str) -> str:
     return "CLARITY_DATA" if name == "data" else name.upper()
-
-
-def _is_later(name: str) -> bool:
-    return Settings.model_fields[name].json_schema_extra == room.LATER
 
 
 def _of_place(settings: Settings) -> Iterator[str]:
@@ -101,6 +101,13 @@ def _of_place(settings: Settings) -> Iterator[str]:
         yield f"{there} has {free} MiB left: PostgreSQL's log alone may take 4 GiB, make room or set CLARITY_DATA."
     if not (settings.data / "postgres").exists() and settings.data.exists() and settings.database_url is None:
         yield f"{settings.data} holds no database yet: `./clarity up` makes it."
+
+
+def _of_models(settings: Settings) -> list[str]:
+    """Return what is wrong with the models that settings name: cards, digests, formats."""
+    from workers.ml.registry import shelf
+
+    return shelf.problems(settings)
 
 
 def _of_packages() -> Iterator[str]:

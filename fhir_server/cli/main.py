@@ -20,10 +20,14 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "clients": ("clients", "app"),
         "users": ("users", "app"),
         "letters": ("letters", "app"),
+        "messages": ("messages", "app"),
         "doctor": ("doctor", "doctor"),
         "bench": ("bench", "bench"),
         "twin": ("twin", "app"),
+        "models": ("models", "app"),
+        "rules": ("rules", "app"),
         "conformance": ("conformance", "conformance"),
+        "deidentify": ("deidentify", "deidentify"),
         "test": ("verify", "verify"),
     }
 )

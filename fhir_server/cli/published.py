@@ -1,4 +1,4 @@
-"""What a start writes into each tenant: our profiles, code systems, questionnaires and the definitions of our operations."""
+"""What a start writes into each tenant: our profiles, code systems, questionnaires, definitions of our operations, alert rules."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from fhir_server.cli.tenant import opened
 from fhir_server.interactions.call import Json
 from fhir_server.interactions.publish import publish
+from fhir_server.kit import json
 from fhir_server.operations.registry import OPERATIONS
 from fhir_server.settings import Settings
-from fhir_server.storage import own
+from fhir_server.storage import own, reads
+from fhir_server.storage.tenants import Tenant
+from fhir_server.storage.visibility import EVERYTHING
 from profiles.psych.artefacts import artefacts
+from profiles.psych.rules import shipped
 from workers.twin.crossings import RULES
 from workers.twin.features import FEATURES, REASONS
 
@@ -37,4 +41,26 @@ async def publish_all(settings: Settings) -> int:
         async with opened(settings, name) as tenant:
             await own.load(tenant)
             written += await publish(tenant, artefacts_of(settings.canonical_base))
+            written += await publish(tenant, await rules(tenant, settings.canonical_base))
     return written
+
+
+async def rules(tenant: Tenant, base: str) -> list[Json]:
+    """Return the alert rules that this version brings and the tenant has not seen.
+
+    What a site has changed, switched off or deleted stays so: a rule is written when there was none, or in a new version of ours
+    with the status that the site gave it.
+    """
+    rules = {rule["id"]: rule for rule in shipped(base)}
+    names = [("PlanDefinition", id_) for id_ in rules]
+    there = await reads.read_many(tenant, names, {"PlanDefinition": EVERYTHING})
+    wanted = []
+    for name in names:
+        rule, stored = rules[name[1]], there.get(name)
+        if stored is None:
+            wanted.append(rule)
+        elif not stored.deleted:
+            old = json.decode_trusted(stored.body)
+            if old.get("version") != rule["version"]:
+                wanted.append(rule | {"status": old["status"]})
+    return wanted

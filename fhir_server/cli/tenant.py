@@ -48,6 +48,7 @@ async def opened(settings: Settings, name: str) -> AsyncIterator[Tenant]:
             settings.keys_dir,
             settings.origin,
             every_patient=settings.user_reach == "tenant",
+            care_after=settings.care_after,
             consent_required=settings.consent_default == "deny",
         )[name]
         await _refuse_other_keys(tenant, settings)

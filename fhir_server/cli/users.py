@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from fhir_server.auth.admin.users import emergency, shown
 from fhir_server.auth.people import accounts, totp
 from fhir_server.auth.people.accounts import Account, AccountError
 from fhir_server.auth.people.roles import ROLES
 from fhir_server.cli.options import Data, Json, Port, print_json, read_settings, results, screen
 from fhir_server.cli.tenant import TenantName, with_tenant
-from fhir_server.kit import clock
 from fhir_server.settings import Settings
 from fhir_server.storage import glass, ident
 from fhir_server.storage.tenants import Tenant
@@ -42,7 +42,7 @@ def list_users(*, tenant: TenantName = "default", as_json: Json = False, data: D
     """List the people."""
     found = _do(read_settings(data, port), tenant, accounts.listed)
     if as_json:
-        print_json([_shown(account) for account in found])
+        print_json([shown(account) for account in found])
         return
     table = Table("login", "name", "FHIR resource", "roles", "second factor", "")
     for account in found:
@@ -82,7 +82,7 @@ def add_user(
     account = _do(read_settings(data, port), tenant, add)
     device = totp.uri(account.totp, account.login, "Clarity") if account.totp else None
     if as_json:
-        print_json(_shown(account) | ({"password": password} if ours else {}) | ({"totp": device} if device else {}))
+        print_json(shown(account) | ({"password": password} if ours else {}) | ({"totp": device} if device else {}))
         return
     screen.print(f"added {account.login} as {', '.join(sorted(account.roles))}", markup=False, soft_wrap=True)
     if device:
@@ -110,7 +110,7 @@ def change_password(
 
     account = _do(read_settings(data, port), tenant, change)
     if as_json:
-        print_json(_shown(account) | ({"password": password} if ours else {}))
+        print_json(shown(account) | ({"password": password} if ours else {}))
     else:
         _show_password(password, ours=ours)
 
@@ -138,7 +138,7 @@ def change_roles(
 
     account = _do(settings, tenant, change)
     if as_json:
-        print_json(_shown(account))
+        print_json(shown(account))
 
 
 def _list_roles(*, as_json: bool) -> None:
@@ -165,7 +165,7 @@ def list_emergencies(
     async def look(place: Tenant) -> list[dict[str, Any]]:
         found = await glass.listed(place, most)
         known = await ident.names(place, [each.patient for each in found])
-        return [_emergency(each, "/".join(known[each.patient])) for each in found]
+        return [emergency(each, "/".join(known[each.patient])) for each in found]
 
     found = _do(read_settings(data, port), tenant, look)
     if as_json:
@@ -175,18 +175,6 @@ def list_emergencies(
     for each in found:
         table.add_row(*(each[name] for name in ("from", "until", "who", "client", "patient", "reason")))
     results.print(table)
-
-
-def _emergency(opened: glass.Glass, patient: str) -> dict[str, Any]:
-    return {
-        "from": clock.instant(opened.began_at),
-        "until": clock.instant(opened.ends_at),
-        "who": opened.person or "",
-        "client": opened.client_id,
-        "patient": patient,
-        "reason": opened.reason,
-        "notice": f"Communication/{opened.notice}",
-    }
 
 
 @app.command("disable")
@@ -207,7 +195,7 @@ def disable_user(
 
     account = _do(read_settings(data, port), tenant, change)
     if as_json:
-        print_json(_shown(account))
+        print_json(shown(account))
 
 
 async def _found(tenant: Tenant, login: str) -> Account:
@@ -232,15 +220,3 @@ def _password(from_input: bool) -> tuple[str, bool]:
 
 def _do(settings: Settings, tenant: str, action: Any) -> Any:
     return with_tenant(settings, tenant, action, AccountError)
-
-
-def _shown(account: Account) -> dict[str, Any]:
-    return {
-        "id": account.id,
-        "login": account.login,
-        "name": account.name,
-        "fhirUser": account.fhir_user,
-        "roles": sorted(account.roles),
-        "second_factor": account.totp is not None,
-        "disabled": account.disabled,
-    }

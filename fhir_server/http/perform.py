@@ -15,6 +15,7 @@ from fhir_server.http.render import allow
 from fhir_server.interactions import (
     asynchronous,
     batch,
+    binary,
     conditional,
     create,
     delete,
@@ -90,6 +91,8 @@ def handler_of(call: Call) -> Handler:
     kind = call.address.kind
     handlers = HANDLERS[kind]
     handler = handlers.get(call.method)
+    if call.address.type == binary.TYPE and call.method == "GET":
+        handler = binary.READING.get(kind, handler)
     if handler is None:
         text = f"This address takes {', '.join(sorted(handlers))}; {call.method[:16]} is not possible here."
         raise MethodNotAllowed(text, "method", headers=allow(handlers))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -30,6 +30,8 @@ class Response:
     status: int
     headers: Headers
     body: bytes
+    stream: AsyncIterator[bytes] | None = None
+    """What goes out in place of `body`, piece by piece."""
 
 
 def render_result(result: Result, request_id: str, face: Face = JSON, *, pretty: bool = False) -> Response:
@@ -44,6 +46,10 @@ def render_result(result: Result, request_id: str, face: Face = JSON, *, pretty:
         name = b"location" if result.status == 201 else b"content-location"
         headers.append((name, result.location.encode()))
     headers.extend((name.lower().encode(), value.encode("latin-1")) for name, value in result.headers.items())
+    if (content := result.content) is not None:
+        headers.append((b"content-type", content.media.encode("latin-1", "replace")))
+        headers.append((b"content-length", b"%d" % content.size))
+        return Response(result.status, headers, b"", content.pieces)
     return _response(result.status, headers, result.body, face, pretty=pretty)
 
 
@@ -101,6 +107,9 @@ def _gzip(body: bytes) -> bytes:
 async def transmit(send: Send, response: Response, *, head: bool = False) -> None:
     """Send the response; without its body for HEAD."""
     await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+    if response.stream is not None and not head:
+        async for piece in response.stream:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b"" if head else response.body})
 
 

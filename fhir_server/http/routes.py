@@ -14,7 +14,7 @@ from fhir_server.audit.record import door_event
 from fhir_server.auth.bearer import authenticate
 from fhir_server.context import Principal, RequestContext
 from fhir_server.errors import BadRequest, FhirError, MethodNotAllowed, NotFound, Unauthenticated
-from fhir_server.http import browsers, edge, faces, render
+from fhir_server.http import browsers, edge, faces, raw, render
 from fhir_server.http.browse.session import kept_token, may_sign_in
 from fhir_server.http.browse.visit import VIEWS, Visit, visit_of
 from fhir_server.http.edge import Disconnected, Receive, Scope, Send
@@ -125,7 +125,8 @@ class _Request:
         except Exception as error:  # noqa: BLE001  the caller learns the request id and nothing else
             return await self._refused(unforeseen(error, self.id))
         try:
-            return await self._dressed(render.render_result(result, self.id, self.face or JSON, pretty=self.pretty))
+            response = render.render_result(result, self.id, self.face or JSON, pretty=self.pretty)
+            return response if response.stream is not None else await self._dressed(response)
         except FhirError as error:
             return await self._refused(error)
 
@@ -170,7 +171,10 @@ class _Request:
         if self._is_page:
             self._visit = visit_of(self._visit, principal)
         await self._read_body(call, receive)
-        self._check_face()
+        if address.type == raw.TYPE and method == "GET":
+            raw.ask(call, self._headers, self._scope)
+        if not call.native:
+            self._check_face()
         call.later = path if prefer.respond_async else None
         if call.address.kind in _SEARCHES and self._is_page:  # what it is called for, it says only now
             self._open_page(tenant, path, call.params)
@@ -281,9 +285,11 @@ class _Request:
         else:
             if call.method == "PATCH":
                 call.media = patch_media(kind)
+            elif raw.is_raw(call, kind, body):
+                call.body, kind = raw.wrapped(call, body, self._headers, self._services.settings), ""
             elif body:
                 check_content_type(kind)
-            call.body = await faces.json_of(body) if body and is_xml(kind) else body
+            call.body = call.body or (await faces.json_of(body) if body and is_xml(kind) else body)
             _require_body(call.address, body)
 
 

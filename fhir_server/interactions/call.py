@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -60,6 +60,10 @@ class Call:
     """`application/json-patch+json` when the body is one, else empty: a resource."""
     provenance: bytes | None = None
     """The Provenance of `X-Provenance`, as it came."""
+    native: bool = False
+    """The content of a Binary is wanted as it is (R4 `binary.html#rest`)."""
+    range: str | None = None
+    """The Range header, where it is to be obeyed."""
     perform: Perform | None = None
     """How the entries of a Bundle are performed; set by the edge, so that no interaction imports the operations."""
     nested: bool = False
@@ -71,6 +75,15 @@ class Call:
     """The path below the base, when the caller prefers an answer later (`asynchronous.py`)."""
     statement: Callable[[Params], Result] | None = None
     """What `metadata` answers to an entry of a Bundle; set by the edge, which knows what the server offers."""
+
+
+@dataclass(slots=True)
+class Content:
+    """The bytes of an answer that is no resource: their media type, how many, and they themselves, piece by piece."""
+
+    media: str
+    size: int
+    pieces: AsyncIterator[bytes]
 
 
 @dataclass(slots=True)
@@ -89,6 +102,8 @@ class Result:
     audited: bool = False
     """Its rows are durable already, though it is no write of one resource."""
     resource_type: str | None = None
+    content: Content | None = None
+    """What goes out in place of `body`."""
     headers: dict[str, str] = field(default_factory=dict)
 
 

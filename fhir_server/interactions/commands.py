@@ -115,6 +115,8 @@ async def authorise(ctx: RequestContext, command: Command, interaction: str, cur
     """Raise unless what the command writes lies inside what the caller may write, with the labels of `current` that protect it."""
     if command.index is None:
         return
+    if command.type in ctx.tenant.prepares:
+        await ctx.tenant.prepares[command.type](ctx, command)
     await policy.check_write(ctx, command.type, interaction, command.index, command.id)
     if current is not None and not current.deleted:
         before = command.previous or extract(ctx.tenant, json.decode_trusted(current.body))

@@ -44,6 +44,10 @@ OWN_PARAMETERS_FAILED = Counter(
     ("reason",),
 )
 QUEUE_DEPTH = Gauge("clarity_queue_depth", "Jobs that wait.", ("kind",), multiprocess_mode="mostrecent")
+PSI = Gauge(
+    "clarity_model_psi", "Population stability index of a model's input (or of its probability) against training.",
+    ("model", "input"), multiprocess_mode="mostrecent",
+)  # fmt: skip
 OUTBOX_LAG = Gauge(
     "clarity_outbox_lag_seconds", "Age of the oldest event that a consumer has not read.", ("consumer",),
     multiprocess_mode="mostrecent",

@@ -91,7 +91,7 @@ async def view(ctx: RequestContext, call: Call, given: Given) -> View:
         raise absent()
     seen = {"Observation": await policy.visibility(ctx, "Observation", "search-type")}
     seen |= await policy.visibilities(ctx, "search-type", ["QuestionnaireResponse"])
-    whole = all([await _sees_record(tenant, type_, seen.get(type_, ()), patient.rid) for type_ in READ])
+    whole = all([await sees_record(tenant, type_, seen.get(type_, ()), patient.rid) for type_ in READ])
     made_by = parse_stamp(await daybook.stamp(tenant, patient.rid))
     window = await _window(tenant, patient.rid, given, whole=whole)
     kept = await daybook.read(tenant, patient.rid, window.first, window.last)
@@ -120,7 +120,7 @@ def _joined(signals: Page | None, features: Page | None) -> Page:
     return Page(tuple(said), coverage, signals.signals if signals else (), signals.inputs if signals else ())
 
 
-async def _sees_record(tenant: Tenant, type_: str, visibility: Visibility, patient: int) -> bool:
+async def sees_record(tenant: Tenant, type_: str, visibility: Visibility, patient: int) -> bool:
     """Tell whether all of a type in a patient's compartment is visible: what is kept from the caller is not there."""
     compartment = pack(COMPARTMENT, patient)
     for grant in visibility:

@@ -49,7 +49,7 @@ DEFINITION: Json = {
         ]},
         {"name": "decrypts", "use": "out", "min": 1, "max": "1", "type": "code"},
         {"name": "order", "use": "out", "min": 1, "max": "1", "type": "string"},
-        {"name": "statement", "use": "out", "min": 1, "max": "1", "type": "string"},
+        {"name": "statement", "use": "out", "min": 0, "max": "1", "type": "string"},
         {"name": "estimate", "use": "out", "min": 0, "max": "1", "type": "integer"},
         {"name": "plan", "use": "out", "min": 0, "max": "*", "type": "string"},
         {"name": "hint", "use": "out", "min": 0, "max": "*", "type": "string"},
@@ -82,15 +82,18 @@ async def _administrator(ctx: RequestContext) -> None:
 
 
 def _parameters(query: Query, found: Explanation, *, whole: bool) -> Iterator[Json]:
-    """Yield what is told; PostgreSQL's numbers count what labels and Consents hide, so only who sees everything gets them."""
+    """Yield what is told; the statement holds, and PostgreSQL's numbers count, what labels and Consents hide from others.
+
+    So only who sees everything is told of these.
+    """
     yield _string("query", found.query)
     yield from (_string("applied", f"{name}={text}") for name, text in query.applied)
     yield from (_string("ignored", issue.text) for issue in query.issues)
     yield from (_clause(part) for part in found.parts)
     yield {"name": "decrypts", "valueCode": found.doubt}
     yield _string("order", found.order)
-    yield _string("statement", found.statement)
     if whole:
+        yield _string("statement", found.statement)
         yield {"name": "estimate", "valueInteger": found.estimate}
         yield from (_string("plan", line) for line in found.plan)
         yield from (_string("hint", hint) for hint in found.hints)

@@ -56,13 +56,13 @@ _POLL = 0.05
 
 async def handle(ctx: RequestContext, call: Call) -> Result:
     """Answer `GET` or `POST Patient/{id}/$twin`: 200 and the Observation, 202 while it is computed, 404 without any data."""
-    wait = _seconds(read_parameters(DEFINITION, call).get("wait", [_WAIT])[0])
+    wait = seconds(read_parameters(DEFINITION, call).get("wait", [_WAIT])[0])
     assert call.address.id
     patient = await reads.read(ctx.tenant, "Patient", call.address.id, await policy.visibility(ctx, "Patient", "read"))
     if patient is None or patient.deleted:
         raise absent()
     seen = await policy.visibility(ctx, "Observation", "search-type")
-    if not await _caught_up(ctx.tenant, patient.rid, wait):
+    if not await caught_up(ctx.tenant, patient.rid, wait):
         issue = Issue(
             "informational", "twin-computing", "The twin is being computed; ask again.", severity="information"
         )
@@ -86,7 +86,8 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
     return Result(200, state.body, state.version, state.last_updated, audit=[row], resource_type=state.type)
 
 
-def _seconds(value: object) -> int:
+def seconds(value: object) -> int:
+    """Return how long to wait; BadRequest when that is not a number of seconds within bounds."""
     if not isinstance(value, int) or not 0 <= value <= _LONGEST:
         raise BadRequest(
             f"wait is a number of seconds from 0 to {_LONGEST}.", "parameter-value", "Parameters.parameter"
@@ -94,7 +95,7 @@ def _seconds(value: object) -> int:
     return value
 
 
-async def _caught_up(tenant: Tenant, patient: int, wait: int) -> bool:
+async def caught_up(tenant: Tenant, patient: int, wait: int) -> bool:
     """Wait until the twin holds everything that is committed now; False when that takes longer than `wait` seconds."""
     until = clock.monotonic() + wait
     while await _behind(tenant, patient):

@@ -49,6 +49,10 @@ SERIES_TYPE = "Observation"
 UNDATED = date.FIRST - timedelta(microseconds=999_999)
 """Where what has no date stands in a series: before everything that has one. No query by date finds it there."""
 _DAY = timedelta(days=1)
+_IN_CONTEXT = "Binary"
+"""The type that is a patient's by its securityContext (R4 `binary.html#security`), though no CompartmentDefinition says so."""
+CONTEXT_PATIENT = "https://fhir.clarity.example/StructureDefinition/context-patient"
+"""The extension of a securityContext that holds the patient of what it names; only `interactions/contents.py` writes it."""
 _BLIND_BESIDE_COMPARTMENT = frozenset(
     {"Patient", "Person", "RelatedPerson", "Device", "PaymentReconciliation", "Subscription"}
 )
@@ -205,10 +209,24 @@ def extract(tenant: Tenant, resource: dict[str, Any], generation: int | None = N
     )
     if type_ == "Patient" and "id" in resource:
         patients[resource["id"]] = None
+    if type_ == _IN_CONTEXT:
+        patients.update(dict.fromkeys(_of_context(resource)))
     rows.patients, rows.generation = list(patients), at
     if type_ == SERIES_TYPE:
         _series(tenant, resource, rows)
     return rows
+
+
+def _of_context(resource: dict[str, Any]) -> list[str]:
+    """Return the patients of the context of a Binary: itself, or those whom the server noted when it was written."""
+    context = resource.get("securityContext", {})
+    found = [context.get("reference", "")]
+    found += [
+        extension.get("valueReference", {}).get("reference", "")
+        for extension in context.get("extension", ())
+        if extension.get("url") == CONTEXT_PATIENT
+    ]
+    return [text.removeprefix("Patient/") for text in found if text.startswith("Patient/")]
 
 
 def entry_count(rows: IndexRows) -> int:

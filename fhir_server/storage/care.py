@@ -5,7 +5,8 @@ No Visibility narrows these statements, for what they find is what a Visibility 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from fhir_server.storage.index_keys import MOST_RID, pack
 from fhir_server.storage.tenants import Tenant
@@ -17,6 +18,9 @@ WHERE r.type = $5 AND r.version > 0 AND NOT r.deleted AND r.keys && $1::bigint[]
 UNION
 SELECT unnest(r.patients) FROM {s}.resource r
 WHERE r.version > 0 AND NOT r.deleted AND r.keys && $2::bigint[] AND NOT r.keys && $3::bigint[]
+  AND NOT EXISTS (
+    SELECT FROM {s}.ix_date d JOIN unnest($6::smallint[], $7::timestamptz[]) AS past(param, since) ON d.param = past.param
+    WHERE d.rid = r.rid AND d.hi < past.since)
 LIMIT $4
 """
 _REFERRING = """
@@ -34,13 +38,21 @@ WHERE r.type = $1 AND r.fhir_id = $2 AND r.version > 0 AND NOT r.deleted AND NOT
 
 
 async def related(
-    tenant: Tenant, own: Sequence[int], others: Sequence[int], ended: Sequence[int], limit: int
+    tenant: Tenant,
+    own: Sequence[int],
+    others: Sequence[int],
+    ended: Sequence[int],
+    past: Mapping[int, datetime],
+    limit: int,
 ) -> list[int]:
     """Return the rids of Patients that hold a key of `own`, and of those whom resources with a key of `others` are about.
 
-    A resource with a key of `ended` does not count. `limit` is the most that is returned.
+    A resource with a key of `ended` does not count, nor one of `others` whose date, by a parameter of `past`, ended before
+    the moment given there. `limit` is the most that is returned.
     """
-    args = (list(own), list(others), list(ended), limit, R4.type_id("Patient"))
+    args = (
+        list(own), list(others), list(ended), limit, R4.type_id("Patient"), list(past.keys()), list(past.values())
+    )  # fmt: skip
     return [row["patient"] for row in await tenant.pool.fetch(tenant.sql(_RELATED), *args)]
 
 

@@ -32,6 +32,10 @@ POST, PUT, DELETE, PATCH = 1, 2, 3, 4
 
 CLIENT, TWIN, PREDICTION, SUBSCRIPTION, IMPORT = 0, 1, 2, 3, 4
 """Origins: what the twin writes must never trigger the twin."""
+MESSAGE = 6
+"""The origin of what came of a message: it sends none."""
+ALERT = 10
+"""Origin of what the alert rules write."""
 
 
 NumberRow = tuple[int, int, Decimal, Decimal, int, int, Decimal | None, Decimal | None]

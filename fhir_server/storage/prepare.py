@@ -101,6 +101,12 @@ async def _patient_keys(tenant: Tenant, patients: set[int]) -> None:
         missing = [patient for patient in missing if patient not in tenant.patient_keys]
 
 
+async def patient_key(tenant: Tenant, patient: int) -> int:
+    """Return the data key of a patient, made when there is none yet."""
+    await _patient_keys(tenant, {patient})
+    return tenant.patient_keys[patient]
+
+
 def stamped(resource: dict[str, Any], type_: str, id_: str, version: int, moment: str) -> dict[str, Any]:
     """Return the resource with id, meta.versionId and meta.lastUpdated as the server says; other meta is kept."""
     meta = {"versionId": str(version), "lastUpdated": moment}

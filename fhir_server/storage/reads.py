@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 from cryptography.exceptions import InvalidTag
 
 from fhir_server.kit import logs
@@ -97,7 +98,7 @@ def _unless_erased(tenant: Tenant, row: Any) -> Stored | None:
 async def read(tenant: Tenant, type_: str, id_: str, visibility: Visibility) -> Stored | None:
     """Return the current version, a tombstone when deleted, None when absent or not visible."""
     args: list[Any] = [R4.type_id(type_), id_]
-    seen = visible_sql("r", visibility, args)
+    seen = visible_sql("r", visibility, args, one=True)
     text = f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE r.type = $1 AND r.fhir_id = $2 AND r.version > 0 AND {seen}"
     row = await tenant.pool.fetchrow(tenant.sql(text), *args)
     return stored(tenant, row) if row else None
@@ -156,8 +157,8 @@ async def each(tenant: Tenant, visibility: Mapping[str, Visibility], count: int)
 async def vread(tenant: Tenant, type_: str, id_: str, version: int, visibility: Visibility) -> Stored | None:
     """Return one version, judged by what that version held, and by what must not stand in the current one either."""
     args: list[Any] = [R4.type_id(type_), id_, version]
-    current = visible_sql("r", visibility, args)
-    past = visible_sql("h", visibility, args, current="r")
+    current = visible_sql("r", visibility, args, one=True)
+    past = visible_sql("h", visibility, args, current="r", one=True)
     text = f"""
     SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r
     WHERE r.type = $1 AND r.fhir_id = $2 AND r.version = $3 AND r.version > 0 AND {current}
@@ -181,6 +182,12 @@ async def any_holds(tenant: Tenant, type_: str, compartment: int, keys: Sequence
     text = """SELECT EXISTS (SELECT FROM {s}.resource r WHERE r.type = $1 AND r.version > 0 AND NOT r.deleted
       AND r.keys @> ARRAY[$2::bigint] AND r.keys && $3::bigint[])"""
     return bool(await tenant.pool.fetchval(tenant.sql(text), R4.type_id(type_), compartment, list(keys)))
+
+
+async def holding(connection: asyncpg.Connection, tenant: Tenant, rids: Sequence[int], keys: Sequence[int]) -> set[int]:
+    """Return those of `rids` whose current version holds one of the keys: numbers only, for the workers."""
+    text = "SELECT rid FROM {s}.resource r WHERE r.rid = ANY($1::bigint[]) AND r.keys && $2::bigint[] AND NOT r.deleted"
+    return {row["rid"] for row in await connection.fetch(tenant.sql(text), list(rids), list(keys))}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,8 @@ class Tenant:
         """(param, system, code) as written, with its index key: those that are known to stand in the dictionary."""
         self.every_patient = False
         """Whether caregivers reach every patient by `user/` scopes, not only those whom they care for."""
+        self.care_after: timedelta | None = None
+        """How long after its end an Encounter still shows the record to who took part; None: for good."""
         self.consent_required = False
         """Whether a record is shown only where its patient's Consents permit it; otherwise unless they deny it."""
         self.written: Counter[str] = Counter()
@@ -99,6 +102,10 @@ class Tenant:
         """Told OUTBOX or JOBS when there is work, by whoever has committed it; must not wait, and may be lost."""
         self.checks: Mapping[str, Check] = {}
         """Type -> what else is asked of a new version of it before a request may write it; set by the composition root."""
+        self.prepares: Mapping[str, Check] = {}
+        """Type -> what is done to a new version before anybody judges it; set by the composition root."""
+        self.blobs: Any = None
+        """The `storage.blobs.stores.Store` of large content; set by the composition root."""
         self.topics: tuple[str, ...] = ()
         """Canonicals of the topics that it keeps itself, as they were seen last; for the CapabilityStatement."""
         self._sql: dict[str, str] = {}
@@ -145,6 +152,7 @@ def open_tenants(
     origin: str,
     *,
     every_patient: bool = False,
+    care_after: timedelta | None = None,
     consent_required: bool = False,
 ) -> dict[str, Tenant]:
     """Open the tenants: `default` is served at `{origin}/fhir`, others at `{origin}/t/{name}/fhir`."""
@@ -152,4 +160,5 @@ def open_tenants(
     tenants = {name: Tenant(name, pool, keys_dir, base) for name, base in bases.items()}
     for tenant in tenants.values():
         tenant.every_patient, tenant.consent_required = every_patient, consent_required
+        tenant.care_after = care_after
     return tenants

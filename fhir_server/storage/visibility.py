@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from fhir_server.kit.memo import Memo
 from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.statements import array
 from profiles.registry import R4
@@ -51,8 +52,23 @@ EVERYTHING: Visibility = (Grant(),)
 NOTHING: Visibility = ()
 
 
+_conditions: Memo[tuple[str, tuple[Any, ...]]] = Memo(1000)
+_products: Memo[Visibility] = Memo(1000)
+
+
+class Fixed(tuple[int, ...]):
+    """Keys that are the same for all callers of a kind: statements hold them as text, and stay few.
+
+    A value of a statement would be written and read anew for each (15 µs of a read of 200).
+    """
+
+    __slots__ = ()
+
+
 def _array(keys: tuple[int, ...], args: list[Any]) -> str:
     """Return keys as an array; of a few each is a value by itself, for the driver takes 40 µs to write the shortest array."""
+    if isinstance(keys, Fixed):
+        return f"'{array(keys)}'::bigint[]"
     if len(keys) > _SINGLE:
         args.append(list(keys))
         return f"${len(args)}::bigint[]"
@@ -66,20 +82,25 @@ def _literal(group: tuple[int, ...]) -> str:
     return array(group)
 
 
-def _group_sql(alias: str, group: tuple[int, ...], args: list[Any]) -> str:
-    """Return that a row holds one key of a group; compartments stand in `patients` too, where there are fewer to ask."""
-    if len(group) <= FEW:
+def _group_sql(alias: str, group: tuple[int, ...], args: list[Any], *, one: bool) -> str:
+    """Return that a row holds one key of a group; compartments stand in `patients` too, where there are fewer to ask.
+
+    Of `one` row the keys are compared as they are: to build a table for that takes 60 µs.
+    """
+    if len(group) <= (_SINGLE if one else FEW):
         return f"{alias}.keys && {_array(group, args)}"
     args.append(_literal(group))
     place = f"${len(args)}::text::bigint[]"
     compartments = pack(COMPARTMENT, 0) < min(group) and max(group) < pack(COMPARTMENT + 1, 0)
     column = "patients" if compartments else "keys"
+    if one:
+        return f"{alias}.{column} && {place}"
     # IS TRUE keeps the planner from making a join of it, which would build the table anew for every row.
     held = f"(held.key IN (SELECT unnest({place}))) IS TRUE"
     return f"EXISTS (SELECT FROM unnest({alias}.{column}) AS held(key) WHERE {held})"
 
 
-def _grant_sql(alias: str, grant: Grant, args: list[Any], current: str = "") -> str:
+def _grant_sql(alias: str, grant: Grant, args: list[Any], current: str, *, one: bool) -> str:
     parts = []
     if grant.all_of:
         parts.append(f"{alias}.keys @> {_array(grant.all_of, args)}")
@@ -88,7 +109,7 @@ def _grant_sql(alias: str, grant: Grant, args: list[Any], current: str = "") -> 
         parts.append(f"NOT {alias}.keys && {kept}")
         if current:
             parts.append(f"NOT coalesce({current}.keys, '{{}}') && {kept}")
-    parts.extend(_group_sql(alias, group, args) for group in grant.any_of)
+    parts.extend(_group_sql(alias, group, args, one=one) for group in grant.any_of)
     if grant.rids:
         args.append(list(grant.rids))
         parts.append(f"{alias}.rid = ANY(${len(args)}::bigint[])")
@@ -105,17 +126,24 @@ def kept_from(visibility: Visibility) -> tuple[int, ...] | None:
     )
 
 
-def visible_sql(alias: str, visibility: Visibility, args: list[Any], *, current: str = "") -> str:
+def visible_sql(alias: str, visibility: Visibility, args: list[Any], *, current: str = "", one: bool = False) -> str:
     """Return the condition on `alias`.keys, appending its values to `args`; no grant gives FALSE.
 
     For a row of the history, `current` is the alias of the row of `resource`: what must not be there must not be there now
-    either, so that a label or a Consent that came later holds for every version.
+    either, so that a label or a Consent that came later holds for every version. `one` says that a single row is asked.
     """
     if not visibility:
         return "FALSE"
     if EVERYTHING[0] in visibility:
         return "TRUE"
-    return "(" + " OR ".join(_grant_sql(alias, grant, args, current) for grant in visibility) + ")"
+    form = (alias, current, one, len(args))
+    found = _conditions.get((visibility,), form)
+    if found is None:
+        numbered = list(args)
+        text = "(" + " OR ".join(_grant_sql(alias, grant, numbered, current, one=one) for grant in visibility) + ")"
+        found = _conditions.put((visibility,), (text, tuple(numbered[len(args) :])), form)
+    args.extend(found[1])
+    return found[0]
 
 
 def visible_types_sql(alias: str, by_type: Mapping[str, Visibility], args: list[Any], *, current: str = "") -> str:
@@ -137,9 +165,14 @@ def visible_types_sql(alias: str, by_type: Mapping[str, Visibility], args: list[
 
 def both(left: Visibility, right: Visibility) -> Visibility:
     """Return what both see: the product of two ORs of ANDs."""
-    if EVERYTHING in (left, right):
-        return right if left == EVERYTHING else left
-    return tuple(dict.fromkeys(_together(a, b) for a in left for b in right))
+    if left == EVERYTHING:
+        return right
+    if right == EVERYTHING:
+        return left
+    found = _products.get((left, right))
+    if found is None:
+        found = _products.put((left, right), tuple(dict.fromkeys(_together(a, b) for a in left for b in right)))
+    return found
 
 
 def either(*sights: Visibility) -> Visibility:
@@ -174,4 +207,6 @@ def _together(one: Grant, other: Grant) -> Grant:
 
 
 def _union(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
+    if not left or not right:
+        return left or right
     return tuple(sorted({*left, *right}))

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from fhir_server.kit import clock, json, logs
 from fhir_server.search.predicates import All, AnyOf, Coded, Keys, Predicate
 from fhir_server.storage import codings, ident, reads
+from fhir_server.storage.index_keys import MOST_RID
 from fhir_server.storage.reads import Kept
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions import criteria, standing, state
@@ -41,6 +42,7 @@ class Board:
         self._loose: dict[str, list[Order]] = {}
         self._coded = False
         self._unknown: set[tuple[str, str]] = set()
+        self._met: set[int] = set()
 
     async def file(self, tenant: Tenant) -> None:
         """File every order; again whenever something that one refers to has become known."""
@@ -59,16 +61,26 @@ class Board:
         self._filed, self._loose = dict(filed), dict(loose)
         self._coded = any(coded for _, _, coded in filed)
 
-    async def learn(self, tenant: Tenant) -> None:
-        """File anew when something that an order refers to was first mentioned."""
+    async def learn(self, tenant: Tenant, changes: Sequence[Change]) -> None:
+        """File anew when something that an order refers to was first mentioned.
+
+        It matters to a change only when one of its versions refers to it, so only what these refer to is looked at, once each.
+        """
         if not self._unknown:
             return
-        await ident.look_up(tenant, self._unknown)
-        if any(name in tenant.rids for name in self._unknown):
+        versions = [version for change in changes for version in (change.now, change.before) if version is not None]
+        met = {key & MOST_RID for version in versions for key in version.keys if key > 0} - self._met
+        if not met:
+            return
+        known = {name: rid for rid, name in (await ident.names(tenant, met)).items() if name in self._unknown}
+        self._met |= met
+        if known:
+            tenant.remember(known.items())
             await self.file(tenant)
 
     async def concerned(self, tenant: Tenant, changes: Sequence[Change]) -> dict[Order, list[Change]]:
         """Return who may want to hear of which of the changes."""
+        await self.learn(tenant, changes)
         keys = {key for change in changes for key in change.subject.keys}
         behind = await codings.behind(tenant, keys) if self._coded else {}
         now, found = clock.now(), defaultdict(list)
@@ -95,8 +107,6 @@ async def board(tenant: Tenant) -> Board:
         known = Board(revision, [order for orders in await _orders(tenant, watches) for order in orders])
         await known.file(tenant)
         _boards[tenant] = known
-    else:
-        await known.learn(tenant)
     return known
 
 

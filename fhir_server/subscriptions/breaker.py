@@ -6,7 +6,7 @@ failed try, up to `LONGEST`; one try at a time. An answer that is no failure of 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from fhir_server.storage.tenants import Tenant
@@ -22,6 +22,8 @@ ON CONFLICT (endpoint) DO UPDATE SET failures = t.failures + 1, updated_at = now
   WHEN t.failures + 1 >= $2 THEN now() + least($3::interval * 2 ^ least(t.failures + 1 - $2, 20), $4::interval) END
 RETURNING failures
 """
+_TRY = "UPDATE {s}.endpoint_state SET open_until = now() + $2::interval WHERE endpoint = $1 AND open_until <= now() RETURNING true"
+_UNTIL = "SELECT open_until FROM {s}.endpoint_state WHERE endpoint = $1 AND open_until > now()"
 _UNTRIED = "UPDATE {s}.endpoint_state SET open_until = now() WHERE endpoint = $1 AND open_until > now()"
 _CLOSED = "DELETE FROM {s}.endpoint_state WHERE endpoint = $1"
 _OPEN = """
@@ -40,6 +42,14 @@ async def failed(tenant: Tenant, endpoint: int) -> bool:
     """Count a failure; True when the breaker is open by now."""
     failures = await tenant.pool.fetchval(tenant.sql(_FAILED), endpoint, THRESHOLD, PAUSE, LONGEST)
     return bool(failures >= THRESHOLD)
+
+
+async def shut(tenant: Tenant, endpoint: int) -> datetime | None:
+    """Return until when an endpoint is left alone; None when it may be tried, after a pause by this caller alone."""
+    until: datetime | None = await tenant.pool.fetchval(tenant.sql(_UNTIL), endpoint)
+    if until is None:
+        await tenant.pool.fetchval(tenant.sql(_TRY), endpoint, PAUSE)
+    return until
 
 
 async def untried(tenant: Tenant, endpoint: int) -> None:

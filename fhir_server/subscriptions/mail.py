@@ -6,19 +6,14 @@ Only `empty` and `id-only` go this way (`topics/wants.py`): numbers and addresse
 from __future__ import annotations
 
 import asyncio
-import smtplib
-import ssl
 from email.message import EmailMessage
 from email.utils import formatdate
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
-from fhir_server.kit import clock
+from fhir_server.kit import clock, smtp
 from fhir_server.settings import Settings
 from fhir_server.subscriptions.channel import Channel
 
-_PORTS: Final = {"smtp": 25, "smtps": 465}
-_GONE: Final = 550
 _TEXT: Final = (
     "Something that you subscribed to has changed. The details are on the server; what is attached says where."
 )
@@ -30,16 +25,11 @@ async def send(way: Channel, id_: str, body: bytes, settings: Settings | None) -
         return "no-mail-server"
     message = _message(way, id_, body, settings)
     try:
-        await asyncio.to_thread(_hand_over, settings.smtp_url.get_secret_value(), message, way.seconds)
-    except smtplib.SMTPRecipientsRefused as error:
-        codes = [code for code, _ in error.recipients.values()]
-        return "recipient-refused" if _GONE in codes else "mail-deferred"
-    except smtplib.SMTPException:
-        return "mail-refused"
-    except ssl.SSLError:
-        return "tls"
-    except OSError:
-        return "connection"
+        await asyncio.to_thread(smtp.hand_over, settings.smtp_url.get_secret_value(), message, way.seconds)
+    except smtp.NotTaken as error:
+        return error.reason
+    except smtp.Unsure:
+        return "broken-answer"
     return None
 
 
@@ -55,20 +45,3 @@ def _message(way: Channel, id_: str, body: bytes, settings: Settings) -> EmailMe
     suffix = "xml" if "xml" in subtype else "json"
     message.add_attachment(body, maintype="application", subtype=subtype, filename=f"notification.{suffix}")
     return message
-
-
-def _hand_over(url: str, message: EmailMessage, seconds: float) -> None:
-    parts = urlsplit(url)
-    port = parts.port or _PORTS[parts.scheme]
-    trust = ssl.create_default_context()
-    if parts.scheme == "smtps":
-        server: smtplib.SMTP = smtplib.SMTP_SSL(parts.hostname or "", port, timeout=seconds, context=trust)
-    else:
-        server = smtplib.SMTP(parts.hostname or "", port, timeout=seconds)
-    with server:
-        server.ehlo()
-        if parts.scheme == "smtp" and server.has_extn("starttls"):
-            server.starttls(context=trust)
-        if parts.username:
-            server.login(unquote(parts.username), unquote(parts.password or ""))
-        server.send_message(message)

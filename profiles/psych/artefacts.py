@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from profiles.psych import alerting, messages
 from profiles.psych.codes import BASE, GAPS, LOCAL, UCUM, actigraphy, digital_twin, gaps
 from profiles.psych.measures import MEASURES
 from profiles.psych.questionnaires import INSTRUMENTS, questionnaire
@@ -16,6 +17,11 @@ STAGES = ("awake", "asleep", "light", "deep", "rem", "in-bed")
 TWIN: Mapping[str, str] = {
     "digital-twin-state": "State of the digital twin on a day",
     "model-card": "Model card",
+    "actigraphy-embedding": "A week of activity as numbers of a model",
+    "actigraphy-attention": "Share of a model's attention, by minutes",
+    "unlike-training": "Too far from what a model has learnt from",
+    "prediction": "Prediction by a model",
+    "no-prediction": "The model says nothing, for the reason that is told",
 }
 """Codes of the CodeSystem `digital-twin` that are of no feature."""
 
@@ -25,6 +31,21 @@ def artefacts(features: Iterable[tuple[str, str]] = (), base: str = BASE) -> Ite
     yield from structures(base)
     yield _code_system("actigraphy", "What wearables measure and LOINC has no code for", LOCAL, actigraphy(base), base)
     yield _code_system("coverage-gap", "Why there are no data over a time", GAPS, gaps(base), base)
+    yield _code_system(
+        "message-category", "Messages that the server sends", messages.CATEGORIES, messages.category(base), base
+    )
+    yield _code_system(
+        "message-reason", "Classes of reasons for messages", messages.REASONS, messages.reason(base), base
+    )
+    yield _code_system("message-outcome", "Why a message was not sent", messages.OUTCOMES, messages.outcome(base), base)
+    yield _code_system(
+        "message-detail", "How much a message may say", messages.DETAILS, f"{base}/CodeSystem/message-detail", base
+    )
+    yield _value_set(
+        "message-reasons", "Classes of reasons for messages", messages.reason(base), messages.REASONS, base
+    )
+    yield _code_system("alert-reason", "What an alert is about", alerting.REASONS, alerting.reasons(base), base)
+    yield _code_system("alerting", "What the rule engine writes", alerting.ACTIONS, alerting.actions(base), base)
     twin = dict(TWIN) | dict(features)
     yield _code_system("digital-twin", "What the digital twin computes", twin, digital_twin(base), base)
     stages = {code: LOCAL[code] for code in STAGES}

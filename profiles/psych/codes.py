@@ -48,6 +48,8 @@ LOCAL: Final[Mapping[str, str]] = {
     "oxygen-flow": "Flow of supplemental oxygen",
     "skin-temperature-variation": "Deviation of the skin's temperature from the wearer's usual",
     "wear-gap": "A time without data, and why",
+    "panss-total": "Positive and Negative Syndrome Scale (PANSS): total of 30 items",
+    "imps-79": "Inpatient Multidimensional Psychiatric Scale, item 79: severity of illness, 1 to 7",
     "isi-total": "Insomnia Severity Index: total",
     "asrm-total": "Altman Self-Rating Mania Scale: total",
     **{f"isi-{number}": f"Insomnia Severity Index: item {number}" for number in range(1, 8)},

@@ -6,9 +6,11 @@ import base64
 from collections.abc import Iterator
 from typing import Any
 
+from profiles.psych.alerting import reasons
 from profiles.psych.codes import BASE, CATEGORY, GAPS, LOCAL, SNOMED, UCUM, actigraphy, digital_twin, gaps, profile
 from profiles.psych.measures import MEASURES, PARTS, Measure
 from profiles.psych.questionnaires import INSTRUMENTS, ORDINAL, Instrument, band
+from profiles.psych.rules import RULES, plan
 
 Resource = dict[str, Any]
 PATIENT = {"reference": "Patient/example"}
@@ -28,8 +30,11 @@ def examples(base: str = BASE) -> Iterator[Resource]:
         yield _scored(instrument, base)
     yield _software(base)
     yield _prediction(base)
+    yield _embedding(base)
     yield _card(base)
     yield _state(base)
+    yield _rule(base)
+    yield _alert(base)
     yield _note(base)
 
 
@@ -158,6 +163,25 @@ def _prediction(base: str) -> Resource:
     }
 
 
+def _embedding(base: str) -> Resource:
+    system = digital_twin(base)
+    return {
+        "resourceType": "Observation",
+        "id": "example-actigraphy-embedding",
+        "meta": {"profile": [profile("actigraphy-embedding", base)]},
+        "status": "final",
+        "code": {
+            "coding": [{"system": system, "code": "actigraphy-embedding", "display": "A week of activity as numbers"}]
+        },
+        "subject": PATIENT,
+        "effectivePeriod": {"start": "2026-01-05T00:00:00+01:00", "end": "2026-01-11T23:59:59+01:00"},
+        "method": {"text": "Example of a model"},
+        "device": DEVICE,
+        "dataAbsentReason": {"coding": [{"system": system, "code": "too-little-coverage"}]},
+        "note": [{"text": "Numbers that describe a week of activity; not a diagnosis."}],
+    }
+
+
 def _card(base: str) -> Resource:
     coding = {"system": digital_twin(base), "code": "model-card", "display": "Model card"}
     return {
@@ -227,4 +251,29 @@ def _state(base: str) -> Resource:
         "method": coded("clarity-twin-1"),
         "device": DEVICE,
         "component": [{"code": coded("steps"), "valueQuantity": quantity(6400, "{steps}")}],
+    }
+
+
+def _rule(base: str) -> Resource:
+    made = plan(next(each for each in RULES if each.name == "self-harm"), base)
+    return made | {"id": "example", "url": f"{base}/PlanDefinition/example", "status": "draft"}
+
+
+def _alert(base: str) -> Resource:
+    coding = {"system": reasons(base), "code": "sleep-loss", "display": "Sleep loss"}
+    evidence = {"url": profile("alert-evidence", base), "extension": [{"url": "evidence", "valueString": "2026-01-06"}]}
+    return {
+        "resourceType": "DetectedIssue",
+        "id": "example",
+        "meta": {"profile": [profile("alert", base)]},
+        "extension": [evidence],
+        "status": "preliminary",
+        "code": {"coding": [coding]},
+        "severity": "moderate",
+        "patient": PATIENT,
+        "identifiedPeriod": {"start": "2026-01-06T12:00:00+01:00"},
+        "author": DEVICE,
+        "implicated": [{"reference": "Observation/example-digital-twin-state"}],
+        "detail": "An example of an alert",
+        "reference": f"{base}/PlanDefinition/example|1.0.0",
     }

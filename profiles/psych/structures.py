@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from profiles.psych import alerting
 from profiles.psych.codes import BASE, SNOMED, actigraphy, digital_twin, profile
 from profiles.psych.measures import MEASURES, Measure
 from profiles.psych.questionnaires import INSTRUMENTS, Instrument
@@ -31,13 +32,23 @@ EXTENSIONS = (
     ("source-time", "A time that a source states and that FHIR cannot hold, word for word", ("Observation",)),
     ("digital-twin-coverage", "Measured part of the day by signal", ("Observation",)),
     ("digital-twin-feature", "How a feature came about: window, method, coverage, baseline", ("Observation.component",)),
+    ("message-delivery", "What came of a message: way, state, reason, time", ("Communication.recipient",)),
+    ("actigraphy-embedding-facts", "A week as numbers (little-endian float32): card, coverage, strangeness", ("Observation",)),
+    ("model-card-reference", "The card of the model that a Device is", ("Device",)),
+    ("model-source-attribute", "One of the 31 source attributes of a model", ("Library",)),
     ("digital-twin-interval", "The 95 % interval of a number", ("Observation.component",)),
+    ("prediction-interval", "The interval of a prediction: percent, or a quantity", ("RiskAssessment.prediction",)),
+    ("prediction-comparator", "What the simpler model says", ("RiskAssessment.prediction",)),
+    ("prediction-input", "An input of a prediction and what it adds to the log odds", ("RiskAssessment.prediction",)),
+    ("prediction-value", "A predicted number", ("RiskAssessment.prediction",)),
     ("note-draft", "How a drafted note came about, who asked, how much is supported", ("DocumentReference",)),
     ("note-statement", "A sentence of a note: form, topic, citations, what is wrong with it", ("Composition.section",)),
     ("note-signed", "When a note was signed, and how much was changed before", ("DocumentReference",)),
     ("note-edit", "How far a section is from its draft, in tokens", ("Composition.section",)),
     ("note-span", "Where in a document a proposal was found, how it is meant", ("Condition", "Observation", "MedicationStatement")),
 )  # fmt: skip
+SIMPLE = (("message-detail", "How much a message to this contact point may say", "code", ("ContactPoint",)),)
+"""Extensions that hold one value."""
 
 
 def structures(base: str = BASE) -> Iterator[Resource]:
@@ -48,8 +59,13 @@ def structures(base: str = BASE) -> Iterator[Resource]:
         yield scored(instrument, base)
     yield from _of_the_twin(base)
     yield from _of_notes(base)
-    for name, title, contexts in EXTENSIONS:
+    yield from _of_models(base)
+    yield _embedding(base)
+    yield from _of_alerts(base)
+    for name, title, contexts in (*EXTENSIONS, *alerting.EXTENSIONS):
         yield _extension(name, title, contexts, base)
+    for name, title, type_, contexts in SIMPLE:
+        yield _simple(name, title, type_, contexts, base)
 
 
 def measured(measure: Measure, base: str = BASE) -> Resource:
@@ -115,6 +131,10 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
         ],
         base,
     )
+
+
+def _of_models(base: str) -> Iterator[Resource]:
+    """Yield the profiles of what computes, and of what comes of it beside the twin: predictions and notes."""
     yield structure(
         "prediction",
         "A forecast about a patient: probability or range, for when, by which model, from what",
@@ -152,6 +172,54 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
             _element("Library.purpose", min=1),
             _element("Library.usage", min=1),
             _element("Library.content", min=1),
+        ],
+        base,
+    )
+
+
+def _embedding(base: str) -> Resource:
+    embedding = {"coding": [{"system": digital_twin(base), "code": "actigraphy-embedding"}]}
+    return structure(
+        "actigraphy-embedding",
+        "A week of activity as numbers of a model, with the share of attention of its minutes, or why there are none",
+        "Observation",
+        [
+            _element("Observation.code", min=1, patternCodeableConcept=embedding),
+            _element("Observation.subject", min=1, type=[_reference("Patient")]),
+            _element("Observation.effective[x]", min=1, type=[{"code": "Period"}]),
+            _element("Observation.value[x]", max="0"),
+            _element("Observation.method", min=1),
+            _element("Observation.device", min=1, type=[_reference("Device")]),
+            _element("Observation.note", min=1),
+        ],
+        base,
+    )
+
+
+def _of_alerts(base: str) -> Iterator[Resource]:
+    """Yield the profiles of alert rules and of the alerts that they raise."""
+    eca = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/plan-definition-type", "code": "eca-rule"}]}
+    yield structure(
+        "alert-rule",
+        "Alert rule over the digital twin: criteria, a FHIRPath condition over them, who is told",
+        "PlanDefinition",
+        [
+            _element("PlanDefinition.url", min=1),
+            _element("PlanDefinition.type", min=1, patternCodeableConcept=eca),
+            _element("PlanDefinition.action", min=1, max="1"),
+        ],
+        base,
+    )
+    yield structure(
+        "alert",
+        "Alert raised by an alert rule: preliminary until somebody has taken note, cancelled when it was not raised after all",
+        "DetectedIssue",
+        [
+            _element("DetectedIssue.code", min=1),
+            _element("DetectedIssue.patient", min=1, type=[_reference("Patient")]),
+            _element("DetectedIssue.identified[x]", min=1, type=[{"code": "Period"}]),
+            _element("DetectedIssue.author", min=1, type=[_reference("Device")]),
+            _element("DetectedIssue.reference", min=1),
         ],
         base,
     )
@@ -214,6 +282,16 @@ def _extension(name: str, title: str, contexts: Sequence[str], base: str) -> Res
         "context": [{"type": "element", "expression": path} for path in contexts],
         "differential": {"element": elements},
     }
+
+
+def _simple(name: str, title: str, type_: str, contexts: Sequence[str], base: str) -> Resource:
+    elements = [
+        {"id": "Extension", "path": "Extension", "short": title},
+        _element("Extension.extension", max="0"),
+        _element("Extension.url", fixedUri=profile(name, base)),
+        _element("Extension.value[x]", min=1, type=[{"code": type_}]),
+    ]
+    return _extension(name, title, contexts, base) | {"differential": {"element": elements}}
 
 
 def _element(path: str, **more: Any) -> Resource:

@@ -1,9 +1,14 @@
-"""Takes the pictures of `docs/screens` anew: `python -m tests.apps.screens DATA`, over the data folder of an instance that runs."""
+"""Takes the pictures of `docs/screens` anew: `python -m tests.apps.screens DATA [twin|ehr|list|mine ...]`.
+
+DATA is the data folder of an instance that runs; without names all are taken.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -12,6 +17,7 @@ from tests.apps.test_notes import open_notes
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screens"
 PATIENT = "demo-002"
+Walk: TypeAlias = Callable[[Page, Instance, str], None]
 
 
 def picture(page: Page, name: str, *, full: bool = True) -> None:
@@ -29,6 +35,10 @@ def twin(page: Page, instance: Instance, scheme: str) -> None:
     page.locator("body").click(position={"x": 5, "y": 200})
     page.evaluate("document.activeElement.blur()")
     picture(page, f"twin-{scheme}")
+    page.click("#actogram summary")
+    page.wait_for_selector(".acto-row")
+    page.locator("#actogram").screenshot(path=FOLDER / f"twin-actogram-{scheme}.png")
+    page.click("#actogram summary")
     page.locator(".lanes").focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("dialog .facts")
@@ -55,6 +65,26 @@ def ehr(page: Page, instance: Instance, scheme: str) -> None:
     frame.locator("#app[data-ready]").wait_for()
     page.locator("li[data-step=token] summary").first.click()
     picture(page, f"ehr-launch-{scheme}")
+    probe(page, instance, scheme)
+
+
+def caseload(page: Page, instance: Instance, scheme: str) -> None:
+    page.goto("/apps/list/")
+    page.click("#again")
+    sign_in(page, instance)
+    allow(page)
+    page.wait_for_selector("#app[data-ready]")
+    page.locator("button[data-patient][tabindex='0']").focus()
+    picture(page, f"list-{scheme}")
+
+
+def mine(page: Page, instance: Instance, scheme: str) -> None:
+    page.goto("/apps/mine/")
+    page.click("#again")
+    sign_in(page, instance, "patient-demo")
+    allow(page)
+    page.wait_for_selector("#app[data-ready]")
+    picture(page, f"mine-{scheme}")
 
 
 def notes(page: Page, instance: Instance, scheme: str) -> None:
@@ -79,17 +109,18 @@ def probe(page: Page, instance: Instance, scheme: str) -> None:
     picture(page, f"ehr-fault-{scheme}")
 
 
-def shoot(browser: Browser, instance: Instance, scheme: str) -> None:
-    """Walk through every screen in one colour scheme."""
-    for walk in (twin, notes, ehr):
+def shoot(browser: Browser, instance: Instance, scheme: str, walks: Sequence[Walk]) -> None:
+    """Walk through screens in one colour scheme, each walk in a browser of its own."""
+    for walk in walks:
         context = browser.new_context(
             viewport={"width": 1440, "height": 900}, color_scheme=scheme, locale="en-GB", base_url=instance.origin
         )
         page = context.new_page()
         walk(page, instance, scheme)
-        if walk is ehr:
-            probe(page, instance, scheme)
         context.close()
+
+
+WALKS: dict[str, Walk] = {"twin": twin, "notes": notes, "ehr": ehr, "list": caseload, "mine": mine}
 
 
 def main() -> None:
@@ -97,7 +128,7 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         for scheme in ("light", "dark"):
-            shoot(browser, instance, scheme)
+            shoot(browser, instance, scheme, [WALKS[name] for name in sys.argv[2:] or WALKS])
         browser.close()
 
 

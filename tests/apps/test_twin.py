@@ -27,10 +27,10 @@ def grave(page) -> list[str]:
     ]
 
 
-def states(instance: Instance) -> dict[date, dict[str, float]]:
+def states(instance: Instance, patient: str = PATIENT) -> dict[date, dict[str, float]]:
     """Return the features of each day, read apart from the app."""
     found = {}
-    for state in instance.find(f"Observation?patient={PATIENT}&code=digital-twin-state&_count=200"):
+    for state in instance.find(f"Observation?patient={patient}&code=digital-twin-state&_count=200"):
         values = {
             part["code"]["coding"][0]["code"]: part["valueQuantity"]["value"]
             for part in state["component"]

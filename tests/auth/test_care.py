@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from fhir_server.auth.principals import current_principal
 from fhir_server.auth.reach import about_patients, held_back, in_patient_compartment, shared
 from fhir_server.auth.tokens import mint
 from fhir_server.context import RequestContext
+from fhir_server.kit import clock
 from fhir_server.storage import visibility as sql
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import kept_from
@@ -166,7 +168,8 @@ async def test_what_is_about_nobody_and_what_names_a_patient_elsewhere(system, a
     user = await acting(who)
     assert (await user.get(f"Location/{place}")).status == 200
     assert await seen(user, "Device") == {mine}
-    for type_ in ("Binary", "Bundle", "Subscription", "Parameters", "MessageHeader"):
+    assert (await user.get("Binary/x")).status == 404
+    for type_ in ("Bundle", "Subscription", "Parameters", "MessageHeader"):
         assert (await user.get(f"{type_}/x")).status == 403
 
 
@@ -215,6 +218,27 @@ async def test_the_filters_of_a_scope_hold_beside_care(system, acting):
     none = await acting(who, "user/Observation.rs?code=http://loinc.org|other")
     assert await seen(final, "Observation") == {heart}
     assert await seen(none, "Observation") == set()
+
+
+@pytest.mark.parametrize(("days", "reached"), [(None, True), (400, True), (300, False), (0, False)])
+async def test_an_encounter_counts_so_long_after_its_end(system, acting, tenant, monkeypatch, days, reached):
+    monkeypatch.setattr(tenant, "care_after", None if days is None else timedelta(days=days))
+    who = f"Practitioner/{await made(system, 'Practitioner')}"
+    old, open_, undated = [await made(system, "Patient") for _ in range(3)]
+    end = (clock.now() - timedelta(days=350)).isoformat()
+    await made(system, "Encounter", **visit(old, who), period={"start": end, "end": end})
+    await made(system, "Encounter", **visit(open_, who, "in-progress"), period={"start": end})
+    await made(system, "Encounter", **visit(undated, who))
+    assert await seen(await acting(who)) == {open_, undated, *([old] if reached else [])}
+
+
+async def test_a_care_team_counts_as_long_as_its_period(system, acting):
+    who = f"Practitioner/{await made(system, 'Practitioner')}"
+    now, was = [await made(system, "Patient") for _ in range(2)]
+    later, before = [(clock.now() + timedelta(days=d)).isoformat() for d in (1, -1)]
+    await made(system, "CareTeam", **team(now, who), period={"start": "2020-01-01", "end": later})
+    await made(system, "CareTeam", **team(was, who), period={"start": "2020-01-01", "end": before})
+    assert await seen(await acting(who)) == {now}
 
 
 async def test_small_sites_may_open_every_patient_to_caregivers_only(system, acting, tenant, monkeypatch):

@@ -14,7 +14,7 @@ from fhir_server.auth.policy import admits, both, check_write, unrestricted, vis
 from fhir_server.auth.scopes import INTERACTIONS, LETTERS
 from fhir_server.context import ANONYMOUS, RequestContext
 from fhir_server.errors import Forbidden
-from fhir_server.kit import ids
+from fhir_server.kit import clock, ids
 from fhir_server.search.extract import extract
 from fhir_server.storage import visibility as sql
 from fhir_server.storage.commands import IndexRows
@@ -82,7 +82,6 @@ DENIED = [
     ("patient/*.cruds", "KNOWN", "Practitioner", "read"),
     ("patient/Organization.rs", "KNOWN", "Organization", "search-type"),
     ("patient/*.cruds", "KNOWN", "Medication", "read"),
-    ("patient/*.cruds", "KNOWN", "Binary", "read"),
     ("patient/*.cruds", "KNOWN", "Subscription", "create"),
     ("patient/*.cruds", "never-mentioned-anywhere", "Observation", "read"),
     # user/ without a person
@@ -136,7 +135,7 @@ async def test_patient_is_the_compartment_and_nothing_else(acting, tenant, patie
     ctx = await acting("patient/*.rs", patient)
     expected = (Grant((pack(COMPARTMENT, rid),)),)
     found = await visibilities(ctx, "search-system")
-    assert set(found) == {t for t in R4.types if t == "Patient" or R4.compartment("Patient", t)}
+    assert set(found) == {t for t in R4.types if t in ("Patient", "Binary") or R4.compartment("Patient", t)}
     assert set(found.values()) == {expected}
 
 
@@ -354,7 +353,7 @@ async def test_a_limit_narrows_every_answer(acting, tenant, monkeypatch):
         return (Grant(none_of=(label,)),)
 
     ctx = await acting("system/*.cruds")
-    assert await visibility(ctx, "Observation", "read") == EVERYTHING  # worked out and remembered before
+    assert await visibility(ctx, "Observation", "vread") == EVERYTHING  # what the scopes grant is remembered now
     monkeypatch.setattr(policy, "LIMITS", (no_psychotherapy_notes,))
     hidden = {**observation("x"), "meta": {"security": [{"system": "http://labels.example", "code": "PSYTHPN"}]}}
     shown = observation("x")
@@ -375,3 +374,22 @@ async def test_a_limit_that_knows_nothing_closes(acting, monkeypatch):
 
     monkeypatch.setattr(policy, "LIMITS", (nothing,))
     assert await visibility(await acting("system/*.rs"), "Patient", "read") == NOTHING
+
+
+async def test_an_answer_is_taken_again_for_a_moment_unless_this_process_wrote_what_decides_it(
+    acting, tenant, monkeypatch
+):
+    ctx = await acting("system/*.cruds")
+    first = await visibility(ctx, "Observation", "read")
+
+    async def nothing(ctx, type_, interaction):
+        return NOTHING
+
+    monkeypatch.setattr(policy, "LIMITS", (nothing,))
+    assert await visibility(ctx, "Observation", "read") == first
+    tenant.written.update({"Consent": 1})
+    assert await visibility(ctx, "Observation", "read") == NOTHING
+    monkeypatch.setattr(policy, "LIMITS", ())
+    later = clock.monotonic() + policy.SIGHT_SECONDS
+    monkeypatch.setattr(clock, "monotonic", lambda: later)
+    assert await visibility(ctx, "Observation", "read") == EVERYTHING

@@ -21,6 +21,8 @@ from tests.bench import (
     imports,
     loop,
     mix,
+    pat,
+    rules,
     scale,
     search,
     stages,
@@ -51,6 +53,8 @@ def run(parts: tuple[str, ...] = PARTS, synthea: Path = SYNTHEA, sizes: tuple[in
         details["fhirpath"] = fhirpath.measure()
     if "xml" in parts:
         details["xml"] = xml.measure()
+    if "pat" in parts:
+        details["pat"] = pat.measure()
     return _object(details)
 
 
@@ -82,6 +86,7 @@ def _measurements(made: Rig, details: Json, synthea: Path) -> dict[str, Callable
         "access": lambda: access.measure(made),
         "draft": lambda: draft.measure(made),
         "twin": lambda: twin.measure(made),
+        "rules": lambda: rules.measure(made),
     }
     found["subscriptions"] = lambda: subscriptions.measure(made)
     if synthea.exists():
@@ -115,6 +120,8 @@ def _object(details: Json) -> Json:
         "bytes_per_resource": details.get("storage", {}).get("bytes"),
         "index_entries_observation": sum(entries.values()) if entries and FAILED not in entries else None,
         "fhirpath_times_faster": fhirpath.middle(details["fhirpath"]) if "fhirpath" in details else None,
+        "pat_week_ms": details.get("pat", {}).get("week_ms"),
+        "rules_patients_per_s": details.get("rules", {}).get("patients_per_s"),
         "draft_s": details.get("draft", {}).get("p50_s"),
         "match_ms": details.get("subscriptions", {}).get("alone_ms"),
         "stages": None if micro and FAILED in micro else micro,

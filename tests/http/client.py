@@ -19,6 +19,7 @@ class Answer:
     status: int
     headers: httpx.Headers
     text: str
+    content: bytes = b""
 
     @property
     def json(self) -> Any:
@@ -54,7 +55,7 @@ class Caller:
             sent.setdefault("content-type", "application/fhir+json")
         url = path if path.startswith("http") else f"{self.tenant.base}/{path}".rstrip("/")
         answer = await self._http.request(method, url, content=content, headers=self._headers | sent)
-        return Answer(answer.status_code, answer.headers, answer.text)
+        return Answer(answer.status_code, answer.headers, answer.text, answer.content)
 
     async def get(self, path: str, **headers: str) -> Answer:
         return await self.send("GET", path, **headers)

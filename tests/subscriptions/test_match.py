@@ -61,6 +61,25 @@ async def test_what_the_twin_writes_is_told_too(tenant: Tenant, unique: str, set
     assert await told(tenant, watching) == [(1, made.rid, 1)]
 
 
+async def test_what_is_mentioned_for_the_first_time_is_told_at_once(
+    tenant: Tenant, unique: str, settings: Settings
+) -> None:
+    """Subscriptions to patients whom nobody knows yet cost nothing, and miss nothing when somebody speaks of them."""
+    who = await given.client(tenant, "system/*.cruds")
+    names = [f"{unique}-{number}" for number in range(3)]
+    watching = [await active(tenant, settings, f"Observation?patient={name}", who) for name in names]
+    await given.write(tenant, given.observation(unique), who)
+    await drain(tenant, settings)
+    assert [await told(tenant, each) for each in watching] == [[], [], []]
+    made = [await given.write(tenant, given.observation(name), who) for name in names[:2]]
+    tenant.rids.clear()
+    await drain(tenant, settings)
+    assert [await told(tenant, each) for each in watching] == [[(1, made[0].rid, 1)], [(1, made[1].rid, 1)], []]
+    moved = await given.write(tenant, given.observation(names[2]), who, id_=made[0].id)
+    await drain(tenant, settings)
+    assert await told(tenant, watching[2]) == [(1, moved.rid, 2)]
+
+
 async def test_numbers_leave_no_gap_for_what_may_not_be_seen(tenant: Tenant, unique: str, settings: Settings) -> None:
     everybody = await given.client(tenant, "system/*.cruds")
     await given.write(tenant, given.observation(unique), everybody)

@@ -103,7 +103,10 @@ async def test_the_twin_is_what_a_computation_from_scratch_gives(
     assert zone is not None
     wanted = states(gather([(rids[("Observation", o["id"])], 1, read(o)) for o in observations]), zone=zone)
     found = await written(tenant, unique)
-    stored = [r for r in found.values() if r["resourceType"] == "Observation" and r["status"] == "final"]
+    states_of = [
+        r for r in found.values() if r["resourceType"] == "Observation" and "digital-twin-state" in str(r["code"])
+    ]
+    stored = [r for r in states_of if r["status"] == "final"]
     assert len(stored) == len(wanted) == DAYS
     crossed = {(c.day, c.rule.code) for state in wanted for c in crossings(state)}
     assert crossed, "the patient has an episode in it"

@@ -23,7 +23,7 @@ from fhir_server.storage import async_jobs, jobs
 from fhir_server.storage.async_jobs import AsyncJob
 from fhir_server.storage.jobs import Job
 from fhir_server.storage.tenants import Tenant
-from workers.jobs import note, reindex
+from workers.jobs import note, reindex, simulate
 
 _PERFORMED = {"operation": invoke.invoke, "type": search.search, "system": search.search, "compartment": search.search,
               "search-type": search.search, "search-system": search.search, "search-compartment": search.search}  # fmt: skip
@@ -71,4 +71,5 @@ async def _request(tenant: Tenant, asked: AsyncJob, settings: Settings) -> Resul
 _KINDS: Final[dict[str, Callable[[Tenant, AsyncJob, Settings], Awaitable[Result | None]]]] = {
     draft_note.KIND: note.run,
     reindex.KIND: reindex.run,
+    simulate.KIND: simulate.run,
 }

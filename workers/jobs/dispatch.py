@@ -14,13 +14,14 @@ import asyncpg
 from fhir_server.kit import clock
 from fhir_server.search import own as search_own
 from fhir_server.settings import Settings
-from fhir_server.storage import blocks, jobs, outbox
-from fhir_server.storage.commands import CLIENT, IMPORT, SUBSCRIPTION
+from fhir_server.storage import blocks, jobs, messages, outbox, reads
+from fhir_server.storage import commands as origins
+from fhir_server.storage.commands import CLIENT, IMPORT, MESSAGE, SUBSCRIPTION
 from fhir_server.storage.jobs import NewJob
 from fhir_server.storage.outbox import Event
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions import match, state
-from workers.jobs import parameters
+from workers.jobs import alerts, parameters, rulebook
 
 CONSUMER = "dispatch"
 TWIN = "twin"
@@ -29,6 +30,9 @@ _OBSERVED = frozenset({CLIENT, IMPORT})
 """Origins of Observations that count as input: what the twin writes is not one, or it would wake itself for ever."""
 _READ = frozenset({"Observation", "QuestionnaireResponse"})
 """Types whose resources may be signals."""
+REMIND = "remind"
+_DUE = frozenset({"Appointment", "Task", "ServiceRequest", "CarePlan"})
+"""Types of which somebody may be reminded."""
 _PAGE = 500
 
 
@@ -42,6 +46,8 @@ async def dispatch(tenant: Tenant, settings: Settings) -> bool:
             await _feed_twins(connection, tenant, events, settings)
             await jobs.add(connection, tenant, await _judgements(connection, tenant, events, clock.now()))
             await jobs.add(connection, tenant, _parameters(events, clock.now()))
+            await jobs.add(connection, tenant, _messages(events, clock.now(), settings))
+            await jobs.add(connection, tenant, await _alerts(connection, tenant, events, settings))
             await match.enqueue(connection, tenant, events)
     return bool(events)
 
@@ -83,3 +89,36 @@ def _parameters(events: Sequence[Event], now: datetime) -> list[NewJob]:
     """Return a job for each SearchParameter that somebody has changed."""
     rids = {event.rid for event in events if event.type == search_own.TYPE}
     return [(parameters.KIND, str(rid), {}, now) for rid in sorted(rids)]
+
+
+def _messages(events: Sequence[Event], now: datetime, settings: Settings) -> list[NewJob]:
+    """Return a job for each Communication that somebody else than the messages has written, and for what is to be reminded of."""
+    rids = {event.rid for event in events if event.type == "Communication" and event.origin != MESSAGE}
+    found: list[NewJob] = [(messages.JOB, str(rid), {}, now) for rid in sorted(rids)]
+    if settings.reminder_hours and (settings.sends_text or settings.sends_mail):
+        found += [(REMIND, str(rid), {}, now) for rid in sorted({e.rid for e in events if e.type in _DUE})]
+    return found
+
+
+async def _alerts(
+    connection: asyncpg.Connection, tenant: Tenant, events: Sequence[Event], settings: Settings
+) -> list[NewJob]:
+    """Return an evaluation of each patient with a new state, new answers, another override, or an Observation that a rule names."""
+    new = [event for event in events if event.patients and _may_wake(event)]
+    entries = await rulebook.active(tenant, settings.canonical_base) if new else []
+    if not entries:
+        return []
+    named = [event.rid for event in new if event.type == "Observation" and event.origin != origins.TWIN]
+    holding = await reads.holding(connection, tenant, named, rulebook.waking_keys(tenant, entries)) if named else set()
+    woken = [
+        event for event in new if event.type != "Observation" or event.origin == origins.TWIN or event.rid in holding
+    ]
+    patients = sorted({patient for event in woken for patient in event.patients})
+    return [(alerts.KIND, str(patient), {}, clock.now()) for patient in patients]
+
+
+def _may_wake(event: Event) -> bool:
+    """Tell whether an event may be news for a rule; what the rules write never is."""
+    return (event.type == "Observation" and event.origin == origins.TWIN) or (
+        event.type in (*_READ, "Basic") and event.origin in _OBSERVED
+    )

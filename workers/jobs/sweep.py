@@ -7,7 +7,8 @@ from datetime import timedelta
 from fhir_server.audit.partitions import ensure_partitions
 from fhir_server.auth import expiry
 from fhir_server.kit import metrics
-from fhir_server.storage import async_jobs, jobs, outbox
+from fhir_server.storage import async_jobs, contacts, jobs, messages, outbox
+from fhir_server.storage.blobs import keep
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions import binding, breaker, closing, deliveries
 from workers.jobs.dispatch import CONSUMER
@@ -17,6 +18,9 @@ TIDY_SECONDS = 60.0
 _REMEMBERED = timedelta(days=7)
 """How long it is kept what was told to whom; the audit trail keeps it for good."""
 
+_MESSAGES = timedelta(days=90)
+"""How long rows of messages are kept; the Communications and the audit trail stay."""
+
 
 async def measure(tenant: Tenant) -> bool:
     """Show in the metrics what waits, and switch off Subscriptions whose end has come."""
@@ -25,6 +29,8 @@ async def measure(tenant: Tenant) -> bool:
     for state in ("ready", "running", "dead"):
         metrics.QUEUE_DEPTH.labels(f"{tenant.name}/jobs-{state}").set(depth.get(state, 0))
     metrics.QUEUE_DEPTH.labels(f"{tenant.name}/notifications").set(await deliveries.waiting(tenant))
+    for state, count in (await messages.waiting(tenant)).items():
+        metrics.QUEUE_DEPTH.labels(f"{tenant.name}/messages-{state}").set(count)
     await closing.end_due(tenant)
     return False
 
@@ -37,5 +43,9 @@ async def tidy(tenant: Tenant) -> bool:
     await async_jobs.forget(tenant)
     await binding.purge(tenant)
     await breaker.forget(tenant)
+    await messages.forget(tenant, _MESSAGES)
+    await contacts.forget_answers(tenant, _MESSAGES)
+    if tenant.blobs is not None:
+        await keep.sweep(tenant)
     await ensure_partitions(tenant)
     return max(trimmed, forgotten) >= 10_000

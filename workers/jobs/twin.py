@@ -32,7 +32,7 @@ from fhir_server.storage.jobs import Job
 from fhir_server.storage.reads import Stored
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING
-from workers.jobs import signals
+from workers.jobs import embeddings, signals
 from workers.twin.crossings import RULES, crossings
 from workers.twin.daybook import blocks_needed, decode, encode, pages, pages_changed, stretches, touched
 from workers.twin.digest import digest
@@ -42,12 +42,13 @@ from workers.twin.resources import Resource, provenance, software_device, state_
 from workers.twin.risk import risk_assessment, withdrawn
 from workers.twin.stamp import stamp
 from workers.twin.state import REACH, State, booked_states, days_affected
+from workers.twin.weeks import mondays
 from workers.twin.zone import zone_of
 
 _TRIES = 8
 CHUNK = 120
 """Days that are read, computed and written in one go: years of somebody's minutes never stand in memory at once."""
-_TYPES = ("Device", "Observation", "Provenance", "RiskAssessment")
+_TYPES = ("Device", "Library", "Observation", "Provenance", "RiskAssessment")
 _ORIGINS = {"RiskAssessment": PREDICTION}
 Existing = dict[tuple[str, str], Stored]
 
@@ -73,7 +74,7 @@ async def run(tenant: Tenant, job: Job, settings: Settings) -> None:
         return
     while await _merge_page(tenant, job, patient, settings.canonical_base):
         pass
-    who = await _subject(tenant, patient, settings)
+    who = await subject(tenant, patient, settings)
     made_by = stamp(who.zone, settings.canonical_base)
     anew = await daybook.stamp(tenant, patient) != made_by
     days = await blocks.changed_days(tenant, patient)
@@ -83,6 +84,7 @@ async def run(tenant: Tenant, job: Job, settings: Settings) -> None:
     await _refresh_pages(tenant, job, who, wanted)
     for some in _parts(sorted(_affected(wanted)), CHUNK):
         await _refresh(tenant, job, who, some, settings.canonical_base)
+    await _embed(tenant, job, who, wanted, settings)
     if anew:
         async with tenant.pool.acquire() as connection, connection.transaction():
             await _hold(connection, tenant, job)
@@ -105,7 +107,8 @@ async def _merge_page(tenant: Tenant, job: Job, patient: int, base: str) -> bool
         return await signals.merge_pending(connection, tenant, patient, base) is not None
 
 
-async def _subject(tenant: Tenant, rid: int, settings: Settings) -> Subject:
+async def subject(tenant: Tenant, rid: int, settings: Settings) -> Subject:
+    """Return who a patient is, and by which clock that person lives."""
     _, id_ = (await ident.names(tenant, [rid]))[rid]
     stored = await reads.read(tenant, "Patient", id_, EVERYTHING)
     record = json.decode_trusted(stored.body) if stored is not None and stored.body else {}
@@ -148,6 +151,26 @@ async def _refresh(tenant: Tenant, job: Job, who: Subject, days: list[date], bas
             await daybook.write_states(connection, tenant, who.rid, digests)
         return
     raise TimeoutError(f"the twin of patient rid {who.rid} was overtaken {_TRIES} times")
+
+
+async def _embed(tenant: Tenant, job: Job, who: Subject, changed: list[date], settings: Settings) -> None:
+    """Write what the model says of the weeks that may differ; again when another writer was there first."""
+    embedder = await asyncio.to_thread(embeddings.opened, settings)
+    for monday in mondays(changed) if embedder is not None else ():
+        assert embedder is not None
+        for attempt in range(_TRIES):
+            versions = await _read(tenant, [embeddings.name_of(who.id, monday, embedder)])
+            patient = (who.rid, who.id, who.zone)
+            made = await embeddings.made(tenant, patient, monday, embedder, settings.canonical_base)
+            gone = [] if made else [_withdrawal(stored) for stored in versions.values() if not stored.deleted]
+            try:
+                await _write(tenant, job, [*made, *gone], versions)
+            except VersionConflict:
+                await asyncio.sleep(0.05 * 2**attempt)
+                continue
+            break
+        else:
+            raise TimeoutError(f"a week of patient rid {who.rid} was overtaken {_TRIES} times")
 
 
 def _affected(changed: Iterable[date]) -> set[date]:

@@ -24,6 +24,11 @@ def risk_id(patient: str, day: date, rule: str) -> str:
     return _hashed("risk", patient, day.isoformat(), rule)
 
 
+def embedding_id(patient: str, monday: date, model: str) -> str:
+    """Return the id of what a model says of a patient's week."""
+    return _hashed("embedding", patient, monday.isoformat(), model)
+
+
 def provenance_id(target: str) -> str:
     """Return the id of the Provenance of a computed resource, given as Type/id."""
     return _hashed("provenance", target)

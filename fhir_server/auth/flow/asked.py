@@ -8,7 +8,7 @@ from typing import Any
 
 from fhir_server.auth import launch_scopes
 from fhir_server.auth.clients import Client
-from fhir_server.auth.launch_scopes import IDENTITY, INTROSPECT, LAUNCH, OFFLINE, ONLINE, START_LAUNCH
+from fhir_server.auth.launch_scopes import IDENTITY, INTROSPECT, LAUNCH, OFFLINE, ONLINE
 from fhir_server.auth.people import roles
 from fhir_server.auth.people.accounts import Account
 from fhir_server.auth.reach import shared
@@ -98,9 +98,9 @@ def by_person(asked: Asked, account: Account) -> Asked:
         dropped |= dict.fromkeys(homeless, _NOT_A_RESOURCE)
         resources = tuple(scope for scope in resources if scope.text not in homeless)
         special = tuple(word for word in special if word not in homeless)
-    if START_LAUNCH in special and not roles.may_launch(account.roles):
-        dropped[START_LAUNCH] = _ROLE
-        special = tuple(word for word in special if word != START_LAUNCH)
+    lost_words = [word for word in special if not roles.may_lend(word, account.roles)]
+    dropped |= dict.fromkeys(lost_words, _ROLE)
+    special = tuple(word for word in special if word not in lost_words)
     return Asked(resources, special, dropped)
 
 

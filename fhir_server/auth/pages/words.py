@@ -46,6 +46,10 @@ _SPECIAL = {
         "Open other apps for you",
         "With a patient already chosen, as a clinical system does. Each app still asks you what it may have.",
     ),
+    launch_scopes.ADMIN: (
+        "Manage people and apps for you",
+        "It can add, change and disable accounts, give roles, and register and remove apps, as you can.",
+    ),
     launch_scopes.OFFLINE: (
         "Keep its access while you are away",
         (

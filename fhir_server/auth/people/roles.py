@@ -23,6 +23,8 @@ LAUNCH: Final = "launch-apps"
 """May open apps from here, with a patient chosen (EHR launch)."""
 MANAGE: Final = "manage-access"
 """May manage people, clients and registrations."""
+LENT: Final = {"__launch": LAUNCH, "__admin": MANAGE}
+"""Scopes for the server itself that an app may have of a person, and the right that the person needs."""
 AGGREGATE: Final = "$aggregate"
 """May ask for figures over everybody, small ones suppressed; stands among `unlimited`, where no type has its name."""
 
@@ -89,9 +91,9 @@ def named(roles: Iterable[str]) -> frozenset[str]:
     return frozenset().union(*(ROLES[name].named for name in roles))
 
 
-def may_launch(roles: Iterable[str]) -> bool:
-    """Tell whether a person of these roles may open apps with a patient chosen, as the user of an EHR."""
-    return LAUNCH in named(roles)
+def may_lend(word: str, roles: Iterable[str]) -> bool:
+    """Tell whether a person of these roles may lend an app a special scope; most are anybody's to lend."""
+    return word not in LENT or LENT[word] in named(roles)
 
 
 def unlimited(roles: Iterable[str]) -> frozenset[str]:

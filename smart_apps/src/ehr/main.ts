@@ -4,13 +4,14 @@ import { html, nothing, render, type TemplateResult } from "lit";
 
 import { bar, problemPage } from "../shared/bar";
 import { day, t, type Word } from "../shared/language";
+import { type Asked, called, launch, user } from "../shared/launch";
 import { Problem, problemOf } from "../shared/problems";
 import { type App, type Session, again, open } from "../shared/session";
 import "../shared/theme";
 import { CHANNEL, TRACED, type Event_, watch } from "../shared/trace";
 import "./ehr.css";
 import { panel, stepOf } from "./flow";
-import { type Asked, called, encounters, launch, patients, user } from "./launch";
+import { encounters, patients } from "./launch";
 import { CODE_SECONDS, ERRORS, type Fault, Probe, type Verdict } from "./probe";
 
 const APP: App = {
@@ -146,7 +147,7 @@ function launchForm(): TemplateResult {
         ${state.visits.map((each) => html`<option value=${each.id ?? ""}>${day(each.period?.start ?? "1970-01-01")} · ${each.type?.[0]?.text ?? each.class.code ?? ""}</option>`)}
       </select></label>
     <label>${t("ehr.app")}<input type="text" name="app" list="apps" .value=${state.app} required autocomplete="off" /></label>
-    <datalist id="apps"><option value="clarity-twin"></option></datalist>
+    <datalist id="apps">${["clarity-twin", "clarity-list", "clarity-mine"].map((each) => html`<option value=${each}></option>`)}</datalist>
     <fieldset><legend>${t("ehr.where")}</legend>
       ${PLACES.map((place) => html`<label class="inline"><input type="radio" name="where" value=${place} ?checked=${place === state.where} @change=${() => (state.where = place)} /> ${t(`ehr.where.${place}` as Word)}</label>`)}
     </fieldset>

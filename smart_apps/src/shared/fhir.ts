@@ -8,6 +8,11 @@ const MOST_PAGES = 40;
 
 /** All resources of a search, page by page. */
 export async function all<T extends FhirResource>(client: Client, query: string): Promise<T[]> {
+  return (await paged<T>(client, query)).found;
+}
+
+/** The same, with whether that was all of them: nobody reads without end. */
+export async function paged<T extends FhirResource>(client: Client, query: string): Promise<{ found: T[]; whole: boolean }> {
   const found: T[] = [];
   let next: string | undefined = query;
   for (let page = 0; next && page < MOST_PAGES; page += 1) {
@@ -17,7 +22,7 @@ export async function all<T extends FhirResource>(client: Client, query: string)
     }
     next = bundle.link?.find((link) => link.relation === "next")?.url;
   }
-  return found;
+  return { found, whole: !next };
 }
 
 /** The same, or null where the person did not allow it. */

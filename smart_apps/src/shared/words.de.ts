@@ -1,7 +1,9 @@
 /** Everything that is said, in German. */
+import { people } from "./words.people.de";
 import type { Words } from "./words.en";
 
 export const de: Words = {
+  ...people,
   "app.twin": "Zwilling",
   "loading": "Die Akte wird gelesen …",
   "theme": "Hell oder dunkel",
@@ -117,6 +119,13 @@ export const de: Words = {
   "unit.ms": "ms",
   "unit.points": "Punkte",
   "none.medication": "Keine Medikamente in der Akte",
+
+  "acto.title": "Aktogramm, {days} Tage",
+  "acto.help": "{stream}, je Stunde der Ortszeit; jede Zeile ist ein Tag und der Tag danach. Gestrichelt: nicht gemessen.",
+  "acto.none": "In diesen Tagen wurde keine Aktivität gemessen.",
+  "acto.failed": "Es ließ sich nicht lesen: {text} Klappen Sie es zu und wieder auf, um es noch einmal zu versuchen.",
+  "acto.partly": "Es wurde zu wenig gemessen, um die üblichen Stunden zu nennen.",
+  "acto.summary": "Meist um {most} am aktivsten, von {from} bis {to} am wenigsten.",
 
   "coverage": "Abdeckung",
   "coverage.help": "Wie viel von jedem Tag gemessen wurde.",

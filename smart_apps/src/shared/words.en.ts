@@ -1,5 +1,8 @@
 /** Everything that is said, in English; the German table has the same keys. */
+import { people } from "./words.people.en";
+
 export const en = {
+  ...people,
   "app.twin": "Twin",
   "loading": "Reading the record …",
   "theme": "Light or dark",
@@ -115,6 +118,13 @@ export const en = {
   "unit.ms": "ms",
   "unit.points": "points",
   "none.medication": "No medication in the record",
+
+  "acto.title": "Actogram, {days} days",
+  "acto.help": "{stream}, by the hour of the local clock; each row is a day and the day after it. A dashed line: not measured.",
+  "acto.none": "No activity was measured in these days.",
+  "acto.failed": "It could not be read: {text} Fold it and open it again to try once more.",
+  "acto.partly": "Too little was measured to tell the usual hours.",
+  "acto.summary": "Usually most active at {most}, least from {from} to {to}.",
 
   "coverage": "Coverage",
   "coverage.help": "How much of each day was measured.",

@@ -8,7 +8,7 @@ import type { Encounter, MedicationRequest, MedicationStatement, Observation, Pa
 import { all, allowed, get } from "../shared/fhir";
 
 const BASE = "https://fhir.clarity.example";
-const TWIN = `${BASE}/CodeSystem/digital-twin`;
+export const TWIN = `${BASE}/CodeSystem/digital-twin`;
 const LOINC = "http://loinc.org";
 
 export interface Value {
@@ -86,11 +86,10 @@ export async function read(client: Client, patient: string, from: string): Promi
     if (found === null) withheld.push(type);
     return found ?? [];
   };
-  const states = `code=${encodeURIComponent(`${TWIN}|digital-twin-state`)}&status=final&date=ge${from}`;
   const scores = Object.keys(SCORES).map((code) => encodeURIComponent(`${LOINC}|${code}`)).join(",");
   const [person, days, encounters, statements, requests, answers, risks] = await Promise.all([
     get<Patient>(client, `Patient/${patient}`),
-    all<Observation>(client, `Observation?patient=${patient}&${states}&_sort=date&_count=100`),
+    states(client, patient, from),
     some<Encounter>("Encounter", "_sort=-date&_count=100"),
     some<MedicationStatement>("MedicationStatement", "_count=100"),
     some<MedicationRequest>("MedicationRequest", "_count=100"),
@@ -99,7 +98,7 @@ export async function read(client: Client, patient: string, from: string): Promi
   ]);
   return {
     patient: person,
-    days: filled(days.map(dayOf)),
+    days: filled(days),
     visits: encounters.map(visitOf).filter((visit) => visit !== null).sort(byDate),
     medications: spans(statements, requests),
     scores: answers.map(scoreOf).filter((score) => score !== null),
@@ -114,9 +113,19 @@ function byDate(one: { date: string }, other: { date: string }): number {
 
 // ---- days ----
 
+/** What the state of a day is searched by. */
+export const STATE = `code=${encodeURIComponent(`${TWIN}|digital-twin-state`)}&status=final`;
+
+/** The states of a patient from a local day on, as they were found. */
+export async function states(client: Client, patient: string, from: string): Promise<Day[]> {
+  const found = await all<Observation>(client, `Observation?patient=${patient}&${STATE}&date=ge${from}&_sort=date&_count=100`);
+  return found.map(dayOf);
+}
+
 type Component = NonNullable<Observation["component"]>[number];
 
-function dayOf(state: Observation): Day {
+/** What a state says of its day. */
+export function dayOf(state: Observation): Day {
   const values = new Map<string, Value>();
   for (const part of state.component ?? []) {
     const code = codeOf(part);
@@ -236,7 +245,8 @@ function scoreOf(observation: Observation): Score | null {
   return { date, value, kind, reference: `Observation/${observation.id ?? ""}` };
 }
 
-function riskOf(risk: RiskAssessment): Risk | null {
+/** An assessment as it is shown; null where it has no day or is none any more. */
+export function riskOf(risk: RiskAssessment): Risk | null {
   const date = (risk.occurrencePeriod?.start ?? risk.occurrenceDateTime)?.slice(0, 10);
   if (!date || !["preliminary", "registered", "final", "amended"].includes(risk.status)) return null;
   const prediction = risk.prediction?.[0];

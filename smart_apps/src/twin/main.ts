@@ -9,6 +9,7 @@ import { type App, type Session, again, open } from "../shared/session";
 import { show } from "../shared/sources";
 import "../shared/theme";
 import "./twin.css";
+import { actogram } from "./actogram";
 import { Chart } from "./chart";
 import { type Record_, between, read, shift } from "./data";
 import { type Choice, cards, changes, missing, period, risks } from "./summary";
@@ -94,6 +95,7 @@ function draw(): void {
           ${days.length ? nothing : html`<p class="alarm">${t("problem.none")}. ${t("problem.none.why")} ${t("problem.none.do")}</p>`}
           <div id="chart"></div>
         </section>
+        ${actogram(session, today)}
         <p class="soft foot">${t("disclaimer")}</p>
       </main>`,
     root,

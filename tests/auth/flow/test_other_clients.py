@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import warnings
 from urllib.parse import urlsplit, urlunsplit
 
-import httpx
+import httpx2
 import pytest
+from authlib.integrations.httpx_client import AsyncOAuth2Client
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
@@ -15,12 +15,6 @@ from fhir_server.app import application
 from fhir_server.auth import clients
 from fhir_server.http.services import Services
 from tests.auth.flow.conftest import CALLBACK, PASSWORD, SCOPE
-
-with warnings.catch_warnings():
-    from authlib.deprecate import AuthlibDeprecationWarning
-
-    warnings.simplefilter("ignore", AuthlibDeprecationWarning)  # it would rather have the successor of httpx
-    from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 ASKED = "launch/patient openid fhirUser offline_access patient/*.rs"
 
@@ -31,7 +25,7 @@ async def test_authlib(browser, services: Services, tenant, ward, unique, http, 
     _, secret = await clients.add(
         tenant, name="authlib", scope=SCOPE, client_id=f"lib-{unique}", public=public, redirect_uris=[CALLBACK]
     )
-    transport = httpx.ASGITransport(app=application(services))
+    transport = httpx2.ASGITransport(app=application(services))
     async with AsyncOAuth2Client(
         f"lib-{unique}", secret, token_endpoint_auth_method=method, code_challenge_method="S256", scope=ASKED,
         redirect_uri=CALLBACK, transport=transport,

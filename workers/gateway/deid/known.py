@@ -13,11 +13,37 @@ from workers.gateway.deid.words import fold, words
 
 TITLES_WORDS: Final = """
 dr drs prof professor mr mrs ms miss mx sir madam md phd do rn np pa lcsw psyd msw med dipl psych herr frau fr
-hr sr sra srta mme jr junior senior ii iii iv von van der den de la le du da dos del di el al bin ibn mc and
+hr sr sra srta mme jr junior senior ii iii iv von van der den de la le du da dos del di el bin ibn mc and
 the
 """
 TITLES: Final = frozenset(TITLES_WORDS.split())
 """What stands around a name and is none by itself."""
+PARTICLES: Final = frozenset(
+    [
+        "van",
+        "von",
+        "der",
+        "den",
+        "de",
+        "la",
+        "le",
+        "du",
+        "da",
+        "dos",
+        "del",
+        "di",
+        "el",
+        "bin",
+        "ibn",
+        "mc",
+        "and",
+        "the",
+        "st",
+        "ter",
+        "zu",
+    ]
+)
+"""Small words within names, which are nobody's name alone."""
 _NAMED: Final = {"Organization": "ORG", "Location": "PLACE", "HealthcareService": "ORG", "CareTeam": "ORG", "Group": "ORG",
                  "InsurancePlan": "ORG", "Endpoint": "ORG", "ResearchStudy": "ORG", "Account": "ORG"}  # fmt: skip
 _PEOPLE: Final = frozenset({"Patient", "Practitioner", "PractitionerRole", "RelatedPerson", "Person"})
@@ -52,7 +78,8 @@ class Person:
     @property
     def parts(self) -> frozenset[str]:
         """Return every part that is a name by itself."""
-        return frozenset(part for part in (*self.given, *self.family) if len(part) > 1 and part not in TITLES)
+        own = [part for part in self.family if part not in PARTICLES] or self.family
+        return frozenset(part for part in (*self.given, *own) if len(part) > 1 and part not in PARTICLES)
 
 
 @dataclass(slots=True)
@@ -78,6 +105,7 @@ class Known:
         if not parts or (len(parts) == 1 and (len(parts[0]) < 3 or parts[0] in _GENERIC)):
             return
         self.phrases.setdefault(parts, (kind, identity))
+        self.phrases.setdefault(tuple(word.folded for word in words(text)), (kind, identity))
         own = [at for at, part in enumerate(parts) if part not in _GENERIC and not part.isdigit()]
         if own and kind == "ORG":
             core = parts[own[0] : own[-1] + 1]

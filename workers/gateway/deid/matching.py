@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from workers.gateway.deid import dates
-from workers.gateway.deid.known import STREETS, TITLES, Known, Person
+from workers.gateway.deid.known import PARTICLES, STREETS, TITLES, Known, Person
 from workers.gateway.deid.spans import Span
 from workers.gateway.deid.words import Word, fold, ordinary, words
 
@@ -18,6 +18,8 @@ _FUZZY: Final = 4
 _DOTTED: Final = re.compile(
     r"(?<![\w.])(?<!\d )(?:[^\W\d_]\.[ ]?){1,3}[^\W\d_]\.(?!\w)|(?<![\w.])(?:[^\W\d_]\.){1,3}[^\W\d_]\b(?!\.)"
 )
+_ABSORBED: Final = frozenset(["van", "von", "der", "de", "di", "del", "du", "ibn", "bin"])
+"""Small words that stand before nothing but a name."""
 _BETWEEN_NAMES: Final = frozenset(" \t\n,.-'\u2019`\u00b4")
 _NO_INITIALS_WORDS: Final = """
 am pm md pt ot er or iv ii id dr mr ms hr bp ed pe rx dx tx hx sx nd rn np pa vs ca co fl ny us uk ma me in is
@@ -103,7 +105,7 @@ class Matcher:
                 and not ordinary(folded)
             ):
                 return known
-        if len(folded) < _FUZZY - 1 or ordinary(folded):
+        if len(folded) < _FUZZY - 1 or (ordinary(folded) and not (word.is_capital and len(folded) >= _FUZZY)):
             return []
         near = {part for cut in _cuts(folded) for part in self._near.get(cut, ()) if one_edit(part, folded)}
         return [person for part in sorted(near) for person in self._exact[part]]
@@ -144,7 +146,7 @@ class Matcher:
             people, took = self._candidates(tokens, at, text)
             if people:
                 return people, skip + took
-            if len(tokens[at].text) > 1 and tokens[at].folded not in TITLES:
+            if len(tokens[at].text) > 1 and tokens[at].folded not in TITLES | PARTICLES:
                 return None
         return None
 
@@ -152,13 +154,19 @@ class Matcher:
 
     def _places(self, text: str, tokens: Sequence[Word]) -> Iterator[Span]:
         short = [STREETS.get(word.folded, word.folded) for word in tokens]
+        written = [word.folded for word in tokens]
         for at, head in enumerate(short):
-            tried = {parts: what for cut in _cuts(head) for parts, what in self._phrases.get(cut, ())}
+            tried = {
+                parts: what
+                for word in {head, written[at]}
+                for cut in _cuts(word)
+                for parts, what in self._phrases.get(cut, ())
+            }
             for parts, (kind, identity) in tried.items():
                 end = at + len(parts)
                 if len(parts) == 1 and ordinary(parts[0]) and not tokens[at].is_capital:
                     continue
-                if _same(short[at:end], parts) and all(
+                if (_same(short[at:end], parts) or _same(written[at:end], parts)) and all(
                     _close(text, tokens[i], tokens[i + 1]) for i in range(at, end - 1)
                 ):
                     yield Span(tokens[at].start, tokens[end - 1].end, kind, identity, 3)
@@ -224,35 +232,40 @@ def _same(written: Sequence[str], parts: Sequence[str]) -> bool:
 
 
 def _initials(person: Person) -> Iterator[tuple[str, ...]]:
-    given, family = [part[0] for part in person.given if part], [part[0] for part in person.family[:1] if part]
-    yield (*given, *family)
-    yield (*given[:1], *family)
-    yield (*family, *given[:1])
+    given = [part[0] for part in person.given if part]
+    for last in {part[0] for part in person.family if part}:
+        yield (*given, last)
+        yield (*given[:1], last)
+        yield (*given[:2], last)
+        yield (last, *given[:1])
 
 
 def _may_be_initials(word: Word) -> bool:
     return word.text.isupper() and len(word.text) > 1 and word.folded not in _NO_INITIALS and not ordinary(word.folded)
 
 
-def _is_initial(word: Word, person: Person) -> bool:
-    return (
-        len(word.text) == 1
-        and word.is_capital
-        and any(p.startswith(word.folded) for p in (*person.given, *person.family))
-    )
+def _belongs(word: Word, person: Person, after: str) -> bool:
+    """Tell whether a word beside a name is more of it: an initial, or a small word that is in the name."""
+    if len(word.text) == 1:
+        return after == "." or (
+            word.is_capital and any(part.startswith(word.folded) for part in (*person.given, *person.family))
+        )
+    return word.folded in _ABSORBED or word.folded in person.given or word.folded in person.family
 
 
 def _initial_before(text: str, tokens: Sequence[Word], first: int, person: Person) -> int:
-    while first > 0 and _close(text, tokens[first - 1], tokens[first]) and _is_initial(tokens[first - 1], person):
+    while first > 0 and _close(text, tokens[first - 1], tokens[first]):
+        word = tokens[first - 1]
+        if not _belongs(word, person, text[word.end : word.end + 1]):
+            break
         first -= 1
     return first
 
 
 def _initial_after(text: str, tokens: Sequence[Word], last: int, person: Person) -> int:
-    while (
-        last + 1 < len(tokens)
-        and _close(text, tokens[last], tokens[last + 1])
-        and _is_initial(tokens[last + 1], person)
-    ):
+    while last + 1 < len(tokens) and _close(text, tokens[last], tokens[last + 1]):
+        word = tokens[last + 1]
+        if not _belongs(word, person, text[word.end : word.end + 1]):
+            break
         last += 1
     return last

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from workers.gateway.deid.known import TITLES
+from workers.gateway.deid.known import PARTICLES, TITLES
 from workers.gateway.deid.pseudonyms import TOKEN
 from workers.gateway.deid.spans import Span
 from workers.gateway.deid.words import Word, first_name, fold, last_name, ordinary, words
 
 _CAP: Final = r"(?:[^\W\d_a-z]\.|[^\W\d_a-z](?:[\w'\u2019\-]*[\w])?)"
-_PARTICLE: Final = r"(?:van|von|der|den|de|la|du|da|dos|del|di|el|al|bin|ibn|ter|st\.?)"
-_NAME: Final = rf"(?P<v>(?:{_PARTICLE}\s+){{0,2}}{_CAP}(?:[ \-](?:{_PARTICLE}\s+){{0,2}}{_CAP}){{0,3}})"
+_PARTICLE: Final = r"(?i:van|von|der|den|de|la|du|da|dos|del|di|el|al|bin|ibn|ter|st\.?)"
+_NAME: Final = rf"(?P<v>(?:{_PARTICLE}\s+){{0,2}}{_CAP}(?:[ \-](?:{_PARTICLE}[ ]+){{0,2}}{_CAP}){{0,3}})"
 _KIN: Final = (
     r"(?:wife|husband|spouse|partner|mother|mom|mum|father|dad|son|daughter|brother|sister|sibling|aunt|uncle|cousin|niece|nephew|grand(?:mother|father"
     r"|ma|pa|son|daughter)|fianc[eé]e?|girlfriend|boyfriend|friend|roommate|neighbou?r|boss|manager|supervisor|coworker|co-worker|colleague|teacher"
@@ -53,6 +53,8 @@ def _trimmed(name: str, start: int) -> Iterator[Span]:
     """Yield the run of words at the beginning that may be a name: `Mark Told Me` is one word of it, `However` none."""
     end, taken = 0, 0
     for word in words(name):
+        if word.folded in PARTICLES or len(word.text) == 1:
+            continue
         plain = ordinary(word.folded) and not first_name(word.folded) and not last_name(word.folded)
         if plain and (taken == 0 or not word.is_capital):
             break
@@ -98,10 +100,10 @@ def residual(text: str) -> Iterator[Span]:
 
     Within a sentence a word that is also a first name counts too, unless all around it is capitals (a heading).
     """
-    tokens = [found.span() for found in TOKEN.finditer(text)]
+    ours = {at for found in TOKEN.finditer(text) for at in range(*found.span())}
     every = words(text)
     for at, word in enumerate(every):
-        if any(start <= word.start < end for start, end in tokens) or not word.is_capital:
+        if word.start in ours or not word.is_capital:
             continue
         letters = re.sub(r"\d", "", word.folded)
         if len(letters) < 3 or any(char.isdigit() for char in word.text):

@@ -98,9 +98,9 @@ _TABLE: Final[tuple[tuple[str, int, re.Pattern[str]], ...]] = tuple(
         ("ID", 2, 0, r"(?<![\d.])\d{4}[ \-]\d{4}[ \-]\d{4}[ \-]\d{1,7}(?!\d)"),
         ("ID", 1, 0, r"(?<![\w.,\-])\d{7,}(?![\w]|[.,]\d)"),
         ("ID", 1, re.I, rf"(?<![\w.,\-/])\d{{5,6}}(?![\w\-]|[.,]\d|\s?{_UNIT}\b)"),
-        ("ID", 1, 0, r"(?<![\w\-])(?=[A-Za-z\d\-/_]*[A-Za-z])(?=(?:[A-Za-z\-/_]*\d){4})[A-Za-z\d]+(?:[\-/_][A-Za-z\d]+)*(?![\w])"),
+        ("ID", 1, 0, r"(?<![\w\-])(?!\d{4}-\d\d-\d\dT\d)(?=[A-Za-z\d\-/_]*[A-Za-z])(?=(?:[A-Za-z\-/_]*\d){4})[A-Za-z\d]+(?:[\-/_][A-Za-z\d]+)*(?![\w])"),
         ("ID", 1, 0, r"(?<![\w\-])(?=[A-Za-z\d]*\d)(?=[A-Za-z\d]*[A-Z])[A-Z\d]{1,4}-\d{3,}(?:-[A-Z\d]+)*(?!\w)"),
-        ("ID", 1, 0, r"(?<![\w@.])@[A-Za-z][\w.]{2,30}(?!\w)"),
+        ("ID", 1, 0, r"(?<![\w@.])@\w[\w.]{2,30}(?!\w)"),
         ("IMAGE", 2, re.I, r"(?<!\w)[\w\-./\\]+\.(?:jpe?g|png|gif|bmp|tiff?|heic|webp|dcm|mp4|mov|avi)\b"),
         ("IMAGE", 2, re.I, r"\b(?:photo(?:graph)?|image|picture|portrait|selfie|headshot|snapshot|video)\b(?:\s*(?:no\.?|number|id|file|#|:|named|called))*"
                            r"\s*(?P<v>(?=[\w\-]*\d)[\w\-]{4,})"),
@@ -112,7 +112,8 @@ _TABLE: Final[tuple[tuple[str, int, re.Pattern[str]], ...]] = tuple(
         ("PLACE", 1, 0, rf"(?<!\w)(?:{_CAP}\s+){{1,3}}(?:Street|Avenue|Road|Boulevard|Lane|Terrace|Parkway|Highway|Blvd|Ave|Rd)\b\.?"),
         ("PLACE", 2, 0, r"(?<!\w)[A-Z\u00c0-\u00de][\w\-]*(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse)\s*\d{1,4}[a-z]?\b"),
         ("PLACE", 2, re.I, r"\bP\.?\s?O\.?\s?Box\s*#?\s*\d+|\b(?:apt|apartment|suite|ste|unit|room|rm)\.?\s*#?\s*\d+[A-Za-z]?\b"),
-        ("PLACE", 2, 0, rf"(?<!\w)(?P<v>{_CAP}(?:[ \-]{_CAP}){{0,3}}),?\s+{_STATES}\b(?=\W|$)"),
+        ("PLACE", 2, 0, rf"(?<!\w)(?P<v>{_CAP}(?:[ \-]{_CAP}){{0,3}}),\s*{_STATES}\b(?=\W|$)"),
+        ("PLACE", 2, 0, rf"(?<!\w)(?P<v>{_CAP}(?:[ \-]{_CAP}){{0,3}})\s+(?:{_STATES}\s+\d{{5}}|(?![A-Z]{{2}}\b){_STATES})\b(?=\W|$)"),
         ("PLACE", 2, 0, rf"\b{_STATES},?\s+(?P<v>\d{{5}}(?:-\d{{4}})?)(?!\d)"),
         ("PLACE", 1, 0, r"(?<![\w.,\-])\d{5}-\d{4}(?![\w\-])"),
         ("PLACE", 2, re.I, r"\b(?:zip|postal|post)\s?-?(?:code)?\s*(?:is|:|=)?\s*(?P<v>[A-Z0-9]{3,5}(?:[\- ][A-Z0-9]{3,4})?)(?=\W|$)"),
@@ -120,7 +121,7 @@ _TABLE: Final[tuple[tuple[str, int, re.Pattern[str]], ...]] = tuple(
         ("PLACE", 2, 0, r"(?i:\b(?:lives?|living|lived|resid(?:es?|ed|ing)|moved|relocat(?:ed|ing)|born|raised|grew up|travel(?:l?ed|s)?|drove|flew|home|native|house|apartment"
                         rf"|family|works?|worked|shelter|stays?|stayed|staying)\s+(?:back\s+)?(?:in|to|from|near|at|of|outside|around)\s+)(?:the\s+)?(?P<v>{_CAP}(?:[ \-](?:{_CAP}|of|upon|on|de|la))*)"),
         ("ORG", 2, 0, rf"(?<!\w)(?:{_CAP}\.?[ ](?:of[ ]|and[ ]|&[ ])?){{1,5}}{_FACILITY}(?!\w)"),
-        ("ORG", 1, 0, rf"(?i:\b(?:works?|worked|working|employed|job|shifts?|admitted|transferred|referred|enrolled|studies|studied|attends|attended|treated|hospitali[sz]ed|seen)\s+(?:at|for|by|with|to|in)\s+)"
+        ("ORG", 1, 0, rf"(?i:\b(?:works?|worked|working|employed|job|shifts?|admitted|transferred|referred|enrolled|studies|studied|attends|attended|treated|hospitali[sz]ed|seen)\s+(?:at|for|by|with|to|in)\s+)(?!(?:Dr|Mr|Mrs|Ms|Prof)\b)"
                       rf"(?:the\s+)?(?P<v>{_CAP}(?:[ ](?:{_CAP}|of|and|&))*)"),
     )
 )  # fmt: skip

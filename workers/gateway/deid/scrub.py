@@ -7,11 +7,12 @@ finds, then everything that still looks like a name: in doubt, it goes.
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from workers.gateway.deid import dates, names, patterns
 from workers.gateway.deid.known import Known
@@ -35,6 +36,17 @@ class Scrubbed:
     """What was replaced, in the text as `prepared` returns it."""
 
 
+_SCALES: Final = re.compile(
+    r"\b(?:Hamilton(?= (?:Depression|Anxiety|Rating))|Montgomery[\- ]\u00c5?A?sberg|Beck(?= (?:Depression|Anxiety|Hopelessness))|Young(?= Mania)"
+    r"|Pittsburgh(?= Sleep)|Epworth(?= Sleep)|Altman(?= Self)|Columbia(?=[ \-]Suicide)|Edinburgh(?= Postnatal)|Sheehan(?= Disability)"
+    r"|Yale[\- ]Brown|Liebowitz(?= Social)|Lewy(?= Bod)|Parkinson(?=['\u2019]s)|Alzheimer(?=['\u2019]s)|Asperger|Hashimoto|Tourette)"
+)
+"""Names that are those of instruments and diseases; what the record holds goes all the same."""
+
+
+_ELIDED: Final = re.compile(r"(?<!\w)[A-Za-z]{1,2}['\u2019]\Z")
+
+
 class Scrubber:
     """For the texts of one question about one record."""
 
@@ -48,9 +60,9 @@ class Scrubber:
     def scrub(self, text: str) -> Scrubbed:
         """Return the text that may leave."""
         given = prepared(text)
-        spans = merged(self._spans(given))
+        spans = merged(_whole(given, span) for span in _but_scales(given, self._spans(given)))
         made, kept = self._replaced(given, spans)
-        left = merged(names.residual(made))
+        left = merged(_but_scales(made, names.residual(made)))
         final, _ = self._replaced(made, left)
         guesses = [Span(kept(each.start), kept(each.end), each.kind, each.identity, 0) for each in left]
         return Scrubbed(
@@ -91,6 +103,22 @@ class Scrubber:
             return self.replacements.moved(span.day)
         kind = span.kind if span.kind != "PATIENT" or span.identity else "PERSON"
         return self.replacements.token(kind, span.identity or written.casefold(), written)
+
+
+def _whole(text: str, span: Span) -> Span:
+    """Return the span of a name with what stands before it and an apostrophe: O'Connor, D'Angelo."""
+    if span.kind in ("PERSON", "PATIENT") and (before := _ELIDED.search(text, max(0, span.start - 4), span.start)):
+        return replace(span, start=before.start())
+    return span
+
+
+def _but_scales(text: str, spans: Iterable[Span]) -> list[Span]:
+    safe = [found.span() for found in _SCALES.finditer(text)]
+    return [
+        each
+        for each in spans
+        if each.rank > 1 or not any(start <= each.start and each.end <= end for start, end in safe)
+    ]
 
 
 def prepared(text: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 _FOLDER: Final = Path(__file__).parent.parent / "lexicon"
-_WORD: Final = re.compile(r"[^\W_]+")
+_WORD: Final = re.compile(r"[^\W_](?:[^\W_]|[\u0300-\u036f])*")
 _SPECIAL: Final = str.maketrans(
     {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "\u0131": "i"}
     | dict(zip("\u0430\u0435\u043e\u0440\u0441\u0445\u0443\u0456", "aeopcxyi", strict=True))
@@ -59,7 +59,7 @@ def _list(name: str) -> frozenset[str]:
 
 def ordinary(folded: str) -> bool:
     """Tell whether a word stands in the list of words that are not only names."""
-    return folded in _list("words") or folded in CLINICAL
+    return folded in _list("words") or folded in CLINICAL or folded in ABBREVIATIONS
 
 
 def first_name(folded: str) -> bool:
@@ -72,6 +72,14 @@ def last_name(folded: str) -> bool:
     return folded in _list("last_names")
 
 
+_ABBREVIATIONS: Final = """
+acth adl alt ama anc asa ast bac bmi bnp bprs cbc cgi cgm cmp cns crp csf cssrs ct cv dep dka dlmo dna dob dx ect eds eos epds esr
+fax fhx fsh gaf ger gerd gi glp gtt gu hcg hct hdl heent hgb hiv hpi hpv hrsd hsv htn hx icu imei inr iop ip iq itb ldl loc lpn maoi
+mch mchc mcv moca mmse mri mrn nad nka nkda npi npo nsaid pcp pdf plt pmdd ppd ppi pti ptt qtc rbc rmssd ros rpr sdoh sgpt sgot sib
+soc spo ssn ssrs std suds sws tbi tib tlc tpr uds uri url uti vin vldl vs waso wbc wnl zip dea iban ehr emr fhir loinc snomed
+interdaily intradaily actigraph voiceprint chronotype hypomania hypomanic euthymic dysthymia cyclothymia alogia avolition akathisia
+agoraphobia alexithymia
+"""
 CLINICAL_WORDS: Final = """
 adhd asrm bpm cbt ckd copd dbt dsm ecg eeg emdr gad gfr hamd hba1c hrv icd ii iii iv isi lfts madrs mdd meq mse
 ocd phq pmh prn psqi ptsd qids rem sdnn snri soap ssri tca tms tsh ymrs who whodas actigraphy anhedonia
@@ -89,3 +97,4 @@ india china japan ireland england patient person place date phone email id url o
 """
 CLINICAL: Final = frozenset(CLINICAL_WORDS.split())
 """Abbreviations, drugs, months, states and countries that the lists lack; a state or country tells nobody from anybody."""
+ABBREVIATIONS: Final = frozenset(_ABBREVIATIONS.split())

@@ -1,0 +1,1 @@
+"""The administration API: clients, people and roles for programs that manage access."""

@@ -1,0 +1,203 @@
+"""The administration API over HTTP, from who may to what the trail says afterwards."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import httpx
+import pytest
+
+from fhir_server.auth import bearer, clients, principals
+from fhir_server.auth.people import accounts
+from fhir_server.auth.people.accounts import Account
+from fhir_server.auth.people.roles import ROLES
+from fhir_server.kit import json
+from fhir_server.storage.tenants import Tenant
+from tests.auth.conftest import key_set, make_key
+
+PASSWORD = "a long enough secret"
+
+
+class Admin:
+    """Somebody who asks the administration API."""
+
+    def __init__(self, tenant: Tenant, http: httpx.AsyncClient, token: str) -> None:
+        self.tenant, self.http, self.token = tenant, http, token
+
+    async def __call__(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+        url = f"{self.tenant.base.removesuffix('/fhir')}/admin/{path}"
+        headers = {"Authorization": f"Bearer {self.token}"}
+        answer = await self.http.request(method, url, json=body, headers=headers)
+        assert answer.status_code == status, answer.text
+        assert answer.headers["cache-control"] == "no-store"
+        return answer.json() if answer.content else None
+
+
+async def token(tenant: Tenant, http: httpx.AsyncClient, client_id: str, secret: str, scope: str) -> str:
+    basic = base64.b64encode(f"{client_id}:{secret}".encode()).decode()
+    form = {"grant_type": "client_credentials", "scope": scope}
+    url = f"{tenant.base.removesuffix('/fhir')}/oauth2/token"
+    answer = await http.post(url, data=form, headers={"Authorization": f"Basic {basic}"})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["access_token"])
+
+
+@pytest.fixture
+async def admin(tenant: Tenant, http: httpx.AsyncClient, unique: str) -> Admin:
+    scope = "__admin system/AuditEvent.rs"
+    client, secret = await clients.add(tenant, name="console", scope=scope, client_id=f"console-{unique}")
+    assert secret is not None
+    return Admin(tenant, http, await token(tenant, http, client.client_id, secret, scope))
+
+
+async def trail(admin: Admin) -> str:
+    headers = {"Authorization": f"Bearer {admin.token}"}
+    answer = await admin.http.get(f"{admin.tenant.base}/AuditEvent?_sort=-date&_count=20", headers=headers)
+    assert answer.status_code == 200
+    return answer.text
+
+
+async def test_a_client_is_added_used_and_removed(admin, tenant, http, unique):
+    body = {"client_id": f"hub-{unique}", "name": "Hub", "scope": "system/Observation.c"}
+    made = await admin("POST", "clients", body, 201)
+    assert made["method"] == "client_secret"
+    await token(tenant, http, f"hub-{unique}", made["client_secret"], "system/Observation.c")
+    assert f"hub-{unique}" in [each["client_id"] for each in (await admin("GET", "clients"))["clients"]]
+    looked = await admin("GET", f"clients/hub-{unique}")
+    assert looked == {**{k: v for k, v in made.items() if k != "client_secret"}, "pending": False}
+    assert made["client_secret"] not in await trail(admin)
+    await admin("DELETE", f"clients/hub-{unique}", status=204)
+    await admin("DELETE", f"clients/hub-{unique}", status=404)
+    assert await clients.get(tenant, f"hub-{unique}", fresh=True) is None
+    assert "client removed" in await trail(admin)
+
+
+async def test_clients_with_keys_and_public_ones(admin, unique):
+    keys = key_set(make_key("EC", "k1"))
+    made = await admin("POST", "clients", {"name": "S", "scope": "system/*.rs", "jwks": json.decode(keys.encode())}, 201)
+    assert (made["method"], "client_secret" in made) == ("private_key_jwt", False)
+    public = {"name": "P", "scope": "patient/*.rs", "public": True, "redirect_uris": ["https://app.example/done"]}
+    assert (await admin("POST", "clients", public, 201))["method"] == "none"
+    refused = await admin("POST", "clients", public | {"redirect_uris": []}, 422)
+    assert "redirect URI" in refused["issue"][0]["diagnostics"]
+    await admin("POST", "clients", {"client_id": f"twice-{unique}", "name": "T", "scope": "system/*.r"}, 201)
+    await admin("POST", "clients", {"client_id": f"twice-{unique}", "name": "T", "scope": "system/*.r"}, 409)
+
+
+async def test_what_asked_to_be_registered_is_decided(admin, tenant, http, unique):
+    url = f"{tenant.base.removesuffix('/fhir')}/oauth2/register"
+    asked = {"client_name": "Diary", "redirect_uris": ["https://d.example/done"], "token_endpoint_auth_method": "none",
+             "scope": "patient/Observation.rs patient/Patient.rs launch/patient"}  # fmt: skip
+    one, two = [(await http.post(url, json=asked)).json()["client_id"] for _ in range(2)]
+    waiting = [each["client_id"] for each in (await admin("GET", "clients?pending=true"))["clients"]]
+    assert {one, two} <= set(waiting)
+    assert (await admin("GET", f"clients/{one}"))["pending"] is True
+    done = await admin("POST", f"clients/{one}/approve", {"scope": "patient/Observation.rs"})
+    assert done["scope"] == "patient/Observation.rs"
+    await admin("POST", f"clients/{one}/approve", status=409)
+    await admin("POST", f"clients/{two}/refuse", status=204)
+    await admin("GET", f"clients/{two}", status=404)
+
+
+async def test_a_person_is_added_changed_and_disabled(admin, tenant, unique):
+    body = {"login": f"noor-{unique}", "roles": ["clinician"], "name": "Noor", "fhirUser": "Practitioner/noor",
+            "second_factor": True}  # fmt: skip
+    made = await admin("POST", "users", body, 201)
+    assert made["totp"].startswith("otpauth://")
+    assert len(made["password"]) >= 12
+    [found] = (await admin("GET", f"users?login=noor-{unique}"))["users"]
+    assert found == {k: v for k, v in made.items() if k not in ("password", "totp")}
+    changed = await admin("PATCH", f"users/{made['id']}", {"roles": ["psychiatrist"], "disabled": True})
+    assert (changed["roles"], changed["disabled"]) == (["psychiatrist"], True)
+    assert (await admin("PATCH", f"users/{made['id']}", {"disabled": False}))["disabled"] is False
+    account = await accounts.get(tenant, made["id"])
+    assert account is not None
+    await admin("PATCH", f"users/{made['id']}", {"password": PASSWORD})
+    again = await accounts.get(tenant, made["id"])
+    assert again is not None
+    assert again.password != account.password
+    text = await trail(admin)
+    assert "user changed" in text
+    for secret in (f"noor-{unique}", made["password"], PASSWORD):
+        assert secret not in text
+
+
+async def test_nothing_is_changed_when_a_part_is_wrong(admin, tenant, unique):
+    made = await admin("POST", "users", {"login": f"half-{unique}", "roles": ["patient"]}, 201)
+    await admin("PATCH", f"users/{made['id']}", {"roles": ["auditor"], "password": "short"}, 422)
+    await admin("PATCH", f"users/{made['id']}", {"roles": ["king"], "disabled": True}, 422)
+    account = await accounts.get(tenant, made["id"])
+    assert account is not None
+    assert (account.roles, account.disabled) == (frozenset({"patient"}), False)
+    await admin("PATCH", "users/nobody", {"disabled": True}, 404)
+    await admin("POST", "users", {"login": f"half-{unique}", "roles": ["patient"]}, 409)
+
+
+@pytest.mark.parametrize(
+    ("body", "places"),
+    [
+        ({"logn": "x", "roles": ["patient"]}, ["logn", "login"]),
+        ({"login": 5, "roles": "patient"}, ["login", "roles"]),
+        ({"login": "x", "roles": [1]}, ["roles"]),
+        ([], [None]),
+    ],
+)
+async def test_every_wrong_member_is_named(admin, body, places):
+    said = await admin("POST", "users", body, 400)
+    assert [issue.get("expression", [None])[0] for issue in said["issue"]] == places
+    if "logn" in body:
+        assert "did you mean login?" in said["issue"][0]["diagnostics"]
+
+
+async def test_roles_and_emergencies_are_told(admin):
+    assert [each["role"] for each in (await admin("GET", "roles"))["roles"]] == list(ROLES)
+    assert isinstance((await admin("GET", "emergencies"))["emergencies"], list)
+
+
+async def _person(tenant: Tenant, unique: str, role: str) -> Account:
+    login = f"{role}-{unique}"
+    return await accounts.add(tenant, login=login, password=PASSWORD, roles=[role], fhir_user="Practitioner/x")
+
+
+async def test_who_has_not_the_scope_learns_nothing(admin, tenant, http, unique):
+    _, secret = await clients.add(tenant, name="c", scope="system/*.cruds", client_id=f"c-{unique}")
+    assert secret is not None
+    other = Admin(tenant, http, await token(tenant, http, f"c-{unique}", secret, "system/*.cruds"))
+    for method, path in (("GET", "clients"), ("POST", "users"), ("GET", "users/x"), ("GET", "emergencies")):
+        url = f"{tenant.base.removesuffix('/fhir')}/admin/{path}"
+        answer = await http.request(method, url, headers={"Authorization": f"Bearer {other.token}"})
+        assert answer.status_code == 403
+        assert "__admin" in answer.headers["www-authenticate"]
+        assert (await http.request(method, url)).status_code == 401
+    assert "administration refused" in await trail(admin)
+
+
+@pytest.mark.parametrize("role", ["administrator", "psychiatrist"])
+async def test_an_administrators_app_may_and_nobody_elses(tenant, http, unique, role, monkeypatch):
+    account = await _person(tenant, unique, role)
+    await clients.add(
+        tenant, name="console", scope="__admin openid", client_id=f"app-{unique}", public=True,
+        redirect_uris=["https://console.example/done"],
+    )  # fmt: skip
+    principal = await principals.current_principal(
+        tenant, f"app-{unique}", "__admin openid", patient=None, user="Practitioner/x", token_id="t", expires=2**40,
+        account=account,
+    )  # fmt: skip
+
+    async def known(*_: Any) -> Any:
+        return principal
+
+    monkeypatch.setattr(bearer, "authenticate", known)
+    asked = Admin(tenant, http, "whatever")
+    if role == "psychiatrist":
+        url = f"{tenant.base.removesuffix('/fhir')}/admin/roles"
+        assert (await http.get(url)).status_code == 403
+        return
+    await asked("PATCH", f"users/{account.id}", {"roles": ["clinician"]}, 409)
+    await asked("PATCH", f"users/{account.id}", {"disabled": True}, 409)
+    await asked("PATCH", f"users/{account.id}", {"roles": ["administrator", "auditor"]})
+
+
+async def test_a_client_does_not_remove_itself(admin, unique):
+    await admin("DELETE", f"clients/console-{unique}", status=409)

@@ -1,0 +1,38 @@
+"""An answer about self-harm becomes a text message to the psychiatrist, which says nothing of anybody."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from fhir_server.kit import clock
+from fhir_server.storage.tenants import Tenant
+from profiles.psych.rules import shipped
+from tests.workers.messages.sending import Desk, mobile, number, patient, settings, twilio
+from tests.workers.messages.twilio_server import Twilio
+from tests.workers.rules.made import filled, team
+from workers.jobs import alerts
+
+
+async def test_an_answer_becomes_a_message_without_a_name(
+    tenants: dict[str, Tenant], tmp_path: Path, sms: Twilio, unique: str
+) -> None:
+    desk = Desk(tenants["default"], settings(tmp_path, **twilio(sms.url)))
+    plans = list(shipped())
+    for plan in plans:
+        await desk.put(plan)
+    to, doctor = number(), {"resourceType": "Practitioner", "id": f"{unique}-dr", "name": [{"family": "CANARY-NAME"}]}
+    reference = await desk.put(doctor | {"telecom": [mobile(to)]})
+    await desk.verify(reference, to)
+    await desk.put(patient(unique))
+    await desk.put(team(unique, psychiatrist=reference))
+    now = clock.now()
+    await desk.put(filled(unique, now - timedelta(minutes=5), [0, 0, 0, 0, 0, 0, 0, 0, 2]))
+    await alerts.evaluate(desk.tenant, await desk.rid(f"Patient/{unique}"), desk.settings, now)
+    await desk.work()
+    [sent] = sms.to(to)
+    assert "clinical alert" in sent["Body"] or "klinischer Hinweis" in sent["Body"]
+    assert "CANARY" not in str(sent)
+    assert unique not in str(sent)
+    for plan in plans:
+        await desk.put(plan | {"status": "retired"})

@@ -1,0 +1,1 @@
+"""Predictions that state what they are worth."""

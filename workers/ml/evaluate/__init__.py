@@ -1,0 +1,1 @@
+"""Honest evaluation: splits by person, metrics with their intervals, tables that one command reprints."""

@@ -1,0 +1,1 @@
+"""Models as data: a card, checkpoints that are checked before they are read, and both as FHIR and as a page."""

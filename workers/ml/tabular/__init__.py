@@ -1,0 +1,1 @@
+"""Models of tables: XGBoost with a logistic comparator, for risk, treatment response and outcome."""

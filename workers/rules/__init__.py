@@ -1,0 +1,1 @@
+"""Clinical alert rules: evaluation without database, HTTP or clock."""
