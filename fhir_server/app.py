@@ -56,8 +56,8 @@ class Clarity(FastAPI):
         for tenant in services.tenants.values():
             guard.use(tenant, services.settings)
             alert_rules.use(tenant, services.settings.canonical_base)
-            sign_note.use(tenant)
             contents.use(tenant, services.settings)
+            sign_note.use(tenant)  # beside the check of contents, which is of DocumentReference too
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand FHIR requests to their own application, everything else to FastAPI."""

@@ -164,7 +164,14 @@ def _provenance(current: Stored, made: Json, who: str) -> Json:
 
 def use(tenant: Tenant) -> None:
     """Let plain writes of notes be checked, beside whatever is checked already."""
-    tenant.checks = {**tenant.checks, "DocumentReference": guard}
+    other = tenant.checks.get("DocumentReference")
+
+    async def both(ctx: RequestContext, command: Command) -> None:
+        if other is not None:
+            await other(ctx, command)
+        await guard(ctx, command)
+
+    tenant.checks = {**tenant.checks, "DocumentReference": both}
 
 
 async def guard(ctx: RequestContext, command: Command) -> None:
