@@ -57,7 +57,7 @@ class Clarity(FastAPI):
             guard.use(tenant, services.settings)
             alert_rules.use(tenant, services.settings.canonical_base)
             contents.use(tenant, services.settings)
-            sign_note.use(tenant)  # beside the check of contents, which is of DocumentReference too
+            sign_note.use(tenant)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand FHIR requests to their own application, everything else to FastAPI."""

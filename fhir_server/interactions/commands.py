@@ -121,5 +121,5 @@ async def authorise(ctx: RequestContext, command: Command, interaction: str, cur
     if current is not None and not current.deleted:
         before = command.previous or extract(ctx.tenant, json.decode_trusted(current.body))
         labels.check_kept(ctx, before.keys, command.index.keys)
-    if command.type in ctx.tenant.checks:
-        await ctx.tenant.checks[command.type](ctx, command)
+    for check in ctx.tenant.checks.get(command.type, {}).values():
+        await check(ctx, command)

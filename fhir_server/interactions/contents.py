@@ -37,7 +37,7 @@ ATTACHED: Final = ("DocumentReference", "Media", "DiagnosticReport")
 
 
 def use(tenant: Tenant, settings: Settings) -> None:
-    """Let the writes of a tenant be prepared and checked; beside what `subscriptions/guard.py` has set."""
+    """Let the writes of a tenant be prepared and checked."""
 
     async def binary(ctx: RequestContext, command: Command) -> None:
         await _binary(ctx, command, settings)
@@ -47,7 +47,7 @@ def use(tenant: Tenant, settings: Settings) -> None:
 
     tenant.blobs = keep.store_of(settings)
     tenant.prepares = {keep.TYPE: binary}
-    tenant.checks = {**tenant.checks, **dict.fromkeys(ATTACHED, attached)}
+    tenant.check("contents", dict.fromkeys(ATTACHED, attached))
 
 
 # ---- Binary ----

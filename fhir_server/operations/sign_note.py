@@ -163,15 +163,8 @@ def _provenance(current: Stored, made: Json, who: str) -> Json:
 
 
 def use(tenant: Tenant) -> None:
-    """Let plain writes of notes be checked, beside whatever is checked already."""
-    other = tenant.checks.get("DocumentReference")
-
-    async def both(ctx: RequestContext, command: Command) -> None:
-        if other is not None:
-            await other(ctx, command)
-        await guard(ctx, command)
-
-    tenant.checks = {**tenant.checks, "DocumentReference": both}
+    """Let plain writes of notes be checked."""
+    tenant.check("notes", {"DocumentReference": guard})
 
 
 async def guard(ctx: RequestContext, command: Command) -> None:

@@ -100,8 +100,8 @@ class Tenant:
         """Search parameters of its own, as this process knows them; `own.refresh` looks for newer ones."""
         self.announce: Callable[[str], None] = lambda _kind: None
         """Told OUTBOX or JOBS when there is work, by whoever has committed it; must not wait, and may be lost."""
-        self.checks: Mapping[str, Check] = {}
-        """Type -> what else is asked of a new version of it before a request may write it; set by the composition root."""
+        self.checks: dict[str, dict[str, Check]] = {}
+        """Type -> whose check -> what else is asked of a new version before a request may write it (`check`)."""
         self.prepares: Mapping[str, Check] = {}
         """Type -> what is done to a new version before anybody judges it; set by the composition root."""
         self.blobs: Any = None
@@ -110,6 +110,11 @@ class Tenant:
         """Canonicals of the topics that it keeps itself, as they were seen last; for the CapabilityStatement."""
         self._sql: dict[str, str] = {}
         self._keys: dict[tuple[Any, ...], int] = {}
+
+    def check(self, owner: str, checks: Mapping[str, Check]) -> None:
+        """Ask more of new versions of types, beside what others ask; what the same owner has asked of them before is replaced."""
+        for type_, check in checks.items():
+            self.checks.setdefault(type_, {})[owner] = check
 
     def sql(self, text: str) -> str:
         """Return `text` with {s} replaced by the schema; the same string object each time."""

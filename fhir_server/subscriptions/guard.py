@@ -11,7 +11,7 @@ from fhir_server.errors import Forbidden, Unprocessable
 from fhir_server.interactions.call import Json
 from fhir_server.settings import Settings
 from fhir_server.storage.commands import Command
-from fhir_server.storage.tenants import Check, Tenant
+from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions import terms
 from fhir_server.subscriptions.refusal import Refusal
 from fhir_server.subscriptions.topics import basic, store, topic, wants
@@ -30,8 +30,7 @@ def use(tenant: Tenant, settings: Settings) -> None:
     async def subscription(ctx: RequestContext, command: Command) -> None:
         await _subscription(ctx, command.resource or {}, settings)
 
-    checks: dict[str, Check] = {"Subscription": subscription, "Basic": _basic}
-    tenant.checks = checks
+    tenant.check("subscriptions", {"Subscription": subscription, "Basic": _basic})
 
 
 async def administers(ctx: RequestContext) -> bool:

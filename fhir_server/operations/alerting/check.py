@@ -5,15 +5,13 @@ Hung onto the tenant by the composition root (`Tenant.checks`), since what write
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from fhir_server.context import RequestContext
 from fhir_server.errors import Unprocessable
 from fhir_server.interactions.call import Json
 from fhir_server.kit import json
 from fhir_server.search import run
 from fhir_server.storage.commands import Command
-from fhir_server.storage.tenants import Check, Tenant
+from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING
 from workers.rules import override, plan
 from workers.rules.rule import Rule
@@ -28,20 +26,7 @@ def use(tenant: Tenant, base: str) -> None:
     async def basic(ctx: RequestContext, command: Command) -> None:
         await _override(ctx, command.resource or {}, base)
 
-    tenant.checks = _beside(_beside(tenant.checks, "PlanDefinition", rule), "Basic", basic)
-
-
-def _beside(checks: Mapping[str, Check], type_: str, check: Check) -> dict[str, Check]:
-    """Return the checks with one more for a type."""
-    before = checks.get(type_)
-    if before is None:
-        return {**checks, type_: check}
-
-    async def both(ctx: RequestContext, command: Command) -> None:
-        await before(ctx, command)
-        await check(ctx, command)
-
-    return {**checks, type_: both}
+    tenant.check("alert rules", {"PlanDefinition": rule, "Basic": basic})
 
 
 def _rule(resource: Json, base: str) -> None:
