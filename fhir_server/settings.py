@@ -166,7 +166,9 @@ class Settings(BaseSettings):
     )
     aws_secret_access_key: SecretStr | None = Field(None, description="Secret of the AWS account.")
     aws_region: str = Field("us-east-1", description="Region of the S3 bucket.")
-    s3_bucket: str | None = Field(None, description="Bucket for large content; unset: the folder blobs beside the keys.")
+    s3_bucket: str | None = Field(
+        None, description="Bucket for large content; unset: the folder blobs beside the keys."
+    )
     blob_bytes: int = Field(
         64 * 1024, ge=0, description="Content of Binary and attachments that is longer is stored outside the database."
     )
@@ -175,7 +177,8 @@ class Settings(BaseSettings):
         None, description="Key of the OpenAI-compatible API; unset, with no OPENAI_BASE_URL: no model is asked."
     )
     openai_base_url: str | None = Field(
-        None, description="Base URL of an OpenAI-compatible API, such as http://127.0.0.1:8001/v1 of a vLLM of your own."
+        None,
+        description="Base URL of an OpenAI-compatible API, such as http://127.0.0.1:8001/v1 of a vLLM of your own.",
     )
     mentallama_model_mappings: dict[str, str] | None = Field(
         None, description="JSON object: role (clinical, extraction, summary; default for others) to model name."

@@ -36,7 +36,9 @@ async def add(task: Task) -> Done:
     said = read(task.body, NEW)
     keys = json.encode(said["jwks"]) if "jwks" in said else None
     if "client_id" in said and await clients.registered(task.tenant, said["client_id"]):
-        raise Conflict(f"The client {said['client_id']} is there already; remove it first.", "client-exists", "client_id")
+        raise Conflict(
+            f"The client {said['client_id']} is there already; remove it first.", "client-exists", "client_id"
+        )
     try:
         client, secret = await clients.add(
             task.tenant, name=said["name"], scope=said["scope"], client_id=said.get("client_id"), jwks=keys,

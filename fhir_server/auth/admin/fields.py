@@ -42,9 +42,7 @@ def read(body: bytes, fields: Fields) -> dict[str, Any]:
 
 
 def _is(value: Any, kind: type) -> bool:
-    return isinstance(value, kind) and (
-        not isinstance(value, list) or all(isinstance(each, str) for each in value)
-    )
+    return isinstance(value, kind) and (not isinstance(value, list) or all(isinstance(each, str) for each in value))
 
 
 def _unknown(name: str, fields: Fields) -> Issue:

@@ -59,7 +59,9 @@ class Administration:
             _need_admin(principal)
             done = await endpoint(await _task(request, tenant, principal))
         except FhirError as error:
-            await self._record(request, tenant, principal, error.status, {"event": "administration refused", "why": error.id})
+            await self._record(
+                request, tenant, principal, error.status, {"event": "administration refused", "why": error.id}
+            )
             raise
         if done.event is not None:
             bearer.forget(tenant)
@@ -72,7 +74,12 @@ class Administration:
     ) -> None:
         address = request.client.host if request.client else None
         await self.record(
-            tenant, agent=principal.agent, status=status, request=self.request_id(request), address=address, detail=detail
+            tenant,
+            agent=principal.agent,
+            status=status,
+            request=self.request_id(request),
+            address=address,
+            detail=detail,
         )
 
 

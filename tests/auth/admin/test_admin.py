@@ -75,7 +75,9 @@ async def test_a_client_is_added_used_and_removed(admin, tenant, http, unique):
 
 async def test_clients_with_keys_and_public_ones(admin, unique):
     keys = key_set(make_key("EC", "k1"))
-    made = await admin("POST", "clients", {"name": "S", "scope": "system/*.rs", "jwks": json.decode(keys.encode())}, 201)
+    made = await admin(
+        "POST", "clients", {"name": "S", "scope": "system/*.rs", "jwks": json.decode(keys.encode())}, 201
+    )
     assert (made["method"], "client_secret" in made) == ("private_key_jwt", False)
     public = {"name": "P", "scope": "patient/*.rs", "public": True, "redirect_uris": ["https://app.example/done"]}
     assert (await admin("POST", "clients", public, 201))["method"] == "none"
