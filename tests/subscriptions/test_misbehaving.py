@@ -176,6 +176,7 @@ async def misbehave(system: Caller, tenant: Tenant, workers: list[Worker], uniqu
     assert any(request.answered is None or request.answered >= 300 for request in receiver.got)
 
 
+@pytest.mark.parametrize("tenant", ["default", pytest.param("second", marks=pytest.mark.slow)], indirect=True)
 async def test_nothing_is_lost_doubled_or_out_of_order(
     system: Caller, tenant: Tenant, workers: list[Worker], unique: str
 ) -> None:

@@ -46,7 +46,7 @@ async def until(what: Any, seconds: float = 60) -> Any:
     return found
 
 
-@pytest.mark.parametrize("name", ["default", "second"])
+@pytest.mark.parametrize("name", ["default", pytest.param("second", marks=pytest.mark.slow)])
 async def test_kill_9_in_the_middle(
     web: dict[str, Tenant], database_url: str, redis_url: str, data: Path, name: str
 ) -> None:
