@@ -30,6 +30,7 @@ PARTS = (
     "draft",
     "twin",
     "rules",
+    "predictions",
 )
 LONG = ("scale",)
 """Measured only when named: half an hour."""

@@ -11,8 +11,7 @@ from fhir_server.settings import Settings
 from fhir_server.storage import async_jobs, ident, jobs
 from fhir_server.storage.tenants import Tenant
 from tests.bench import twin
-from tests.bench.rig import Rig, opened
-from workers.demo.generate import generate
+from tests.bench.rig import Rig, demo, opened
 from workers.jobs import asynchronous
 from workers.jobs.runner import LEASE
 from workers.notes.record import TYPES
@@ -25,27 +24,17 @@ LIMIT_S = 2.0
 async def measure(rig: Rig) -> dict[str, Any]:
     """Return seconds for one note: the middle and the worst of some rounds over some patients."""
     async with opened(rig.settings, "default") as tenant:
-        resources = [e["resource"] for b in generate(11, PATIENTS, end=twin.END) for e in b["entry"]]
+        resources = demo(11, PATIENTS, twin.END, "drafted")
         kept = [r for r in resources if r["resourceType"] in {"Patient", "Device", *TYPES}]
-        named = [r | {"id": r["id"].replace("demo-", "draft-")} for r in kept]
-        await twin._put(tenant, [_renamed(r) for r in named])
+        await twin._put(tenant, kept)
         await twin._work(tenant, rig.settings)
-        whose = sorted(r["id"] for r in named if r["resourceType"] == "Patient")
+        whose = sorted(r["id"] for r in kept if r["resourceType"] == "Patient")
         found = [await _one(tenant, rig.settings, who) for _ in range(ROUNDS) for who in whose]
     middle = statistics.median(seconds for seconds, _ in found)
     return {
         "p50_s": round(middle, 3), "worst_s": round(max(seconds for seconds, _ in found), 3), "days": DAYS,
         "of_limit": round(middle / LIMIT_S, 2), "notes": len(found), "bytes": max(size for _, size in found),
     }  # fmt: skip
-
-
-def _renamed(resource: Any) -> Any:
-    """Return a resource with all its references to the demo's patients turned to ours."""
-    if isinstance(resource, dict):
-        return {name: _renamed(value) for name, value in resource.items()}
-    if isinstance(resource, list):
-        return [_renamed(value) for value in resource]
-    return resource.replace("/demo-", "/draft-") if isinstance(resource, str) else resource
 
 
 async def _one(tenant: Tenant, settings: Settings, who: str) -> tuple[float, int]:

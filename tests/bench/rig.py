@@ -11,7 +11,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import psutil
@@ -23,9 +25,10 @@ from fhir_server.cli.options import screen
 from fhir_server.cli.stack import PYTHON, answers, environment_of, instance_of
 from fhir_server.cli.supervise import Supervisor
 from fhir_server.cli.tenant import opened
-from fhir_server.kit import clock
+from fhir_server.kit import clock, json
 from fhir_server.settings import Settings
 from tests.bench.bare import TABLE
+from workers.demo.generate import generate
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def demo(seed: int, people: int, end: date, name: str) -> list[dict[str, Any]]:
+    """Return resources of demo patients under ids of their own: parts of a run share one instance."""
+    made = [entry["resource"] for bundle in generate(seed, people, end=end) for entry in bundle["entry"]]
+    return [json.decode_trusted(json.encode(each).replace(b"demo-", f"{name}-".encode())) for each in made]
 
 
 @contextmanager

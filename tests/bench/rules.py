@@ -15,10 +15,9 @@ from fhir_server.kit import clock, json
 from fhir_server.storage import ident
 from fhir_server.storage.commands import IMPORT
 from fhir_server.storage.commit import commit
-from tests.bench.rig import Rig, opened
+from tests.bench.rig import Rig, demo, opened
 from tests.bench.twin import _work
 from workers.demo.alerts import Case, cases, rules
-from workers.demo.generate import generate
 from workers.jobs import alerts
 from workers.rules.chart import Chart, Moment
 from workers.rules.rule import judge
@@ -63,7 +62,7 @@ def _round(people: list[Case], made: list[Any], day: date) -> tuple[float, int, 
 async def measure(rig: Rig) -> Json:
     """Return all figures."""
     async with opened(rig.settings, "default") as tenant:
-        resources = [e["resource"] for b in generate(8, 4, end=END) for e in b["entry"]]
+        resources = demo(8, 4, END, "rules")
         own = [r for r in resources if r["resourceType"] in TYPES]
         for start in range(0, len(own), 400):
             some = [json.decode_trusted(json.encode(r)) for r in own[start : start + 400]]

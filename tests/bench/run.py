@@ -22,6 +22,7 @@ from tests.bench import (
     loop,
     mix,
     pat,
+    predictions,
     rules,
     scale,
     search,
@@ -87,6 +88,7 @@ def _measurements(made: Rig, details: Json, synthea: Path) -> dict[str, Callable
         "draft": lambda: draft.measure(made),
         "twin": lambda: twin.measure(made),
         "rules": lambda: rules.measure(made),
+        "predictions": lambda: predictions.measure(made),
     }
     found["subscriptions"] = lambda: subscriptions.measure(made)
     if synthea.exists():
@@ -121,6 +123,7 @@ def _object(details: Json) -> Json:
         "index_entries_observation": sum(entries.values()) if entries and FAILED not in entries else None,
         "fhirpath_times_faster": fhirpath.middle(details["fhirpath"]) if "fhirpath" in details else None,
         "pat_week_ms": details.get("pat", {}).get("week_ms"),
+        "predictions_night_s": details.get("predictions", {}).get("thousand_on_two_workers_s"),
         "rules_patients_per_s": details.get("rules", {}).get("patients_per_s"),
         "draft_s": details.get("draft", {}).get("p50_s"),
         "match_ms": details.get("subscriptions", {}).get("alone_ms"),

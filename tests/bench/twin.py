@@ -19,7 +19,7 @@ from fhir_server.storage import jobs
 from fhir_server.storage.commands import IMPORT
 from fhir_server.storage.commit import commit
 from fhir_server.storage.tenants import Tenant
-from tests.bench.rig import Rig, opened
+from tests.bench.rig import Rig, demo, opened
 from workers.demo.generate import generate
 from workers.jobs import dispatch, twin
 from workers.jobs.runner import LEASE
@@ -88,7 +88,7 @@ async def measure(rig: Rig) -> Json:
 
 async def _night(tenant: Tenant, settings: Settings) -> Json:
     """Give a worker all days but the last of some patients, then the last one, and time that."""
-    resources = [e["resource"] for b in generate(7, PATIENTS, end=END) for e in b["entry"]]
+    resources = demo(7, PATIENTS, END, "twin")
     own = [r for r in resources if r["resourceType"] in ("Patient", "Device", "Observation")]
     tonight = [r for r in own if r["resourceType"] == "Observation" and r["id"].endswith(f"{END:%Y%m%d}")]
     await _put(tenant, [r for r in own if r not in tonight])
