@@ -76,6 +76,27 @@ async def _history(ctx: RequestContext, call: Call) -> Result:
     return await history.history(ctx, call)
 
 
+async def content(ctx: RequestContext, id_: str, longest: int) -> tuple[Json, bytes] | None:
+    """Return a Binary and its content, as far as the caller sees it; of what is longer than `longest` its beginning.
+
+    None when it is not there or not seen. Gone when it was erased, Unavailable when its store is away.
+    """
+    seen = (await policy.visibilities(ctx, "read", [TYPE])).get(TYPE, ())
+    stored = await reads.read(ctx.tenant, TYPE, id_, seen)
+    if stored is None or stored.deleted:
+        return None
+    resource: Json = json.decode_trusted(stored.body)
+    named = resource.get("securityContext", {}).get("reference")
+    if named is not None and await context_of(ctx, *named.split("/", 1)) is None:
+        return None
+    told = keep.pointer_in(resource)
+    blob = keep.pointed(ctx.tenant, id_, told) if told else None
+    if blob is None:
+        return resource, base64.b64decode(resource.get("data", ""))
+    pieces = await _begun(keep.pieces(ctx.tenant, blob, 0, longest + 1))
+    return resource, b"".join([piece async for piece in pieces])
+
+
 READING: Final[Mapping[Kind, Handler]] = {"instance": _read, "version": _vread, "history-instance": _history}
 """Kinds of addresses below Binary whose GET is answered here."""
 

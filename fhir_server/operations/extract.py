@@ -15,7 +15,7 @@ from fhir_server.audit.record import audit_row
 from fhir_server.auth import labels, policy
 from fhir_server.context import RequestContext
 from fhir_server.errors import Unprocessable
-from fhir_server.interactions import commands
+from fhir_server.interactions import binary, commands
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.interactions.results import absent
 from fhir_server.kit import clock, ids, json
@@ -97,34 +97,39 @@ async def _text(ctx: RequestContext, document: Json) -> str:
         attachment = content["attachment"]
         if not str(attachment.get("contentType", "text/plain")).startswith("text/"):
             continue
-        data = attachment.get("data") or await _binary(ctx, str(attachment.get("url", "")))
+        data = await _content(ctx, attachment)
         if data is None:
             continue
-        try:
-            text = base64.b64decode(data, validate=True)[: LONGEST + 1].decode()
-        except (binascii.Error, UnicodeDecodeError) as error:
-            where = "DocumentReference.content.attachment"
-            raise Unprocessable("The attachment is no text in UTF-8.", "extract-text", where) from error
-        if len(text.encode()) > LONGEST:
+        if len(data) > LONGEST:
             raise Unprocessable(f"The text has more than {LONGEST} bytes.", "extract-long", "DocumentReference.content")
-        return text
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise _no_text() from error
     raise Unprocessable(
         "The document has no text: text/plain or text/markdown.", "extract-text", "DocumentReference.content"
     )
 
 
-async def _binary(ctx: RequestContext, url: str) -> str | None:
-    type_, _, id_ = url.removeprefix(f"{ctx.base}/").partition("/")
-    if type_ != "Binary" or not id_ or "/" in id_:
+async def _content(ctx: RequestContext, attachment: Json) -> bytes | None:
+    """Return what an attachment holds, or what the Binary holds that it names; None when there is neither."""
+    if "data" in attachment:
+        try:
+            return base64.b64decode(attachment["data"], validate=True)
+        except binascii.Error as error:
+            raise _no_text() from error
+    type_, _, id_ = str(attachment.get("url", "")).removeprefix(f"{ctx.base}/").partition("/")
+    found = await binary.content(ctx, id_, LONGEST) if type_ == "Binary" and id_ and "/" not in id_ else None
+    if found is None or any(
+        label.get("code") == labels.NOTES for label in found[0].get("meta", {}).get("security", ())
+    ):
         return None
-    seen = (await policy.visibilities(ctx, "read", ["Binary"])).get("Binary", ())
-    stored = await reads.read(ctx.tenant, "Binary", id_, seen)
-    if stored is None or stored.deleted:
-        return None
-    resource = json.decode_trusted(stored.body)
-    if any(label.get("code") == labels.NOTES for label in resource.get("meta", {}).get("security", ())):
-        return None
-    return str(resource["data"]) if "data" in resource else None
+    return found[1]
+
+
+def _no_text() -> Unprocessable:
+    where = "DocumentReference.content.attachment"
+    return Unprocessable("The attachment is no text in UTF-8.", "extract-text", where)
 
 
 async def _write(ctx: RequestContext, wanted: list[Json], document: Json, base: str) -> None:

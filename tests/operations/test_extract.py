@@ -150,3 +150,17 @@ async def test_text_in_a_binary(doc: Caller, system: Caller, unique: str) -> Non
     made = await system.post("DocumentReference", document(unique) | {"content": content})
     found = parts((await system.post(f"DocumentReference/{made.id}/$extract", None)).json, "finding")
     assert [value(each, "concept") for each in found] == ["insomnia"]
+
+
+async def test_a_long_text_is_read_from_where_it_was_moved(doc: Caller, unique: str) -> None:
+    text = "Nothing else. " * 6000 + "Has insomnia."
+    made = await doc.post("DocumentReference", document(unique, text))
+    assert made.status == 201, made.text
+    attachment = made.json["content"][0]["attachment"]
+    assert "data" not in attachment
+    assert attachment["url"].startswith("Binary/")
+    found = parts((await doc.post(f"DocumentReference/{made.id}/$extract", None)).json, "finding")
+    assert [value(each, "concept") for each in found] == ["insomnia"]
+    too_long = await doc.post("DocumentReference", document(unique, "Müde. " * 40_000))
+    answer = await doc.post(f"DocumentReference/{too_long.id}/$extract", None)
+    assert (answer.status, answer.issue) == (422, "extract-long")
