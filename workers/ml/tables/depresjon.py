@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from workers.ml.evaluate.chance import by_person, permutation
+from workers.ml.evaluate.fairness import LEAST, by_group
 from workers.ml.evaluate.metrics import auc, auc_interval, brier, calibration
 from workers.ml.evaluate.rows import Fit, Rows, leaky, one_out, predicted
 from workers.ml.tables.markdown import Tell, interval, made_by, number, prose, table
@@ -57,12 +58,45 @@ def evaluate(sets: Path, work: Path, tell: Tell) -> str:
                 "told, not an episode, and nobody's depression."
             ),
             "",
+            "## By group",
+            "",
+            *_fairness(sets, found, rows, said),
+            "",
             "## A warning, not a result: days of the same people on both sides",
             "",
             *_warning(days, tell),
             "",
         ]
     )  # fmt: skip
+
+
+def _fairness(sets: Path, found: list[tuple[str, Floats]], rows: Rows, said: Mapping[str, Floats]) -> list[str]:
+    """Return the figures of the logistic model by sex and by age."""
+    known = depresjon.groups(sets / "depresjon")
+    model, p = next(iter(said.items()))
+    names = [found[person][0] for person in rows.who]
+    told = [group for part in (0, 1) for group in by_group(rows.y, p, [known[name][part] for name in names])]
+    shown = [
+        (
+            each.name,
+            str(each.n),
+            interval(each.auc),
+            interval(each.intercept, 2),
+            interval(each.ppv, 2),
+            interval(each.tpr, 2),
+        )
+        if each.n is not None
+        else (each.name, f"fewer than {LEAST} of one outcome", "-", "-", "-", "-")
+        for each in told
+    ]
+    return [
+        table(("group", "people", "AUC", "intercept", "PPV at .5", "TPR at .5"), shown),
+        "",
+        prose(
+            f"The {model}; ethnicity, language and social determinants are not in the data. Groups too small for a figure are "
+            "named and not shown: of these data little can be said of fairness, and nothing is claimed."
+        ),
+    ]
 
 
 def _row(name: str, y: Floats, p: Floats) -> list[str]:

@@ -32,6 +32,21 @@ def people(folder: Path) -> list[tuple[str, Floats]]:
     return [(name, _days(next(folder.glob(f"*/{name}.csv.gz")), most)) for name, most in sorted(wanted.items())]
 
 
+def groups(folder: Path) -> dict[str, tuple[str, str]]:
+    """Return by name of a person sex and age band, of scores.csv (1 is a woman, 2 a man; bands of five years)."""
+    with (folder / "scores.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        row["number"]: ({"1": "women", "2": "men"}.get(row["gender"], "unknown"), _band(row["age"])) for row in rows
+    }
+
+
+def _band(age: str) -> str:
+    """Return the wider band that one of five years, such as `35-39`, lies in."""
+    start = int(age[:2]) if age[:2].isdigit() else -1
+    return "unknown" if start < 0 else "under 40" if start < 40 else "40 to 59" if start < 60 else "60 and more"
+
+
 def _days(path: Path, most: int) -> Floats:
     days: dict[date, Floats] = {}
     with gzip.open(path, "rt", encoding="utf-8") as file:
