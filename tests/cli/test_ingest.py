@@ -12,6 +12,7 @@ from fhir_server.app import application
 from fhir_server.cli import ingest
 from fhir_server.cli.loading import sender
 from fhir_server.http.services import Services
+from fhir_server.storage import backlog
 from fhir_server.storage.tenants import Tenant
 from tests.http.client import caller
 from tests.rest_fixtures import http, services
@@ -19,6 +20,16 @@ from tests.workers.ingest.test_files import MAPPING, fit_file
 from workers.ingest import files, table
 
 __all__ = ["http", "services"]
+
+
+@pytest.fixture(autouse=True)
+def no_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests have left in the shared outbox is no reason to wait."""
+
+    async def nothing(_: Tenant) -> float:
+        return 0.0
+
+    monkeypatch.setattr(backlog, "age", nothing)
 
 
 @pytest.fixture

@@ -48,7 +48,10 @@ async def keep(fresh: Caller, text: bytes) -> str | None:
         answer = await fresh.put(name, text)
     if answer.status not in (200, 201):
         return answer.issue
-    stored = json.decode((await fresh.get(f"{resource['resourceType']}/{answer.id}")).text.encode())
+    read = await fresh.get(
+        f"{resource['resourceType']}/{answer.id}", accept="application/fhir+json"
+    )  # a Binary is itself else
+    stored = json.decode(read.text.encode())
     return None if exact(without_owned(stored)) == exact(without_owned(resource)) else "different"
 
 

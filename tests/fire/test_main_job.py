@@ -263,7 +263,7 @@ async def check_twins(client: Client, wanted: dict[str, list[State]]) -> None:
         assert stored.keys() == {state_id(patient, state.day) for state in computed}
         different = [state.day for state in computed if not same_numbers(stored[state_id(patient, state.day)], state)]
         assert not different, f"{patient}: {different}"
-        risks = await search_all(client, f"RiskAssessment?patient={patient}&_count=200")
+        risks = await search_all(client, f"RiskAssessment?patient={patient}&_tag=twin&_count=200")
         standing = sum(r["status"] == "preliminary" for r in risks)
         assert standing == sum(len(crossings(state)) for state in computed)
 

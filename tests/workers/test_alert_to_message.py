@@ -8,10 +8,13 @@ from pathlib import Path
 from fhir_server.kit import clock
 from fhir_server.storage.tenants import Tenant
 from profiles.psych.rules import shipped
+from tests.workers.messages.conftest import sms
 from tests.workers.messages.sending import Desk, mobile, number, patient, settings, twilio
 from tests.workers.messages.twilio_server import Twilio
 from tests.workers.rules.made import filled, team
 from workers.jobs import alerts
+
+__all__ = ["sms"]
 
 
 async def test_an_answer_becomes_a_message_without_a_name(

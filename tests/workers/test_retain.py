@@ -37,7 +37,7 @@ def minute(who: str, i: int, value: int, **more: Any) -> Json:
 
 
 def features(resources: dict[str, Json]) -> list[Any]:
-    states = [each for each in resources.values() if each["resourceType"] == "Observation"]
+    states = [each for each in resources.values() if each["resourceType"] == "Observation" and "component" in each]
     return sorted((each["effectivePeriod"]["start"], each["component"], each["extension"]) for each in states)
 
 

@@ -90,7 +90,7 @@ async def test_a_posted_search_is_a_page_of_what_it_asks(system: Caller, tenant:
 async def test_explain_is_offered_to_who_may_ask(http: httpx.AsyncClient, system: Caller, tenant: Tenant) -> None:
     root = await look(system, "Patient?name=x")
     explained = await look(system, f"http://clarity.test{links(root)['Explain']}")
-    assert "statement" in words(explained)
+    assert "predicate" in words(explained)
     narrow = await caller(http, tenant, "system/Patient.rs")
     assert "Explain" not in links(await look(narrow, "Patient?name=x"))
 
