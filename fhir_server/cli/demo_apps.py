@@ -37,7 +37,8 @@ _NOTED: Final = " ".join(
 )
 APPS: Final = (
     DemoApp(
-        "twin", "clarity-twin", "Clarity twin", f"launch launch/patient openid fhirUser online_access {_READS}"
+        "twin", "clarity-twin", "Clarity twin",
+        f"launch launch/patient openid fhirUser online_access {_READS} patient/DetectedIssue.rs user/Device.rs user/Library.rs",
     ),
     DemoApp(
         "notes", "clarity-notes", "Clarity notes",

@@ -9,6 +9,8 @@ import { problemOf } from "./problems";
 
 export interface Source {
   title: string;
+  /** What stands above the list instead of the sentence about days. */
+  lead?: string;
   /** `Type/id` of each resource, with a line about it. */
   items: { reference: string; text: string }[];
 }
@@ -39,7 +41,7 @@ export async function show(client: Client, source: Source): Promise<void> {
 }
 
 function list(client: Client, source: Source): TemplateResult {
-  return html`<p class="soft">${t("sources.days")}</p>
+  return html`<p class="soft">${source.lead ?? t("sources.days")}</p>
     <ul class="sources">
       ${source.items.map(
         (item) =>
@@ -71,7 +73,7 @@ function back(client: Client, source: Source): void {
 function one(client: Client, source: Source, opened: Opened): TemplateResult {
   const { resource, provenance } = opened;
   const values = components(resource);
-  const derived = references(resource["derivedFrom"] ?? resource["basis"] ?? resource["entity"]);
+  const derived = references(resource["derivedFrom"] ?? resource["basis"] ?? resource["implicated"] ?? resource["entity"]);
   return html`
     <h3>${opened.reference.split("/")[0]}</h3>
     ${table(facts(resource))}
@@ -128,8 +130,8 @@ function facts(resource: Any): [string, string][] {
     const text = plain(value);
     if (text) found.push([name, text]);
   };
-  for (const name of ["status", "code", "type", "class", "medicationCodeableConcept", "method", "effectiveDateTime"]) put(name, resource[name]);
-  for (const name of ["effectivePeriod", "occurrencePeriod", "occurredPeriod", "period", "recorded", "issued"]) put(name, resource[name]);
+  for (const name of ["title", "detail", "severity", "description", "purpose", "usage", "status", "code", "type", "class", "medicationCodeableConcept", "method", "effectiveDateTime"]) put(name, resource[name]);
+  for (const name of ["effectivePeriod", "occurrencePeriod", "occurredPeriod", "identifiedPeriod", "period", "recorded", "issued"]) put(name, resource[name]);
   for (const name of ["valueQuantity", "valueInteger", "valueSampledData", "device", "performer", "deviceName", "version"]) put(name, resource[name]);
   for (const each of (resource["prediction"] as Record<string, unknown>[] | undefined) ?? []) {
     put("prediction", each["qualitativeRisk"] ?? each["outcome"]);

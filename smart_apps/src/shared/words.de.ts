@@ -1,9 +1,11 @@
 /** Everything that is said, in German. */
+import { models } from "./words.models.de";
 import { people } from "./words.people.de";
 import type { Words } from "./words.en";
 
 export const de: Words = {
   ...people,
+  ...models,
   "app.twin": "Zwilling",
   "loading": "Die Akte wird gelesen …",
   "theme": "Hell oder dunkel",

@@ -1,8 +1,10 @@
 /** Everything that is said, in English; the German table has the same keys. */
+import { models } from "./words.models.en";
 import { people } from "./words.people.en";
 
 export const en = {
   ...people,
+  ...models,
   "app.twin": "Twin",
   "loading": "Reading the record …",
   "theme": "Light or dark",

@@ -102,7 +102,7 @@ export async function read(client: Client, patient: string, from: string): Promi
     visits: encounters.map(visitOf).filter((visit) => visit !== null).sort(byDate),
     medications: spans(statements, requests),
     scores: answers.map(scoreOf).filter((score) => score !== null),
-    risks: risks.map(riskOf).filter((risk) => risk !== null),
+    risks: risks.filter((risk) => !predicted(risk)).map(riskOf).filter((risk) => risk !== null),
     withheld,
   };
 }
@@ -243,6 +243,11 @@ function scoreOf(observation: Observation): Score | null {
   const date = (observation.effectiveDateTime ?? observation.effectivePeriod?.start)?.slice(0, 10);
   if (!kind || value === undefined || !date || observation.status === "entered-in-error") return null;
   return { date, value, kind, reference: `Observation/${observation.id ?? ""}` };
+}
+
+/** Whether an assessment is a model's answer, not a crossing of the twin's own rules. */
+export function predicted(risk: RiskAssessment): boolean {
+  return risk.code?.coding?.some((coding) => coding.system === TWIN && coding.code === "prediction") ?? false;
 }
 
 /** An assessment as it is shown; null where it has no day or is none any more. */

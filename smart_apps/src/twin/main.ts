@@ -12,12 +12,13 @@ import "./twin.css";
 import { actogram } from "./actogram";
 import { Chart } from "./chart";
 import { type Record_, between, read, shift } from "./data";
+import { type Panel, models, panel } from "./risk";
 import { type Choice, cards, changes, missing, period, risks } from "./summary";
 
-const TYPES = ["Encounter", "Condition", "MedicationRequest", "MedicationStatement", "QuestionnaireResponse", "RiskAssessment", "Provenance", "Device"];
+const TYPES = ["Encounter", "Condition", "MedicationRequest", "MedicationStatement", "QuestionnaireResponse", "RiskAssessment", "DetectedIssue", "Provenance"];
 const APP: App = {
   clientId: "clarity-twin",
-  scope: `launch launch/patient openid fhirUser online_access ${["Patient", "Observation", ...TYPES].map((type) => `patient/${type}.rs`).join(" ")}`,
+  scope: `launch launch/patient openid fhirUser online_access ${["Patient", "Observation", ...TYPES].map((type) => `patient/${type}.rs`).join(" ")} user/Device.rs user/Library.rs`,
   needs: ["patient/Patient.rs", "patient/Observation.rs"],
 };
 const RANGES = [30, 90, 365];
@@ -25,7 +26,7 @@ const PERIODS: Choice[] = ["visit", 7, 14, 28];
 
 const root = document.querySelector<HTMLElement>("#app")!;
 const today = new Intl.DateTimeFormat("en-CA").format(new Date());
-const state: { session?: Session; record?: Record_; range: number; choice: Choice; read: number } = { range: 90, choice: "visit", read: 0 };
+const state: { session?: Session; record?: Record_; panel?: Panel; range: number; choice: Choice; read: number } = { range: 90, choice: "visit", read: 0 };
 let chart: Chart | null = null;
 
 async function start(): Promise<void> {
@@ -45,7 +46,8 @@ async function load(): Promise<void> {
   const session = state.session!;
   const days = Math.max(state.range, 90) + 30;
   if (days <= state.read) return;
-  state.record = await read(session.client, session.patient, shift(today, -days));
+  const first = state.panel ?? panel(session.client, session.patient);
+  [state.record, state.panel] = await Promise.all([read(session.client, session.patient, shift(today, -days)), first]);
   state.read = days;
 }
 
@@ -82,6 +84,7 @@ function draw(): void {
           <details class="method"><summary class="soft">${t("details")}</summary><p class="soft">${t("change.method")}</p></details>
         </section>
         <section class="card side" aria-label=${t("missing")}>${missing(record, found, today)}${risks(record, compared, opens)}</section>
+        ${state.panel ? models(state.panel, today, opens) : nothing}
         <section class="card axis" aria-label=${t("chart.title", { days: days.length })}>
           <div class="row head">
             <h2>${t("chart.title", { days: days.length })}</h2>
