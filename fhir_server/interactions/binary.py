@@ -17,7 +17,7 @@ from fhir_server.errors import FhirError, Gone
 from fhir_server.interactions import history
 from fhir_server.interactions.address import Kind
 from fhir_server.interactions.call import Call, Content, Handler, Json, Result
-from fhir_server.interactions.contents import context_of, store_away
+from fhir_server.interactions.contents import shows, store_away
 from fhir_server.interactions.read import answer
 from fhir_server.interactions.results import absent
 from fhir_server.kit import json
@@ -86,8 +86,7 @@ async def content(ctx: RequestContext, id_: str, longest: int) -> tuple[Json, by
     if stored is None or stored.deleted:
         return None
     resource: Json = json.decode_trusted(stored.body)
-    named = resource.get("securityContext", {}).get("reference")
-    if named is not None and await context_of(ctx, *named.split("/", 1)) is None:
+    if not await shows(ctx, resource):
         return None
     told = keep.pointer_in(resource)
     blob = keep.pointed(ctx.tenant, id_, told) if told else None
@@ -102,8 +101,7 @@ READING: Final[Mapping[Kind, Handler]] = {"instance": _read, "version": _vread, 
 
 
 async def _check_context(ctx: RequestContext, resource: Json) -> None:
-    named = resource.get("securityContext", {}).get("reference")
-    if named is not None and await context_of(ctx, *named.split("/", 1)) is None:
+    if not await shows(ctx, resource):
         raise absent()
 
 

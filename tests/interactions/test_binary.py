@@ -166,12 +166,9 @@ async def test_a_context_that_changes_takes_the_binary_along(system, http, tenan
 
 async def test_a_context_that_the_writer_does_not_see_is_refused(system, http, tenant):
     mine, other = await patient(system), await patient(system)
+    app = await caller(http, tenant, "patient/*.cruds", patient=mine)
     for context in ("Patient/absent-1", "https://elsewhere.example/Patient/1", f"Patient/{other}", "Binary/x"):
-        who = (
-            system
-            if "other" not in context and other not in context
-            else await caller(http, tenant, "patient/*.cruds", patient=mine)
-        )
+        who = system if context.startswith(("https", "Binary")) else app
         answer = await who.post("Binary", b"x", content_type="text/plain", x_security_context=context)
         assert answer.status in (400, 422), context
     forged = {
@@ -184,6 +181,18 @@ async def test_a_context_that_the_writer_does_not_see_is_refused(system, http, t
     made = await system.post("Binary", forged)
     assert made.status == 201
     assert (await (await caller(http, tenant, "patient/*.rs", patient=mine)).get(f"Binary/{made.id}")).status == 404
+
+
+async def test_a_service_may_name_a_context_that_is_not_here(system, http, tenant, unique):
+    """As any reference may: it is nobody's then, and comes back to who reaches all of the type as it was sent."""
+    resource = {"resourceType": "Binary", "contentType": "text/plain", "data": "eA==",
+                "securityContext": {"reference": f"Patient/absent-{unique}"}}  # fmt: skip
+    made = await system.post("Binary", resource)
+    assert made.status == 201
+    back = await system.get(f"Binary/{made.id}", accept="application/fhir+json")
+    assert back.json["securityContext"] == resource["securityContext"]
+    narrow = await caller(http, tenant, "system/Binary.rs")
+    assert (await narrow.get(f"Binary/{made.id}")).status == 404
 
 
 async def test_json_and_xml_are_resources_when_they_say_so(system):
