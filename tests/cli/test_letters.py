@@ -15,7 +15,9 @@ __all__ = ["run"]
 async def test_letters_are_listed_and_replayed(run, tenants: dict[str, Tenant], unique: str) -> None:
     tenant = tenants["default"]
     who = await given.client(tenant, "system/*.cruds")
-    made = await given.write(tenant, given.subscription("Observation?status=final", "http://127.0.0.1:9/x"), who)
+    made = await given.write(
+        tenant, given.subscription(f"Observation?patient=nobody-{unique}", "http://127.0.0.1:9/x"), who
+    )
     told = await given.write(tenant, given.observation(unique), who)
     text = "INSERT INTO {s}.delivery (subscription, event, rid, version, state, attempts, last_status, done_at)"
     for event in (1, 2):

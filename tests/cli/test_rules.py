@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 from fhir_server.cli import published
 from fhir_server.cli.main import application
 from fhir_server.interactions import commands
-from fhir_server.interactions.publish import publish
 from fhir_server.kit import json
 from fhir_server.storage import reads
 from fhir_server.storage.commands import PUT
@@ -46,7 +45,13 @@ def test_a_rule_in_a_file_is_checked(tmp_path: Path) -> None:
 
 
 async def test_what_a_site_did_to_a_rule_stays(tenant: Tenant) -> None:
-    assert await publish(tenant, await published.rules(tenant, BASE)) == len(RULES)
+    there = [await reads.read(tenant, "PlanDefinition", f"alert-{each.name}", EVERYTHING) for each in RULES]
+    plans = [plan(each, BASE) for each in RULES]
+    kept = {each.id: each for each in there if each is not None}  # by other tests
+    await commit(
+        tenant,
+        [commands.build(tenant, p, p["id"], current=kept.get(p["id"]), http_method=PUT) for p in plans],
+    )
     assert await published.rules(tenant, BASE) == []
 
     async def stored(id_: str) -> reads.Stored:

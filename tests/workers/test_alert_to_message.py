@@ -12,6 +12,7 @@ from tests.workers.messages.conftest import sms
 from tests.workers.messages.sending import Desk, mobile, number, patient, settings, twilio
 from tests.workers.messages.twilio_server import Twilio
 from tests.workers.rules.made import filled, team
+from tests.workers.test_alerts_job import put
 from workers.jobs import alerts
 
 __all__ = ["sms"]
@@ -22,8 +23,7 @@ async def test_an_answer_becomes_a_message_without_a_name(
 ) -> None:
     desk = Desk(tenants["default"], settings(tmp_path, **twilio(sms.url)))
     plans = list(shipped())
-    for plan in plans:
-        await desk.put(plan)
+    await put(desk.tenant, plans)
     to, doctor = number(), {"resourceType": "Practitioner", "id": f"{unique}-dr", "name": [{"family": "CANARY-NAME"}]}
     reference = await desk.put(doctor | {"telecom": [mobile(to)]})
     await desk.verify(reference, to)
@@ -37,5 +37,4 @@ async def test_an_answer_becomes_a_message_without_a_name(
     assert "clinical alert" in sent["Body"] or "klinischer Hinweis" in sent["Body"]
     assert "CANARY" not in str(sent)
     assert unique not in str(sent)
-    for plan in plans:
-        await desk.put(plan | {"status": "retired"})
+    await put(desk.tenant, [plan | {"status": "retired"} for plan in plans])

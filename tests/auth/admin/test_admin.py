@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ from fhir_server.auth import bearer, clients, principals
 from fhir_server.auth.people import accounts
 from fhir_server.auth.people.accounts import Account
 from fhir_server.auth.people.roles import ROLES
-from fhir_server.kit import json
+from fhir_server.kit import clock, json
 from fhir_server.storage.tenants import Tenant
 from tests.auth.conftest import key_set, make_key
 
@@ -53,7 +54,12 @@ async def admin(tenant: Tenant, http: httpx.AsyncClient, unique: str) -> Admin:
 
 async def trail(admin: Admin) -> str:
     headers = {"Authorization": f"Bearer {admin.token}"}
-    answer = await admin.http.get(f"{admin.tenant.base}/AuditEvent?_sort=-date&_count=20", headers=headers)
+    near = "&".join(
+        f"date={prefix}{(clock.now() + timedelta(seconds=s)).isoformat()[:19]}Z"
+        for prefix, s in (("ge", -60), ("le", 2))
+    )
+    url = f"{admin.tenant.base}/AuditEvent?{near}&_sort=-date&_count=200"  # other tests move the clock
+    answer = await admin.http.get(url, headers=headers)
     assert answer.status_code == 200
     return answer.text
 

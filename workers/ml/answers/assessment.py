@@ -17,11 +17,11 @@ from workers.ml.forecast.served import LSTM, Forecast
 from workers.ml.registry.card import Card, Use
 from workers.ml.registry.resources import device_of, library_of, model_id
 from workers.ml.tabular.answer import Abstained, Answer
-from workers.twin.codes import BASE, UCUM, profile
+from workers.twin.codes import BASE, UCUM, origin, profile
 from workers.twin.features import BY_CODE
 from workers.twin.ids import provenance_id
 from workers.twin.recording import start_of
-from workers.twin.resources import Resource, concept, meta
+from workers.twin.resources import Resource, concept
 
 DISCLAIMER: Final = (
     "Computed by a statistical model from data of other people; see its card. It is not a diagnosis, a model can be wrong about "
@@ -47,6 +47,12 @@ class About:
     zone: tzinfo = UTC
     basis: tuple[str, ...] = ()
     base: str = BASE
+
+
+def _meta(name: str | None, base: str) -> Resource:
+    """Return the meta of what models write: not the twin's tag, so that who waits for its crossings is not told of forecasts."""
+    tag = {"system": origin(base), "code": "prediction", "display": "Said by a model"}
+    return {"tag": [tag]} if name is None else {"profile": [profile(name, base)], "tag": [tag]}
 
 
 def assessed(about: About, card: Card, outcome: str, horizon: int, said: Answer | Abstained) -> Resource:
@@ -103,7 +109,7 @@ def _assessment(about: About, card: Card, horizon: int, prediction: Resource) ->
     made: Resource = {
         "resourceType": "RiskAssessment",
         "id": prediction_id(about.patient, model_id(card), about.day),
-        "meta": meta("prediction", about.base),
+        "meta": _meta("prediction", about.base),
         "status": "preliminary",
         "method": _method(card, about.base),
         "code": concept("prediction", "Prediction by a model", about.base),
@@ -129,7 +135,7 @@ def provenance(target: str, about: About, card: Card) -> Resource:
     return {
         "resourceType": "Provenance",
         "id": provenance_id(target),
-        "meta": meta(None, about.base),
+        "meta": _meta(None, about.base),
         "target": [{"reference": target}],
         "recorded": local_day(about.day, about.zone)["end"],
         "agent": [
