@@ -19,7 +19,7 @@ from fhir_server.auth.jose import TokenError
 from fhir_server.auth.principals import current_principal
 from fhir_server.auth.scopes import ScopeError
 from fhir_server.context import Principal
-from fhir_server.errors import Unauthenticated
+from fhir_server.errors import Forbidden, Unauthenticated
 from fhir_server.kit import clock
 from fhir_server.storage.tenants import Tenant
 
@@ -79,6 +79,16 @@ async def _verify(tenant: Tenant, text: str) -> Principal:
 def forget(tenant: Tenant) -> None:
     """Verify every token again: something was just revoked here. (Other processes notice within RECHECK_SECONDS.)"""
     _verified.pop(tenant, None)
+
+
+def need(principal: Principal, right: str) -> None:
+    """Raise Forbidden unless the token holds a scope that names no resources."""
+    if right not in principal.special:
+        raise Forbidden(
+            f"The token needs the scope {right}, which its client must be registered for.",
+            "insufficient-scope",
+            headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{right}"'},
+        )
 
 
 def _forget(remembered: dict[bytes, _Verified]) -> None:

@@ -27,8 +27,7 @@ from fhir_server.auth.recording import Record
 from fhir_server.auth.registration import RegistrationError
 from fhir_server.auth.remote_keys import RemoteKeys
 from fhir_server.auth.token import Form, TokenAnswer
-from fhir_server.context import Principal
-from fhir_server.errors import BadRequest, FhirError, Forbidden, Unauthenticated, Unavailable
+from fhir_server.errors import BadRequest, FhirError, Unauthenticated, Unavailable
 from fhir_server.kit import json
 from fhir_server.storage.tenants import Tenant
 
@@ -128,7 +127,7 @@ class Server:
         """Return the client that may ask about its own tokens only, None for one that may ask about all."""
         authorization = request.headers.get("authorization", "")
         if authorization[:7].lower() == "bearer ":
-            _need(await bearer.authenticate(tenant, authorization), INTROSPECT)
+            bearer.need(await bearer.authenticate(tenant, authorization), INTROSPECT)
             return None
         client: Client = await token.authenticate(tenant, self.remote, form, authorization or None)
         if client.method == "none":
@@ -158,7 +157,7 @@ class Server:
         tenant = self.tenant_of(request)
         try:
             principal = await bearer.authenticate(tenant, request.headers.get("authorization"))
-            _need(principal, START_LAUNCH)
+            bearer.need(principal, START_LAUNCH)
             asked = json.decode(await read_body(request, token.MAX_BODY))
             if not isinstance(asked, dict):
                 raise BadRequest("Send a JSON object.", "launch-malformed")
@@ -229,15 +228,6 @@ class Server:
             body = {"error": "temporarily_unavailable", "error_description": "The audit trail cannot be written."}
             return _json(503, body, {"Cache-Control": "no-store", "Retry-After": "5"})
         return _json(answer.status, answer.body, answer.headers)
-
-
-def _need(principal: Principal, right: str) -> None:
-    if right not in principal.special:
-        raise Forbidden(
-            f"The token needs the scope {right}, which its client must be registered for.",
-            "insufficient-scope",
-            headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{right}"'},
-        )
 
 
 def _refused(error: FhirError) -> Response:

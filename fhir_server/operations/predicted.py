@@ -13,7 +13,7 @@ from typing import Any
 from fhir_server.audit.record import audit_row
 from fhir_server.auth import policy
 from fhir_server.context import RequestContext
-from fhir_server.errors import Issue, NotFound, outcome
+from fhir_server.errors import NotFound
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.interactions.results import absent
 from fhir_server.kit import clock, ids, json
@@ -77,10 +77,7 @@ async def answer(ctx: RequestContext, call: Call, definition: Json, uses: Sequen
             "There are no data of this patient from which anything could be predicted.", "prediction-no-data"
         )
     if not ready or not await _made(ctx.tenant, patient.rid, until):
-        text = "Predictions are being made; ask again."
-        issue = Issue("informational", "prediction-computing", text, severity="information")
-        row = audit_row(ctx, "operation", 202, type="Patient", rid=patient.rid, patients=patient.patients)
-        return Result(202, json.encode(outcome([issue])), headers={"Retry-After": "2"}, audit=[row])
+        return twin.computing(ctx, patient, "prediction-computing", "Predictions are being made; ask again.")
     query = [("patient", call.address.id), ("method", ",".join(uses)), ("_sort", "-date"), ("_count", str(_NEWEST))]
     found = _newest((await run.search(ctx, "RiskAssessment", query, visibility=seen)).rows)
     entries = [bundles.search_entry(ctx.base, each.type, each.id, each.body) for each in found]

@@ -20,6 +20,7 @@ from fhir_server.operations.parameters import read_parameters
 from fhir_server.search import run
 from fhir_server.storage import blocks, jobs, outbox, reads
 from fhir_server.storage.commands import CLIENT, IMPORT
+from fhir_server.storage.reads import Stored
 from fhir_server.storage.tenants import Tenant
 from workers.twin.ids import device_id
 
@@ -63,11 +64,7 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
         raise absent()
     seen = await policy.visibility(ctx, "Observation", "search-type")
     if not await caught_up(ctx.tenant, patient.rid, wait):
-        issue = Issue(
-            "informational", "twin-computing", "The twin is being computed; ask again.", severity="information"
-        )
-        row = audit_row(ctx, "operation", 202, type="Patient", rid=patient.rid, patients=patient.patients)
-        return Result(202, json.encode(outcome([issue])), headers={"Retry-After": "2"}, audit=[row])
+        return computing(ctx, patient, "twin-computing", "The twin is being computed; ask again.")
     query = [
         ("patient", call.address.id),
         ("code", "digital-twin-state"),
@@ -84,6 +81,13 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
         ctx, "operation", 200, type=state.type, rid=state.rid, version=state.version, patients=state.patients
     )
     return Result(200, state.body, state.version, state.last_updated, audit=[row], resource_type=state.type)
+
+
+def computing(ctx: RequestContext, patient: Stored, id_: str, text: str) -> Result:
+    """Return the 202 of what is not there yet about a patient."""
+    issue = Issue("informational", id_, text, severity="information")
+    row = audit_row(ctx, "operation", 202, type="Patient", rid=patient.rid, patients=patient.patients)
+    return Result(202, json.encode(outcome([issue])), headers={"Retry-After": "2"}, audit=[row])
 
 
 def seconds(value: object) -> int:

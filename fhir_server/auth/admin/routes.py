@@ -16,7 +16,7 @@ from fhir_server.auth.body import BodyTooLong, read_body
 from fhir_server.auth.launch_scopes import ADMIN
 from fhir_server.auth.recording import Record
 from fhir_server.context import Principal
-from fhir_server.errors import FhirError, Forbidden, TooLarge
+from fhir_server.errors import FhirError, TooLarge
 from fhir_server.kit import json
 from fhir_server.storage.tenants import Tenant
 
@@ -56,7 +56,7 @@ class Administration:
         tenant = self.tenant_of(request)
         principal = await bearer.authenticate(tenant, request.headers.get("authorization"))
         try:
-            _need_admin(principal)
+            bearer.need(principal, ADMIN)
             done = await endpoint(await _task(request, tenant, principal))
         except FhirError as error:
             await self._record(
@@ -89,12 +89,3 @@ async def _task(request: Request, tenant: Tenant, principal: Principal) -> Task:
     except BodyTooLong as error:
         raise TooLarge(f"The request is refused: {error}.", "admin-too-long") from error
     return Task(tenant, principal, body, request.path_params.get("id", ""), dict(request.query_params))
-
-
-def _need_admin(principal: Principal) -> None:
-    if ADMIN not in principal.special:
-        raise Forbidden(
-            f"Managing access needs the scope {ADMIN}: of a client that is registered for it, or of an administrator's app.",
-            "insufficient-scope",
-            headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{ADMIN}"'},
-        )
