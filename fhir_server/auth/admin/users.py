@@ -39,7 +39,7 @@ async def listed(task: Task) -> Done:
 async def add(task: Task) -> Done:
     """Answer `POST /admin/users`; a password or second factor that is made up is in the answer, this once."""
     said = read(task.body, NEW)
-    password = said.get("password") or secrets.token_urlsafe(15)
+    password = said["password"] if "password" in said else secrets.token_urlsafe(15)
     if await accounts.find(task.tenant, said["login"]):
         raise Conflict("This login is taken already.", "login-taken", "login")
     try:

@@ -139,6 +139,7 @@ async def test_nothing_is_changed_when_a_part_is_wrong(admin, tenant, unique):
     assert account is not None
     assert (account.roles, account.disabled) == (frozenset({"patient"}), False)
     await admin("PATCH", "users/nobody", {"disabled": True}, 404)
+    await admin("POST", "users", {"login": f"empty-{unique}", "roles": ["patient"], "password": ""}, 422)
     await admin("POST", "users", {"login": f"half-{unique}", "roles": ["patient"]}, 409)
 
 
