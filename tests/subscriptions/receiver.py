@@ -48,11 +48,17 @@ class Receiver:
     def accepted(self, prefix: str = "") -> list[Received]:
         return [r for r in self.got if r.path.startswith(prefix) and r.answered is not None and 200 <= r.answered < 300]
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
-        async with asyncio.timeout(seconds), self.taken:
-            await self.taken.wait_for(condition)
+    async def until(self, condition: Callable[[], bool], seconds: float = 120.0) -> None:
+        """Wait for a condition on what came; after `seconds` say what had come by then."""
+        try:
+            async with asyncio.timeout(seconds), self.taken:
+                await self.taken.wait_for(condition)
+        except TimeoutError:
+            now = time.perf_counter()
+            last = [f"{now - r.at:.1f} s ago {r.method} {r.id}: {r.answered}" for r in self.got[-12:]]
+            raise AssertionError(f"not in {seconds} s; {len(self.got)} requests came, the last: {last}") from None
 
-    async def until_accepted(self, count: int, prefix: str = "", seconds: float = 60.0) -> list[Received]:
+    async def until_accepted(self, count: int, prefix: str = "", seconds: float = 120.0) -> list[Received]:
         await self.until(lambda: len({r.id for r in self.accepted(prefix)}) >= count, seconds)
         return self.accepted(prefix)
 

@@ -37,7 +37,10 @@ async def worker(settings: Settings, tenants: dict[str, Tenant]) -> AsyncIterato
 
 
 @pytest.fixture(autouse=True)
-def _breaker(monkeypatch: pytest.MonkeyPatch) -> None:
+async def _breaker(monkeypatch: pytest.MonkeyPatch, tenants: dict[str, Tenant]) -> None:
+    """Breakers open for a moment only, and none is left open by another file whose receiver had the same port."""
+    for tenant in tenants.values():
+        await tenant.pool.execute(tenant.sql("DELETE FROM {s}.endpoint_state"))
     monkeypatch.setattr(breaker, "LONGEST", timedelta(milliseconds=20))
 
 
@@ -159,7 +162,7 @@ async def test_a_receiver_that_fails_gets_everything_in_order_and_never_differen
     made = await given.write(tenant, given.subscription(f"Observation?patient={patient}", receiver.url), who)
     await given.until_status(tenant, made.id, "active")
     bodies = [(await given.write(tenant, given.observation(patient, n), who)).body for n in range(40)]
-    await receiver.until_accepted(40, seconds=40)
+    await receiver.until_accepted(40)
     accepted = receiver.accepted()
     first_of = {r.event: r.body for r in reversed(accepted)}
     assert [first_of[n] for n in range(1, 41)] == bodies
@@ -219,7 +222,7 @@ async def test_a_slow_receiver_does_not_delay_others(
 ) -> None:
     who = await given.client(tenant, "system/*.cruds")
     async with receiving() as slow:
-        slow.answer = lambda _request, _before: 4.0
+        slow.answer = lambda _request, _before: 14.0
         for _ in range(8):
             made = await given.write(tenant, given.subscription(f"Observation?patient={patient}", slow.url), who)
             await given.until_status(tenant, made.id, "active")
@@ -227,7 +230,7 @@ async def test_a_slow_receiver_does_not_delay_others(
         await given.until_status(tenant, quick.id, "active")
         for value in range(10):
             await given.write(tenant, given.observation(patient, value), who)
-        await receiver.until_accepted(10, seconds=3.8)
+        await receiver.until_accepted(10, seconds=13)
         assert 1 <= len(slow.got) <= 4
         text = tenant.sql("UPDATE {s}.subscription_state SET status = 'off' WHERE endpoint = $1")
         await tenant.pool.execute(text, tenant.key(0, "endpoint", slow.url))

@@ -34,6 +34,7 @@ async def web(pool: asyncpg.Pool, keys_dir: Path, redis_url: str) -> AsyncIterat
     """The tenants as a web process has them: what it commits it announces over Redis."""
     waker, tenants = Waker(redis_url), open_tenants(TENANTS, pool, keys_dir, ORIGIN)
     for name, tenant in tenants.items():
+        await pool.execute(tenant.sql("DELETE FROM {s}.endpoint_state"))  # ports come again
         tenant.announce = partial(waker.wake, name)
     yield tenants
     await waker.close()
@@ -117,7 +118,7 @@ async def test_kill_9_and_flushall_in_the_middle(
                     victim.send_signal(signal.SIGKILL)
 
         await asyncio.gather(disturb(), *(commits(*each) for each in subscriptions))
-        await receiver.until_accepted(sum(map(len, wanted.values())), seconds=60)
+        await receiver.until_accepted(sum(map(len, wanted.values())))
         steady.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(steady.wait, 25) == 0
     await redis.aclose()
@@ -136,7 +137,7 @@ async def test_a_worker_that_sleeps_past_its_lease_spoils_nothing(
         await receiver.until(lambda: len(receiver.got) >= 10)
         sleeper.send_signal(signal.SIGSTOP)
         with process(data, database_url, redis_url):
-            await receiver.until_accepted(60, seconds=30)
+            await receiver.until_accepted(60)
             sleeper.send_signal(signal.SIGCONT)
             await asyncio.sleep(0.5)
     check(receiver, {subscription_id: committed})
@@ -168,7 +169,7 @@ async def test_a_database_that_restarts_is_waited_for(
             await asyncio.sleep(0.5)
             await asyncio.to_thread(server.start)
             committed += [await again(tenant, patient, author, n) for n in range(20)]
-            await receiver.until_accepted(21, seconds=40)
+            await receiver.until_accepted(21)
         await pool.close()
     finally:
         await asyncio.to_thread(server.stop)
