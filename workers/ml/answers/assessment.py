@@ -47,6 +47,8 @@ class About:
     zone: tzinfo = UTC
     basis: tuple[str, ...] = ()
     base: str = BASE
+    assumed: str | None = None
+    """What is taken for granted about the patient and does not stand in the record."""
 
 
 def _meta(name: str | None, base: str) -> Resource:
@@ -118,7 +120,7 @@ def _assessment(about: About, card: Card, horizon: int, prediction: Resource) ->
         "performer": {"reference": device_of(card)},
         "basis": [{"reference": name} for name in about.basis],
         "prediction": [prediction | {"whenPeriod": when}],
-        "note": [{"text": DISCLAIMER}, {"text": f"Model card: {library_of(card)}."}],
+        "note": [{"text": text} for text in (DISCLAIMER, f"Model card: {library_of(card)}.", about.assumed) if text],
     }
     return made if made["basis"] else made | {"basis": [{"display": "No data"}]}
 
