@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 
 from fhir_server.cli.embedded import embedded_postgres, embedded_redis
@@ -17,6 +18,12 @@ from tests import post_mortem
 
 TENANTS = ("default", "second")
 ORIGIN = "http://clarity.test"
+
+# How long an example takes says how busy the machine is; what CI judges is the same twice.
+hypothesis.settings.register_profile(
+    "clarity", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], derandomize="CI" in os.environ
+)
+hypothesis.settings.load_profile("clarity")
 
 
 @pytest.fixture(scope="session")

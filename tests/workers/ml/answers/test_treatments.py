@@ -42,7 +42,9 @@ def asked(models: Models, today: int, **ratings: list[Rating]) -> list[Json]:
 def test_response_is_what_the_model_says_of_the_changes_of_two_weeks(models: Models) -> None:
     [said] = asked(models, 15, panss_total=[rating(0, 95), rating(7, 88), rating(14, 80)])
     assert models.response is not None
-    x = np.array([dict(zip(("change-week-1", "change-week-2"), (-7.0, -15.0), strict=True))[n] for n in models.response.names])
+    x = np.array(
+        [dict(zip(("change-week-1", "change-week-2"), (-7.0, -15.0), strict=True))[n] for n in models.response.names]
+    )
     [prediction] = said["prediction"]
     wanted = 100 * models.response.probabilities(x[None])[0]
     assert float(prediction["probabilityDecimal"]) == pytest.approx(wanted, abs=0.06)
