@@ -50,7 +50,8 @@ class Event:
     patients: tuple[int, ...]
 
 
-def _event(row: Any) -> Event:
+def event_of(row: Any) -> Event:
+    """Return the event that a row with its columns is."""
     return Event(
         row["id"], row["rid"], R4.type_name(row["type"]), row["fhir_id"], row["version"], row["method"], row["origin"],
         tuple(row["patients"] or ()),
@@ -72,7 +73,7 @@ async def read_events(connection: asyncpg.Connection, tenant: Tenant, consumer: 
         rows = await connection.fetch(tenant.sql(_PAGE), place["done"], place["target"], place["last_id"], limit)
         if rows:
             await connection.execute(tenant.sql(_NEXT_PAGE), consumer, rows[-1]["id"])
-            return [_event(row) for row in rows]
+            return [event_of(row) for row in rows]
         place = await connection.fetchrow(tenant.sql(_NEXT_INTERVAL), consumer)
     return []
 

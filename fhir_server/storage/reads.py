@@ -204,6 +204,8 @@ async def exact(tenant: Tenant, wanted: Sequence[tuple[int, int]]) -> dict[tuple
     What was deleted or erased has nothing to judge and is left out; so is what is damaged, for nobody may be told of it and one
     row must not hold up all others: the log says that there is one.
     """
+    if not wanted:
+        return {}
     past = COLUMNS.replace("r.", "h.")
     text = f"""
     WITH w AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::int[]) AS w(rid, version))

@@ -42,6 +42,13 @@ WHERE rid = $1 AND (status = 'active' OR (status = 'error' AND topic IS NOT NULL
 """
 _COUNTED = "(t.status = 'active' OR t.status = 'error' AND t.topic IS NOT NULL)"
 """Whose changes are numbered: what a topic-based Subscription in error misses is told later, or asked for by `$events`."""
+# Not served and not counted, whatever its topic: what it asks for cannot be judged.
+_BREAK = f"""
+WITH {_BUMP}
+UPDATE {{s}}.subscription_state t SET status = 'error', last_error = $3, topic = NULL, lease_until = NULL, fence = fence + 1,
+  updated_at = now()
+WHERE rid = $1 AND version = $2 AND {_COUNTED} RETURNING version
+"""
 _WATCHES = f"""
 SELECT (SELECT revision FROM {{s}}.subscription_revision) AS revision, t.rid, t.version, t.agent, t.criteria_type, t.types,
   t.ends_at, t.topic, t.topic_rid, t.topic_version
@@ -203,6 +210,11 @@ async def of_topic(connection: asyncpg.Connection, tenant: Tenant, rids: Sequenc
 async def stop(tenant: Tenant, rid: int, status: Status, reason: str, fence: int | None = None) -> bool:
     """Serve it no longer; False when it was not served, or the claim was lost."""
     return await tenant.pool.fetchval(tenant.sql(_STOP), rid, status, reason, fence) is not None
+
+
+async def break_off(tenant: Tenant, watch: Watch, reason: str) -> bool:
+    """Serve and count it no longer; False when another version of it is counted by now, or none."""
+    return await tenant.pool.fetchval(tenant.sql(_BREAK), watch.rid, watch.version, reason) is not None
 
 
 async def revision(tenant: Tenant) -> int:
