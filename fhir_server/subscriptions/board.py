@@ -100,10 +100,12 @@ _boards: WeakKeyDictionary[Tenant, Board] = WeakKeyDictionary()
 _known: WeakKeyDictionary[Tenant, dict[tuple[int, int, tuple[int, int]], list[Order]]] = WeakKeyDictionary()
 
 
-async def board(tenant: Tenant) -> Board:
-    """Return the orders as they are now; made anew only when somebody has subscribed, changed or ended one."""
+async def board(tenant: Tenant, seen: int | None = None) -> Board:
+    """Return the orders as they are now, or were at least at the revision `seen`; made anew only when somebody has subscribed,
+    changed or ended one.
+    """
     known = _boards.get(tenant)
-    if known is None or known.revision != await state.revision(tenant):
+    if known is None or known.revision < (await state.revision(tenant) if seen is None else seen):
         revision, watches = await state.watches(tenant)
         known = Board(revision, [order for orders in await _orders(tenant, watches) for order in orders])
         await known.file(tenant)
@@ -185,7 +187,7 @@ def _anchors(tenant: Tenant, order: Order) -> list[list[Anchor]]:
     # What a topic demands of the new version says nothing of the last one before a deletion.
     deletes = order.trigger is not None and "delete" in order.trigger.interactions
     for asked in [order.filter] if deletes else order.must:
-        found += _demanded(order.type, asked.standing(tenant).meant)
+        found += _demanded(order.type, asked.standing(tenant).meant.predicate)
     return found
 
 

@@ -37,7 +37,7 @@ class Isolated:
 async def enqueue(connection: asyncpg.Connection, tenant: Tenant, events: Sequence[Event]) -> Isolated:
     """Number what of the events Subscriptions are to be told of, as `match.enqueue` does, as far as it can be told."""
     orders, broken = await readable(tenant)
-    changes = await match.changes_of(tenant, orders, events)
+    changes = await match.changes_of(tenant, orders, events, connection)
     concerned = await orders.concerned(tenant, changes) if changes else {}
     await standing.look_up(tenant, [search for order in concerned for search in order.searches(tenant)])
     found: dict[int, dict[int, state.Change]] = {}

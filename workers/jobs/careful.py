@@ -15,7 +15,7 @@ import asyncpg
 
 from fhir_server.kit import logs
 from fhir_server.settings import Settings
-from fhir_server.storage import aside
+from fhir_server.storage import aside, outbox
 from fhir_server.storage.aside import Failed
 from fhir_server.storage.outage import passing
 from fhir_server.storage.outbox import Event
@@ -89,9 +89,10 @@ async def tell(tenant: Tenant, found: Findings) -> None:
         await closing.break_off(tenant, watch)
 
 
-async def again(tenant: Tenant, settings: Settings, consequences: Consequences) -> bool:
+async def again(tenant: Tenant, settings: Settings, consequences: Consequences, consumer: str) -> bool:
     """Try the next row that is to be tried again, which is gone when that goes well; False when there is none."""
     async with tenant.pool.acquire() as connection, connection.transaction():
+        await outbox.hold(connection, tenant, consumer)
         row = await aside.take(connection, tenant)
         if row is None:
             return False

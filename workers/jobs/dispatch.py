@@ -82,7 +82,7 @@ async def _carefully(tenant: Tenant, settings: Settings) -> bool:
 
 async def replay(tenant: Tenant, job: Job, settings: Settings) -> None:  # noqa: ARG001
     """Try again what was set aside and is marked; what fails again stays aside."""
-    while await careful.again(tenant, settings, CONSEQUENCES):
+    while await careful.again(tenant, settings, CONSEQUENCES, CONSUMER):
         pass
 
 
