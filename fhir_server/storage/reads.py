@@ -198,12 +198,16 @@ class Kept:
     keys: frozenset[int]
 
 
-async def exact(tenant: Tenant, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Kept]:
+async def exact(
+    tenant: Tenant, wanted: Sequence[tuple[int, int]], connection: asyncpg.Connection | None = None
+) -> dict[tuple[int, int], Kept]:
     """Return these (rid, version), current or not, for the workers that judge what was committed; no caller may see them.
 
     What was deleted or erased has nothing to judge and is left out; so is what is damaged, for nobody may be told of it and one
     row must not hold up all others: the log says that there is one.
     """
+    if not wanted:
+        return {}
     past = COLUMNS.replace("r.", "h.")
     text = f"""
     WITH w AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::int[]) AS w(rid, version))
@@ -213,7 +217,8 @@ async def exact(tenant: Tenant, wanted: Sequence[tuple[int, int]]) -> dict[tuple
     JOIN {{s}}.resource r ON r.rid = h.rid WHERE NOT h.deleted
     """
     found = {}
-    for row in await tenant.pool.fetch(tenant.sql(text), [rid for rid, _ in wanted], [v for _, v in wanted]):
+    asked = connection or tenant.pool
+    for row in await asked.fetch(tenant.sql(text), [rid for rid, _ in wanted], [v for _, v in wanted]):
         try:
             found[(row["rid"], row["version"])] = Kept(stored(tenant, row), frozenset(row["keys"] or ()))
         except Erased:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import asyncpg
 
@@ -24,19 +24,21 @@ async def enqueue(connection: asyncpg.Connection, tenant: Tenant, events: Sequen
     """
     if not events:
         return 0
-    orders = await board(tenant)
-    changes = await _changes(tenant, orders, events)
+    orders = await board(tenant, events[0].revision)
+    changes = await changes_of(tenant, orders, events, connection)
     found = await _told(tenant, await orders.concerned(tenant, changes)) if changes else {}
     await state.number(connection, tenant, found)
     return sum(map(len, found.values()))
 
 
-async def _changes(tenant: Tenant, orders: Board, events: Sequence[Event]) -> list[Change]:
+async def changes_of(
+    tenant: Tenant, orders: Board, events: Sequence[Event], connection: asyncpg.Connection
+) -> list[Change]:
     """Return the events that anybody may want to hear of, with what the versions say."""
     chosen = [e for e in events if e.type in orders.types and (e.method != DELETE or e.type in orders.topical)]
     wanted = {(event.rid, event.version) for event in chosen if event.method != DELETE}
     wanted |= {(event.rid, event.version - 1) for event in chosen if event.type in orders.topical and event.version > 1}
-    kept = await reads.exact(tenant, sorted(wanted)) if wanted else {}
+    kept = await reads.exact(tenant, sorted(wanted), connection)
     return list(_compared(chosen, kept))
 
 
@@ -61,6 +63,10 @@ async def _told(tenant: Tenant, concerned: dict[Order, list[Change]]) -> dict[in
             rights[right] = await author.sees(tenant, *right)
         visible = [change for change in changes if policy.admits(rights[right], change.subject.keys)]
         for change in await order.meeting(tenant, visible):
-            event = change.event
-            found.setdefault(order.watch.rid, {})[change.place] = (event.rid, event.version, event.method)
+            found.setdefault(order.watch.rid, {})[change.place] = change.told
+    return in_order(found)
+
+
+def in_order(found: Mapping[int, Mapping[int, state.Change]]) -> dict[int, list[state.Change]]:
+    """Return what each Subscription is to be told of in the order in which it was committed, given by place."""
     return {rid: [told[place] for place in sorted(told)] for rid, told in found.items()}

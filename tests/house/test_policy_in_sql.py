@@ -37,6 +37,8 @@ WITHOUT: dict[str, str] = {
     "fhir_server/search/statistics.py::_measured": PART,
     "fhir_server/search/statistics.py::_figures": PART,
     "fhir_server/storage/amend.py::amend": WRITES,
+    "fhir_server/storage/aside.py::listed": "for workers, and names and numbers for administrators",
+    "fhir_server/storage/aside.py::take": "for workers, who judge each event by its subscriber's Visibility",
     "fhir_server/storage/care.py::related": "finds what a Visibility is made of",
     "fhir_server/storage/care.py::referring": "finds what a Visibility is made of",
     "fhir_server/storage/care.py::own_patients": "finds what a Visibility is made of",
