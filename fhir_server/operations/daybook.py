@@ -124,7 +124,7 @@ async def sees_record(tenant: Tenant, type_: str, visibility: Visibility, patien
     """Tell whether all of a type in a patient's compartment is visible: what is kept from the caller is not there."""
     compartment = pack(COMPARTMENT, patient)
     for grant in visibility:
-        asked = not grant.rids and not grant.not_rids and set(grant.all_of) <= {compartment}
+        asked = not (grant.rids or grant.not_rids or grant.through) and set(grant.all_of) <= {compartment}
         asked = asked and all(compartment in group for group in grant.any_of)
         if asked and not (grant.none_of and await reads.any_holds(tenant, type_, compartment, grant.none_of)):
             return True

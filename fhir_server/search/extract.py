@@ -29,6 +29,7 @@ from fhir_server.search.own import guarded
 from fhir_server.search.parameters import Instances, Source, Table, own_table, r4_table, table
 from fhir_server.storage.commands import IndexRows, generation_of
 from fhir_server.storage.own import FIRST, OwnParams
+from fhir_server.storage.traced import TYPE as TRACED
 from profiles.registry import R4
 
 Rows = Callable[[Entries, int, Pairs], None]
@@ -211,7 +212,7 @@ def extract(tenant: Tenant, resource: dict[str, Any], generation: int | None = N
         patients[resource["id"]] = None
     if type_ == _IN_CONTEXT:
         patients.update(dict.fromkeys(_of_context(resource)))
-    rows.patients, rows.generation = list(patients), at
+    rows.patients, rows.traces, rows.generation = list(patients), type_ == TRACED, at
     if type_ == SERIES_TYPE:
         _series(tenant, resource, rows)
     return rows

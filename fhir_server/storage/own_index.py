@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 
 from fhir_server.kit import logs
-from fhir_server.storage import codings, ident, own, tally
+from fhir_server.storage import codings, ident, own, tally, traced
 from fhir_server.storage.commands import IndexRows, index_version
 from fhir_server.storage.errors import Erased
 from fhir_server.storage.prepare import mentioned, numbered
@@ -87,11 +87,12 @@ async def put(tenant: Tenant, rows: Sequence[tuple[Row, IndexRows]], unreadable:
     """Write the entries of rows that nobody has written meanwhile; return how many those were."""
     await codings.remember(tenant, [coding for _, index in rows for coding in index.codings])
     rids = await ident.rids(tenant, {name for _, index in rows for name in mentioned(index)})
+    beside = await traced.beside(tenant, {row.stored.rid: index for row, index in rows}, rids)
     version = index_version(tenant.own.generation)
     async with tenant.pool.acquire() as connection, connection.transaction():
         held = await _held(connection, tenant, [row.stored.rid for row, _ in rows])
         still = {row.stored.rid: index for row, index in rows if held.get(row.stored.rid) == row.seen}
-        keys = [array(numbered(index, rids)[1]) for index in still.values()]
+        keys = [array(numbered(index, rids, beside.get(rid, ()))[1]) for rid, index in still.items()]
         text = (
             "UPDATE {s}.resource r SET keys = u.keys::bigint[], index_version = $3"
             " FROM unnest($1::bigint[], $2::text[]) u(rid, keys) WHERE r.rid = u.rid"

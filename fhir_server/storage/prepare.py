@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fhir_server.kit import clock
 from fhir_server.kit import json as kit_json
-from fhir_server.storage import codec, codings, ident
+from fhir_server.storage import codec, codings, ident, traced
 from fhir_server.storage.commands import Command, IndexRows, index_version
 from fhir_server.storage.errors import erased_owner
 from fhir_server.storage.index_keys import COMPARTMENT, pack
@@ -55,6 +55,8 @@ class Prepared:
     sealed: bytes | None
     series: list[SeriesRow]
     old_series: list[SeriesRow]
+    telling: tuple[int, ...] = ()
+    """What is told of it (or of others of its commit) and has to get new patients: those came, or changed hands, afterwards."""
 
     def row(self) -> tuple[Any, ...]:
         """Return the columns of `resource` in their order."""
@@ -132,9 +134,9 @@ def _cipher(tenant: Tenant, key_id: int) -> AESGCM:
         raise erased_owner() from None
 
 
-def numbered(index: IndexRows, rids: dict[ident.Name, int]) -> tuple[list[int], list[int]]:
-    """Return the patients and the index keys of a resource, ids turned into rids."""
-    patients = [rids[("Patient", id_)] for id_ in index.patients]
+def numbered(index: IndexRows, rids: dict[ident.Name, int], beside: Iterable[int] = ()) -> tuple[list[int], list[int]]:
+    """Return the patients and the index keys of a resource, ids turned into rids; `beside` are patients of what it is told of."""
+    patients = list(dict.fromkeys([*(rids[("Patient", id_)] for id_ in index.patients), *beside]))
     keys = set(index.keys)
     keys.update(pack(param, rids[(type_, id_)]) for param, type_, id_ in index.references)
     keys.update(pack(COMPARTMENT, patient) for patient in patients)
@@ -155,14 +157,20 @@ def series_rows(index: IndexRows | None, rids: dict[ident.Name, int], moment: da
 
 
 def _prepared(
-    tenant: Tenant, command: Command, rids: dict[ident.Name, int], moment: datetime, *, inserts: bool
+    tenant: Tenant,
+    command: Command,
+    rids: dict[ident.Name, int],
+    moment: datetime,
+    beside: Sequence[int] = (),
+    *,
+    inserts: bool,
 ) -> Prepared:
     rid, version = rids[(command.type, command.id)], command.expected + 1
     old_series = series_rows(command.previous, rids, moment)
     if command.resource is None:
         return Prepared(command, rid, inserts, version, 0, moment, [], [], b"", None, [], old_series)
     index = command.index or _EMPTY
-    patients, keys = numbered(index, rids)
+    patients, keys = numbered(index, rids, beside)
     key_id = _key_id(tenant, command, patients)
     body = kit_json.encode(stamped(command.resource, command.type, command.id, version, clock.instant(moment)))
     sealed = codec.encode(body, _cipher(tenant, key_id), aad(tenant, command.type, command.id, version))
@@ -174,11 +182,25 @@ async def prepare(tenant: Tenant, commands: Sequence[Command]) -> list[Prepared]
     """Return the rows of all commands; takes rids and keys and tells the dictionary of codings, writes no resource."""
     await codings.remember(tenant, [row for c in commands if c.index for row in c.index.codings])
     rids, new = await _rids(tenant, commands)
-    await _patient_keys(tenant, {rids[("Patient", id_)] for c in commands if c.index for id_ in c.index.patients})
+    beside = await traced.beside(tenant, {at: c.index for at, c in enumerate(commands)}, rids, commands)
+    of_index = {rids[("Patient", id_)] for c in commands if c.index for id_ in c.index.patients}
+    await _patient_keys(tenant, of_index.union(*beside.values()))
     moment = clock.now()
     rows = []
-    for number, command in enumerate(commands, 1):
-        rows.append(_prepared(tenant, command, rids, moment, inserts=(command.type, command.id) in new))
-        if number % _BREATH == 0:  # thousands of bodies to encrypt must not hold up other requests
+    for at, command in enumerate(commands):
+        inserts = (command.type, command.id) in new
+        rows.append(_prepared(tenant, command, rids, moment, beside.get(at, ()), inserts=inserts))
+        if at % _BREATH == _BREATH - 1:  # thousands of bodies to encrypt must not hold up other requests
             await asyncio.sleep(0)
+    moved = [row for row in rows if not row.inserts and _changes_hands(row.command)]
+    if moved:
+        moved[0].telling = tuple(await traced.telling(tenant, [row.rid for row in moved]))
     return rows
+
+
+def _changes_hands(command: Command) -> bool:
+    """Tell whether a resource that somebody may have mentioned gets other patients than it had."""
+    if command.index is None:
+        return False
+    had = command.previous.patients if command.previous is not None else []
+    return (command.expected > 0 and command.previous is None) or set(had) != set(command.index.patients)

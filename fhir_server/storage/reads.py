@@ -118,6 +118,20 @@ async def read_many(
     return {(row.type, row.id): row for row in rows}
 
 
+async def owners(
+    tenant: Tenant, names: Sequence[tuple[str, str]], visibility: Mapping[str, Visibility]
+) -> dict[tuple[str, str], tuple[int, ...]]:
+    """Return whose (rids of patients) those of many (type, id) are that are there, or were, and visible."""
+    args: list[Any] = [[R4.type_id(type_) for type_, _ in names], [id_ for _, id_ in names]]
+    visible = visible_types_sql("r", visibility, args)
+    text = (
+        "SELECT r.type, r.fhir_id, r.patients FROM {s}.resource r JOIN unnest($1::smallint[], $2::text[]) AS w(type, fhir_id)"
+        f" ON r.type = w.type AND r.fhir_id = w.fhir_id WHERE r.version > 0 AND {visible}"
+    )
+    rows = await tenant.pool.fetch(tenant.sql(text), *args)
+    return {(R4.type_name(row["type"]), row["fhir_id"]): tuple(row["patients"] or ()) for row in rows}
+
+
 async def seen(tenant: Tenant, rids: Sequence[int], visibility: Mapping[str, Visibility]) -> dict[int, tuple[str, str]]:
     """Return type and id of those of `rids` that are current and visible."""
     args: list[Any] = [list(rids)]

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from fhir_server.kit import logs
-from fhir_server.storage import codings, ident, tally
+from fhir_server.storage import codings, ident, tally, traced
 from fhir_server.storage.commands import FORMS, INDEX_VERSION, IndexRows, index_version
 from fhir_server.storage.errors import Erased
 from fhir_server.storage.prepare import NOBODY, mentioned, numbered, series_rows
@@ -80,8 +80,9 @@ async def _replace(
     names = {name for index in indexes.values() for name in mentioned(index)}
     rids = await ident.rids(tenant, names)
     arrays: list[list[Any]] = [[], [], []]
+    beside = await traced.beside(tenant, indexes, rids)
     for rid, index in indexes.items():
-        patients, keys = numbered(index, rids)
+        patients, keys = numbered(index, rids, beside.get(rid, ()))
         for column, value in zip(arrays, (rid, array(patients) if patients else None, array(keys)), strict=True):
             column.append(value)
     versions = [index_version(index.generation) for index in indexes.values()]

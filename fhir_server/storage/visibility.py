@@ -1,8 +1,9 @@
 """What a caller may see, as a condition on index keys that every statement carries.
 
 A Visibility is an OR of Grants, a Grant an AND of keys that must be there, keys that must not, and groups of which one must (the
-compartments of all patients whom somebody cares for). `()` sees nothing. Because compartments, scope filters, labels and what a
-Consent says are all index keys, one form serves current rows, history rows and counts alike.
+compartments of all patients whom somebody cares for). `()` sees nothing. What is told of other resources is seen where those are
+(`Through`). Because compartments, scope filters, labels and what a Consent says are all index keys, one form serves current rows,
+history rows and counts alike.
 """
 
 from __future__ import annotations
@@ -13,9 +14,17 @@ from functools import lru_cache
 from typing import Any
 
 from fhir_server.kit.memo import Memo
-from fhir_server.storage.index_keys import COMPARTMENT, pack
+from fhir_server.storage.index_keys import COMPARTMENT, MOST_RID, pack
 from fhir_server.storage.statements import array
 from profiles.registry import R4
+
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """What is seen of the resources that a row refers to by `param`, by groups of types; of a type in no group nothing is."""
+
+    param: int
+    seen: tuple[tuple[tuple[int, ...], Visibility], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,7 @@ class Grant:
     """Rows that hold every key of `all_of`, none of `none_of`, and one or more of every group in `any_of`.
 
     `rids` narrows to single resources (what stands for the person who signed in, say), `not_rids` leaves single ones out.
+    `through` leaves out what refers to something that is there and not seen.
     """
 
     all_of: tuple[int, ...] = ()
@@ -30,11 +40,15 @@ class Grant:
     any_of: tuple[tuple[int, ...], ...] = ()
     rids: tuple[int, ...] = ()
     not_rids: tuple[int, ...] = ()
+    through: tuple[Through, ...] = ()
 
     def admits(self, keys: frozenset[int]) -> bool:
-        """Tell whether a row with these keys is granted, as the SQL would; never by its rid, which nobody has said."""
+        """Tell whether a row with these keys is granted, as the SQL would; never by its rid, nor by what it refers to: who
+        asks has said neither.
+        """
         return (
             not self.rids
+            and not self.through
             and keys.issuperset(self.all_of)
             and keys.isdisjoint(self.none_of)
             and all(not keys.isdisjoint(group) for group in self.any_of)
@@ -116,7 +130,21 @@ def _grant_sql(alias: str, grant: Grant, args: list[Any], current: str, *, one: 
     if grant.not_rids:
         args.append(list(grant.not_rids))
         parts.append(f"{alias}.rid <> ALL(${len(args)}::bigint[])")
+    parts.extend(_through_sql(alias, through, args, one=one) for through in grant.through)
     return " AND ".join(parts)
+
+
+def _through_sql(alias: str, through: Through, args: list[Any], *, one: bool) -> str:
+    """Return that nothing which a row refers to is there and not seen; what was deleted is judged by what it was found by."""
+    to, seen = f"{alias}_to", ["FALSE"]
+    for types, visibility in through.seen:
+        args.append(list(types))
+        seen.append(f"{to}.type = ANY(${len(args)}::smallint[]) AND {visible_sql(to, visibility, args, one=one)}")
+    return (
+        f"NOT EXISTS (SELECT FROM unnest({alias}.keys) AS told(key) JOIN {{s}}.resource {to} ON {to}.rid = told.key & {MOST_RID}"
+        f" WHERE told.key BETWEEN {pack(through.param, 0)} AND {pack(through.param, MOST_RID)}"
+        f" AND {to}.version > 0 AND ({' OR '.join(seen)}) IS NOT TRUE)"
+    )
 
 
 def kept_from(visibility: Visibility) -> tuple[int, ...] | None:
@@ -182,7 +210,7 @@ def either(*sights: Visibility) -> Visibility:
 
 
 def outside(visibility: Visibility) -> Visibility:
-    """Return what does not see."""
+    """Return what does not see: of what is said of rows themselves, as Consents and labels do."""
     found = EVERYTHING
     for grant in visibility:
         found = both(found, _outside(grant))
@@ -190,6 +218,8 @@ def outside(visibility: Visibility) -> Visibility:
 
 
 def _outside(grant: Grant) -> Visibility:
+    if grant.through:
+        raise ValueError("what a row refers to has no opposite among grants")
     found = [Grant(none_of=(key,)) for key in grant.all_of]
     found += [Grant(none_of=group) for group in grant.any_of]
     found += [Grant(any_of=(grant.none_of,))] if grant.none_of else []
@@ -203,7 +233,8 @@ def _together(one: Grant, other: Grant) -> Grant:
     both_rids = tuple(rid for rid in one.rids if rid in other.rids) or (0,)  # no row has the rid 0
     rids = both_rids if one.rids and other.rids else one.rids or other.rids
     not_rids = _union(one.not_rids, other.not_rids)
-    return Grant(_union(one.all_of, other.all_of), _union(one.none_of, other.none_of), any_of, rids, not_rids)
+    through = tuple(dict.fromkeys((*one.through, *other.through)))
+    return Grant(_union(one.all_of, other.all_of), _union(one.none_of, other.none_of), any_of, rids, not_rids, through)
 
 
 def _union(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:

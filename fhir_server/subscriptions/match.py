@@ -52,6 +52,14 @@ def _compared(events: Sequence[Event], kept: dict[tuple[int, int], reads.Kept]) 
             yield Change(place, event, "create" if before is None else "update", now, before)
 
 
+async def _visible(tenant: Tenant, type_: str, changes: Sequence[Change], right: Visibility) -> list[Change]:
+    """Return the changes of what the author may see; a Provenance, which is told of others, only while it is there."""
+    if not any(grant.through for grant in right):
+        return [change for change in changes if policy.admits(right, change.subject.keys)]
+    there = await reads.seen(tenant, [change.event.rid for change in changes], {type_: right})
+    return [change for change in changes if change.event.rid in there]
+
+
 async def _told(tenant: Tenant, concerned: dict[Order, list[Change]]) -> dict[int, list[state.Change]]:
     """Return, for each Subscription, what it is to be told of: what it asked for and its author may see."""
     await standing.look_up(tenant, [search for order in concerned for search in order.searches(tenant)])
@@ -61,7 +69,7 @@ async def _told(tenant: Tenant, concerned: dict[Order, list[Change]]) -> dict[in
         right = (order.watch.agent, order.type)
         if right not in rights:
             rights[right] = await author.sees(tenant, *right)
-        visible = [change for change in changes if policy.admits(rights[right], change.subject.keys)]
+        visible = await _visible(tenant, order.type, changes, rights[right])
         for change in await order.meeting(tenant, visible):
             found.setdefault(order.watch.rid, {})[change.place] = change.told
     return in_order(found)

@@ -136,7 +136,9 @@ async def test_patient_is_the_compartment_and_nothing_else(acting, tenant, patie
     expected = (Grant((pack(COMPARTMENT, rid),)),)
     found = await visibilities(ctx, "search-system")
     assert set(found) == {t for t in R4.types if t in ("Patient", "Binary") or R4.compartment("Patient", t)}
+    [told] = found.pop("Provenance")
     assert set(found.values()) == {expected}
+    assert (told.all_of, len(told.through)) == (expected[0].all_of, 1), "and nothing that it tells of is hidden"
 
 
 async def test_scopes_are_a_union_and_the_widest_wins(acting, patient):
@@ -360,7 +362,10 @@ async def test_a_limit_narrows_every_answer(acting, tenant, monkeypatch):
     ids_ = [await store(tenant, resource, extract(tenant, resource)) for resource in (hidden, shown)]
     seen = await visibility(ctx, "Observation", "read")
     assert [await read(tenant, "Observation", id_, seen) is not None for id_ in ids_] == [False, True]
-    assert set((await visibilities(ctx, "search-system")).values()) == {(Grant(none_of=(label,)),)}
+    found = await visibilities(ctx, "search-system")
+    [told] = found.pop("Provenance")
+    assert set(found.values()) == {(Grant(none_of=(label,)),)}
+    assert (told.none_of, len(told.through)) == ((label,), 1)
     assert await unrestricted(ctx, "Observation", "update")
     assert kept_from(await visibility(ctx, "Observation", "update")) == (label,)
     with pytest.raises(Forbidden):
