@@ -124,18 +124,23 @@ def as_table(book: Book, first: date, last: date, fresh: int = 0) -> Table:
     """Return the pages of `first` to `last` as columns; what looks at a fortnight is computed from row `fresh` on."""
     days = (last - first).days + 1
     columns = {feature.code: Column.blank(days) for feature in FEATURES}
+    numbers: dict[str, tuple[list[int], list[float], list[float]]] = {code: ([], [], []) for code in columns}
     coverage: dict[str, Floats] = {}
     for row in range(days):
         page = book.get(first + timedelta(days=row))
         if page is None:
             continue
         for code, value, part, reason, method in page.numbers:
+            rows, values, parts = numbers[code]
+            rows.append(row)
+            values.append(math.nan if value is None else value)
+            parts.append(math.nan if part is None else part)
             column = columns[code]
-            column.value[row] = math.nan if value is None else value
-            column.coverage[row] = math.nan if part is None else part
             column.reason[row], column.method[row] = reason, method
         for name, measured in page.coverage:
             coverage.setdefault(name, np.zeros(days))[row] = measured
+    for code, (rows, values, parts) in numbers.items():
+        columns[code].value[rows], columns[code].coverage[rows] = values, parts
     columns[FORTNIGHTLY] = social_jetlag(columns["sleep-midpoint"], first, fresh)
     return Table(first, days, columns, coverage)
 
