@@ -15,6 +15,9 @@ _CAN_BE_ABOUT_ANYBODY: Final = frozenset(
 """What can be about a patient without an index key that says so: closed to `user/` scopes until something else opens it."""
 
 
+SUBSCRIBER: Final = "https://fhir.clarity.example/CodeSystem/subscriber"
+"""System of the tag that says whose a resource is; its code is the person as `Type/id`."""
+
 _BESIDE: Final = frozenset({"Patient", "Binary"})
 """What belongs to a patient beside the compartment's members; a Binary does by its securityContext, and else to nobody."""
 
@@ -34,6 +37,11 @@ def about_patients(type_: str) -> frozenset[int]:
     names = [n for n in ("patient", "subject") if n in params and params[n].kind == "reference"]
     wanted = [n for n in names if not params[n].targets or "Patient" in params[n].targets]
     return frozenset(source.id for name in wanted for source in table(type_).sources.get(name, ()))
+
+
+def owned(type_: str) -> bool:
+    """Tell whether a person reaches of the type what carries the tag of their own: SUBSCRIBER and their `fhirUser`."""
+    return type_ == "Subscription"
 
 
 def held_back(type_: str) -> bool:
