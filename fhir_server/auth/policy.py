@@ -17,7 +17,15 @@ from typing import Final
 from fhir_server.auth import care, filters, glass, labels, traced
 from fhir_server.auth.care import Care
 from fhir_server.auth.consent import known as consents
-from fhir_server.auth.reach import about_patients, catalogue, held_back, in_patient_compartment, shared
+from fhir_server.auth.reach import (
+    SUBSCRIBER,
+    about_patients,
+    catalogue,
+    held_back,
+    in_patient_compartment,
+    owned,
+    shared,
+)
 from fhir_server.auth.scopes import INTERACTIONS
 from fhir_server.context import RequestContext, Scope, ScopeLevel
 from fhir_server.errors import Forbidden
@@ -331,6 +339,8 @@ def _base_of_user(ctx: RequestContext, type_: str, cared: Care) -> Grant | None:
     principal = ctx.principal
     if type_ in principal.unlimited:
         return Grant()
+    if owned(type_) and principal.user is not None:
+        return Grant((labels.tag_key(ctx.tenant, SUBSCRIBER, principal.user),))
     if held_back(type_) or (principal.user is None and not shared(type_)):
         return None
     if shared(type_) or cared.everybody:
@@ -362,6 +372,8 @@ async def _belongs(
         return base != UNREACHABLE and patients == {principal.patient}
     if base == Grant():
         return True
+    if owned(type_):
+        return base.admits(frozenset(index.keys))
     if not in_patient_compartment(type_):
         about = about_patients(type_)
         patients = {id_ for param, to, id_ in index.references if to == "Patient" and param in about}

@@ -23,6 +23,9 @@ CATALOGUED: Final = "Device"
 SNOMED: Final = "http://snomed.info/sct"
 SOFTWARE: Final = "706687001"
 
+SUBSCRIBER: Final = "https://fhir.clarity.example/CodeSystem/subscriber"
+"""System of the tag that says whose a resource is; its code is the person as `Type/id`."""
+
 _BESIDE: Final = frozenset({"Patient", "Binary"})
 """What belongs to a patient beside the compartment's members; a Binary does by its securityContext, and else to nobody."""
 
@@ -71,6 +74,11 @@ def check_catalogue(tenant: Tenant, resource: dict[str, Any]) -> None:
             " patient's, or leave out the patient."
         )
         raise Unprocessable(text, "software-of-a-patient", "Device.patient")
+
+
+def owned(type_: str) -> bool:
+    """Tell whether a person reaches of the type what carries the tag of their own: SUBSCRIBER and their `fhirUser`."""
+    return type_ == "Subscription"
 
 
 def held_back(type_: str) -> bool:

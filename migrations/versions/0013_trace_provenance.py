@@ -7,7 +7,7 @@ from alembic import context, op
 from fhir_server.storage import traced
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 
 
 def upgrade() -> None:
