@@ -176,10 +176,17 @@ def _abstained(said: Abstained, base: str) -> Resource:
 
 def _why(said: Answer) -> str:
     named = [f"{part.feature} {'raises' if part.adds > 0 else 'lowers'} it" for part in said.parts[:3] if part.adds]
-    return (
-        f"{_percent(said.probability)} %, {_percent(said.low)} to {_percent(said.high)} % seen at such probabilities in people who "
-        f"were not learned from (95 %). The comparator says {_percent(said.comparator)} %. {'; '.join(named)}."
-    )  # fmt: skip
+    low, high = _percent(said.low), _percent(said.high)
+    own, other = _percent(said.probability), _percent(said.comparator)
+    texts = [
+        f"{own} %, where {low} to {high} % were seen at such probabilities in people who were not learned from (95 %)"
+    ]
+    if not low <= own <= high:
+        texts.append("The model's own number lies outside of what was seen: it is badly calibrated there")
+    texts.append(
+        f"The comparator says {other} %" + ("" if low <= other <= high else ": the two disagree, rely on neither")
+    )
+    return ". ".join([*texts, *(["; ".join(named)] if named else [])]) + "."
 
 
 def _extension(of: str, base: str, /, **parts: Any) -> Resource:
