@@ -10,7 +10,6 @@ A conditional interaction finds its match under the visibility of that very inte
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -62,7 +61,7 @@ one Grant for each. A limit that cannot be worked out returns NOTHING. What they
 SIGHT_SECONDS: Final = 0.25
 """So long an answer is taken for the next request of the same token: a fraction of the second in which another process notices
 a Consent. What this process itself writes is noticed at once."""
-_NEVER: Final[tuple[float, int, Visibility]] = (0.0, -1, NOTHING)
+_NEVER: Final[tuple[float, int, Visibility, bool]] = (0.0, -1, NOTHING, False)
 
 OF_STORED: Final[frozenset[Limit]] = frozenset({consents.limit})
 """Limits on what is stored alone: a Consent says who may see the record, not who may write into it."""
@@ -78,13 +77,15 @@ APPEND_ONLY: Final = frozenset({"AuditEvent"})
 
 async def visibility(ctx: RequestContext, type_: str, interaction: str) -> Visibility:
     """Return what of `type_` the caller may reach by `interaction`; Forbidden when no scope allows it at all."""
-    remembered: tuple[float, int, Visibility] = ctx.principal.sights.get((type_, interaction), _NEVER)
-    asked, stamp = clock.monotonic(), _stamp(ctx)
-    if asked < remembered[0] and stamp == remembered[1]:
+    remembered: tuple[float, int, Visibility, bool] = ctx.principal.sights.get((type_, interaction), _NEVER)
+    asked = clock.monotonic()
+    if asked < remembered[0] and _stamp(ctx, cares=remembered[3]) == remembered[1]:
         return remembered[2]
+    cares = _has_care(ctx)
+    stamp = _stamp(ctx, cares=cares)
     sight = await _visibility(ctx, type_, interaction)
     if _stays(ctx, type_, interaction):
-        ctx.principal.sights[type_, interaction] = (asked + SIGHT_SECONDS, stamp, sight)
+        ctx.principal.sights[type_, interaction] = (asked + SIGHT_SECONDS, stamp, sight, cares)
     return sight
 
 
@@ -121,10 +122,10 @@ async def _told(ctx: RequestContext, interaction: str) -> Visibility:
     return await traced.sight(seen)
 
 
-def _stamp(ctx: RequestContext) -> int:
+def _stamp(ctx: RequestContext, *, cares: bool) -> int:
     """Return what changes when this process writes anything that decides what the caller sees: it is asked again at once."""
-    written: Counter[str] = ctx.tenant.written
-    return written["Consent"] + (sum(written[type_] for type_ in care.RELATIONS) if _has_care(ctx) else 0)
+    count: Callable[[str, int], int] = ctx.tenant.written.get  # [] would work out an answer for what was never written
+    return count("Consent", 0) + (sum([count(type_, 0) for type_ in care.RELATIONS]) if cares else 0)
 
 
 def _stays(ctx: RequestContext, type_: str, interaction: str) -> bool:

@@ -96,6 +96,23 @@ def _literal(group: tuple[int, ...]) -> str:
     return array(group)
 
 
+@lru_cache(maxsize=256)
+def _listed(group: tuple[int, ...]) -> str:
+    """Return a large group of compartments as text in which each number stands between commas."""
+    return f",{','.join(map(str, group))},"
+
+
+def _named_sql(column: str, text: str) -> str:
+    """Return that one of a row's patients is named in a text of numbers between commas.
+
+    To look for one number in 200 as text takes 3 µs, to read 200 numbers first 11. A row of several patients need not name them in
+    that order: only for such a one the numbers are read.
+    """
+    named = f"strpos({text} COLLATE \"C\", ',' || array_to_string({column}, ',') || ',') > 0"
+    numbers = f"string_to_array(btrim({text}, ','), ',')::bigint[]"
+    return f"({named} OR cardinality({column}) > 1 AND {column} && {numbers})"
+
+
 def _group_sql(alias: str, group: tuple[int, ...], args: list[Any], *, one: bool) -> str:
     """Return that a row holds one key of a group; compartments stand in `patients` too, where there are fewer to ask.
 
@@ -103,10 +120,12 @@ def _group_sql(alias: str, group: tuple[int, ...], args: list[Any], *, one: bool
     """
     if len(group) <= (_SINGLE if one else FEW):
         return f"{alias}.keys && {_array(group, args)}"
-    args.append(_literal(group))
-    place = f"${len(args)}::text::bigint[]"
     compartments = pack(COMPARTMENT, 0) < min(group) and max(group) < pack(COMPARTMENT + 1, 0)
-    column = "patients" if compartments else "keys"
+    if one and compartments:
+        args.append(_listed(group))
+        return _named_sql(f"{alias}.patients", f"${len(args)}::text")
+    args.append(_literal(group))
+    place, column = f"${len(args)}::text::bigint[]", "patients" if compartments else "keys"
     if one:
         return f"{alias}.{column} && {place}"
     # IS TRUE keeps the planner from making a join of it, which would build the table anew for every row.
@@ -160,15 +179,15 @@ def visible_sql(alias: str, visibility: Visibility, args: list[Any], *, current:
     For a row of the history, `current` is the alias of the row of `resource`: what must not be there must not be there now
     either, so that a label or a Consent that came later holds for every version. `one` says that a single row is asked.
     """
-    if not visibility:
-        return "FALSE"
-    if EVERYTHING[0] in visibility:
-        return "TRUE"
     form = (alias, current, one, len(args))
     found = _conditions.get((visibility,), form)
     if found is None:
         numbered = list(args)
-        text = "(" + " OR ".join(_grant_sql(alias, grant, numbered, current, one=one) for grant in visibility) + ")"
+        if EVERYTHING[0] in visibility:
+            text = "TRUE"
+        else:
+            parts = [_grant_sql(alias, grant, numbered, current, one=one) for grant in visibility]
+            text = f"({' OR '.join(parts)})" if parts else "FALSE"
         found = _conditions.put((visibility,), (text, tuple(numbered[len(args) :])), form)
     args.extend(found[1])
     return found[0]
