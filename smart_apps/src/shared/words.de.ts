@@ -1,10 +1,12 @@
 /** Everything that is said, in German. */
+import { live } from "./words.live.de";
 import { models } from "./words.models.de";
 import { people } from "./words.people.de";
 import type { Words } from "./words.en";
 
 export const de: Words = {
   ...people,
+  ...live,
   ...models,
   "app.twin": "Zwilling",
   "loading": "Die Akte wird gelesen …",

@@ -1,9 +1,11 @@
 /** Everything that is said, in English; the German table has the same keys. */
+import { live } from "./words.live.en";
 import { models } from "./words.models.en";
 import { people } from "./words.people.en";
 
 export const en = {
   ...people,
+  ...live,
   ...models,
   "app.twin": "Twin",
   "loading": "Reading the record …",
