@@ -73,6 +73,17 @@ def decode(data: bytes) -> Page:
     return msgspec.msgpack.decode(data, type=Page)
 
 
+class _Numbers(msgspec.Struct, frozen=True, array_like=True):
+    numbers: tuple[Number, ...]
+    coverage: tuple[tuple[str, float], ...]
+
+
+def decode_numbers(data: bytes) -> Page:
+    """Return the numbers and measured parts of a page without its signals and inputs, in a fraction of the time."""
+    found = msgspec.msgpack.decode(data, type=_Numbers)
+    return Page(found.numbers, found.coverage, (), ())
+
+
 def pages_changed(day: date) -> tuple[date, date]:
     """Return the first and last local day whose pages may change when blocks of a UTC day did."""
     return day - timedelta(days=1), day + timedelta(days=AFTER)
