@@ -18,4 +18,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise RuntimeError("A server of before would show each Provenance to all who see its patient; restore a backup instead.")
+    raise RuntimeError(
+        "A server of before would show each Provenance to all who see its patient; restore a backup instead."
+    )
