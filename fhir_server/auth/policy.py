@@ -105,12 +105,11 @@ async def _whole(ctx: RequestContext, type_: str, interaction: str, granted: Vis
 
 
 async def _told(ctx: RequestContext, interaction: str) -> Visibility:
-    """Return the Provenances nothing of whose targets is hidden; who only creates learns of none.
+    """Return the Provenances nothing of whose targets is hidden.
 
-    A service that has no scope for a type is told of it all the same, as far as labels and Consents let it.
+    A service that has no scope for a type is told of it all the same, as far as labels and Consents let it, and of what is
+    not here.
     """
-    if interaction == "create":
-        return EVERYTHING
     service = any(scope.level == "system" for scope in _scopes_for(ctx, traced.TYPE, interaction))
 
     async def seen(type_: str) -> Visibility:
@@ -119,7 +118,7 @@ async def _told(ctx: RequestContext, interaction: str) -> Visibility:
             granted = EVERYTHING
         return either(await _limited(ctx, type_, "read", granted), await _opened(ctx, type_, "read"))
 
-    return await traced.sight(seen)
+    return await traced.sight(seen, absent=service)
 
 
 def _stamp(ctx: RequestContext, *, cares: bool) -> int:

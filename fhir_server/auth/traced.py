@@ -1,4 +1,4 @@
-"""What is told of resources is seen where they are: a Provenance by who may read each of its targets that is here.
+"""What is told of resources is seen where they are: a Provenance by who may read each of its targets.
 
 Its patients are those of its targets (`storage/traced.py`), so compartments, Consents and keys hold for it as for any type. Beside
 that nothing it tells of may be hidden from the caller, by a label, a Consent or the filter of a scope: who made what, when and
@@ -18,15 +18,18 @@ from profiles.registry import R4
 TYPE = traced.TYPE
 
 
-async def sight(seen: Callable[[str], Awaitable[Visibility]]) -> Visibility:
-    """Return what is seen of a type that is told of others, by what is seen of each type that those may be of."""
+async def sight(seen: Callable[[str], Awaitable[Visibility]], *, absent: bool) -> Visibility:
+    """Return what is seen of a type that is told of others, by what is seen of each type that those may be of.
+
+    `absent` shows also what tells of something that is not here: then one that vanishes tells that this came, hidden.
+    """
     groups: dict[Visibility, list[int]] = {}
     for type_ in R4.types:
         groups.setdefault(await seen(type_), []).append(R4.type_id(type_))
     if groups.keys() == {EVERYTHING}:
         return EVERYTHING
     shown = tuple((tuple(sorted(types)), visibility) for visibility, types in groups.items() if visibility)
-    return (Grant(through=(Through(traced.PARAM, shown),)),)
+    return (Grant(through=(Through(traced.PARAM, shown, absent),)),)
 
 
 def types(index: IndexRows) -> set[str]:

@@ -25,6 +25,8 @@ class Through:
 
     param: int
     seen: tuple[tuple[tuple[int, ...], Visibility], ...]
+    absent: bool = False
+    """Whether it may refer to what is not here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Grant:
     """Rows that hold every key of `all_of`, none of `none_of`, and one or more of every group in `any_of`.
 
     `rids` narrows to single resources (what stands for the person who signed in, say), `not_rids` leaves single ones out.
-    `through` leaves out what refers to something that is there and not seen.
+    `through` leaves out what refers to something that is not seen.
     """
 
     all_of: tuple[int, ...] = ()
@@ -154,15 +156,17 @@ def _grant_sql(alias: str, grant: Grant, args: list[Any], current: str, *, one: 
 
 
 def _through_sql(alias: str, through: Through, args: list[Any], *, one: bool) -> str:
-    """Return that nothing which a row refers to is there and not seen; what was deleted is judged by what it was found by."""
+    """Return that a row refers to nothing that is not seen; what was deleted is judged by what it was found by."""
     to, seen = f"{alias}_to", ["FALSE"]
     for types, visibility in through.seen:
         args.append(list(types))
         seen.append(f"{to}.type = ANY(${len(args)}::smallint[]) AND {visible_sql(to, visibility, args, one=one)}")
+    there, shown = f"{to}.version > 0", f"({' OR '.join(seen)})"
+    hidden = f"{there} AND {shown} IS NOT TRUE" if through.absent else f"({there} AND {shown}) IS NOT TRUE"
     return (
         f"NOT EXISTS (SELECT FROM unnest({alias}.keys) AS told(key) JOIN {{s}}.resource {to} ON {to}.rid = told.key & {MOST_RID}"
         f" WHERE told.key BETWEEN {pack(through.param, 0)} AND {pack(through.param, MOST_RID)}"
-        f" AND {to}.version > 0 AND ({' OR '.join(seen)}) IS NOT TRUE)"
+        f" AND {hidden})"
     )
 
 

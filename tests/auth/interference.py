@@ -25,6 +25,7 @@ TYPES = [
     "Practitioner",
     "List",
     "Group",
+    "Provenance",
 ]
 
 
@@ -83,6 +84,14 @@ def of_patient(patient: str, tag: str, count: int, caregiver: str | None = None,
     return found
 
 
+def told_of(id_: str, *targets: str, who: str = "Doc") -> dict[str, Any]:
+    """A Provenance of others."""
+    return {
+        "resourceType": "Provenance", "id": id_, "recorded": "2024-01-01T00:00:00Z", "agent": [{"who": {"display": who}}],
+        "target": [{"reference": each} for each in targets],
+    }  # fmt: skip
+
+
 def mentions(*, grouped: bool) -> dict[str, Any]:
     """Name everything that is seen, first of all: the order of a search is that in which resources were first mentioned."""
     items = [{"item": ref(each["resourceType"], each["id"])} for each in seen_by_all(grouped=grouped)]
@@ -112,7 +121,11 @@ def seen_by_all(*, grouped: bool) -> list[dict[str, Any]]:
         },
         measured("afocus", "pa", 2, focus=[ref("Observation", "bo1"), ref("Observation", "ho2")]),
         measured("amember", "pa", 4, hasMember=[ref("Observation", "bo2"), ref("Observation", "ao2")]),
+        told_of("at0", "Observation/ao1"),
+        told_of("at1", "Patient/pa", "Encounter/ae0", "Provenance/at0"),
     ]
+    if grouped:  # hidden in both: what is not there and what is hidden are the same for people, not for services
+        found += [told_of("mt0", "Observation/ao1", "Observation/bo1"), told_of("mt1", "Patient/pa", "Observation/ho1")]
     return found
 
 
@@ -124,6 +137,7 @@ def hidden(*, opted_out: bool) -> list[dict[str, Any]]:
     found += [
         measured("bfocus", "pb", 3, focus=[ref("Patient", "pa")], performer=[ref("Practitioner", "doc")], **words)
     ]
+    found += [told_of("bt0", "Observation/bo1", who=WORD), told_of("bt1", "Patient/pb", "Encounter/be0", who=WORD)]
     if opted_out:
         found.append(consent("pb", "OPTOUT") | {"id": "bconsent"})
     codes = ("PSYTHPN", "HIV", "42CFRPart2", "V", "SDV", "ETHUD")
@@ -135,6 +149,7 @@ def hidden(*, opted_out: bool) -> list[dict[str, Any]]:
         trouble
         | {"meta": {"security": [{"system": ACT_CODE, "code": "PSYTHPN"}]}, "encounter": ref("Encounter", "ae0")}
     )
+    found += [told_of("ht0", "Observation/ho1", who=WORD), told_of("ht1", "Patient/pa", "Condition/hc0", who=WORD)]
     return found
 
 
@@ -144,6 +159,7 @@ HIDDEN = {
     "Encounter": ["be0"],
     "Patient": ["pb"],
     "Consent": ["bconsent"],
+    "Provenance": ["bt0", "bt1", "ht0", "ht1", "mt0", "mt1"],
 }
 
 
@@ -262,6 +278,14 @@ class Generator:
             ],
             "Group": ["member=Patient/pb", "type=person"],
             "List": [f"item={self.id('Observation')}", f"subject={self.patient()}"],
+            "Provenance": [
+                f"target=Observation/{self.id('Observation')}",
+                f"target=Provenance/{self.id('Provenance')}",
+                f"patient={self.patient()}",
+                f"target.code={self.rng.choice(CODES)}",
+                f"target:Observation.subject=Patient/{self.patient()}",
+                "recorded=ge2024",
+            ],
             "Practitioner": ["name=Doc", "_has:Observation:performer:_id=bfocus"],
             "Organization": ["_has:Encounter:service-provider:_id=be0"],
         }
@@ -292,6 +316,8 @@ class Generator:
                 "_include=Group:member",
                 "_sort=-date" if type_ == "Observation" else "_sort=_lastUpdated",
                 "_revinclude=Condition:encounter",
+                "_revinclude=Provenance:target",
+                "_include=Provenance:target",
             ]
         )
 
@@ -310,6 +336,10 @@ class Generator:
             }
         elif type_ == "Communication":
             made = {"resourceType": "Communication", "status": "completed", "subject": ref("Patient", patient)}
+        elif type_ == "Provenance":
+            named = [f"Observation/{self.id('Observation', write=True)}", f"Patient/{patient}"]
+            made = told_of("x", *named[: self.rng.choice([1, 2])])
+            del made["id"]
         else:
             made = measured("x", patient, n)
             del made["id"]
@@ -386,7 +416,7 @@ class Generator:
         )
 
     def compartment(self) -> Request:
-        type_ = self.rng.choice(["Observation", "Condition", "Encounter", "*"])
+        type_ = self.rng.choice(["Observation", "Condition", "Encounter", "Provenance", "*"])
         where = self.rng.choice([f"Patient/{self.patient()}", f"Encounter/{self.id('Encounter')}", "Practitioner/doc"])
         return Request("GET", f"{where}/{type_}" + (self.query(type_) if type_ != "*" else ""))
 
@@ -409,7 +439,7 @@ class Generator:
         )
 
     def create(self) -> Request:
-        type_ = self.rng.choice(["Observation", "Observation", "Condition", "Communication"])
+        type_ = self.rng.choice(["Observation", "Observation", "Condition", "Communication", "Provenance"])
         headers = {}
         if self.rng.random() < 0.5:
             headers["if_none_exist"] = self.rng.choice(

@@ -98,7 +98,7 @@ class Log:
 def _try(module: str, most: int | None, url: str, log: Log) -> tuple[int, int, list[str]]:
     source = (ROOT / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
     found = places(source)
-    chosen = found if most is None else random.Random(module).sample(found, min(most, len(found)))
+    chosen = found if most is None else random.Random(module).sample(found, len(found))[:most]
     survived = []
     for place, choice, was, becomes in sorted(chosen):
         mutant = f"{module}:{place}:{choice}"
