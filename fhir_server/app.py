@@ -31,7 +31,7 @@ from fhir_server.http.routes import Fhir, is_fhir
 from fhir_server.http.services import Services
 from fhir_server.interactions import contents
 from fhir_server.kit.throttle import Throttle, budgets
-from fhir_server.operations import sign_note
+from fhir_server.operations import proposals, sign_note
 from fhir_server.operations.alerting import check as alert_rules
 from fhir_server.settings import Settings
 from fhir_server.storage import own
@@ -57,6 +57,7 @@ class Clarity(FastAPI):
             guard.use(tenant, services.settings)
             alert_rules.use(tenant, services.settings.canonical_base)
             contents.use(tenant, services.settings)
+            proposals.use(tenant)
             sign_note.use(tenant)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

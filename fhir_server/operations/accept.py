@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from fhir_server.audit.record import audit_row
-from fhir_server.auth import policy
+from fhir_server.auth import labels, policy
 from fhir_server.context import RequestContext
 from fhir_server.errors import Conflict, Forbidden, Unprocessable
 from fhir_server.interactions import commands
@@ -17,6 +17,8 @@ from fhir_server.interactions.conditions import check_conditions
 from fhir_server.interactions.results import absent, location
 from fhir_server.kit import clock, ids, json
 from fhir_server.operations.parameters import read_parameters
+from fhir_server.operations.proposals import is_proposal
+from fhir_server.search.extract import extract
 from fhir_server.storage import reads
 from fhir_server.storage.commands import PREDICTION, PUT
 from fhir_server.storage.commit import commit
@@ -67,13 +69,15 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
         raise Forbidden(
             "Findings are accepted by practitioners who signed in, not by services or patients.", "accept-person"
         )
-    if not _proposed(resource):
+    if not is_proposal(resource):
         raise Unprocessable(
             "Only what was found in a text and still waits is accepted or rejected.", "accept-kind", type_
         )
     made = _rejected(resource) if reject else _accepted(resource, who)
     command = commands.build(ctx.tenant, made, id_, current=current, http_method=PUT)
-    await commands.authorise(ctx, command, "update", current)
+    assert command.index is not None
+    await policy.check_write(ctx, type_, "update", command.index, id_)
+    labels.check_kept(ctx, (command.previous or extract(ctx.tenant, resource)).keys, command.index.keys)
     told = commands.build(
         ctx.tenant,
         _provenance(type_, id_, current.version, who, reject=reject),
@@ -88,13 +92,6 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
         raise Conflict("Somebody has just changed this: read it again.", "accept-overtaken") from error
     where = location(ctx, done.type, done.id, done.version)
     return Result(200, done.body, done.version, done.last_updated, where, audited=True, resource_type=done.type)
-
-
-def _proposed(resource: Json) -> bool:
-    return any(
-        tag.get("code") == "proposed" and str(tag.get("system")).endswith("/CodeSystem/origin")
-        for tag in _tags(resource)
-    )
 
 
 def _tags(resource: Json) -> list[Json]:

@@ -18,16 +18,19 @@ from fhir_server.errors import Unprocessable
 from fhir_server.interactions import binary, commands
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.interactions.results import absent
+from fhir_server.interactions.retry import overtaken, tries
 from fhir_server.kit import clock, ids, json
 from fhir_server.operations.parameters import read_parameters
+from fhir_server.operations.proposals import TYPES
+from fhir_server.search.extract import CONTEXT_PATIENT
 from fhir_server.storage import reads
 from fhir_server.storage.commands import PREDICTION, PUT, Command
 from fhir_server.storage.commit import commit
+from fhir_server.storage.errors import VersionConflict
 from fhir_server.storage.visibility import EVERYTHING
 from workers.notes.document import DEVICE, PARTICIPANT, device, draft_of
 from workers.notes.extraction import VERSION, Finding, findings, proposal
 
-TYPES: Final = ("Condition", "Observation", "MedicationStatement")
 LONGEST: Final = 200_000
 """Bytes of text at most."""
 DEFINITION: Json = {
@@ -97,7 +100,7 @@ async def _text(ctx: RequestContext, document: Json) -> str:
         attachment = content["attachment"]
         if not str(attachment.get("contentType", "text/plain")).startswith("text/"):
             continue
-        data = await _content(ctx, attachment)
+        data = await _content(ctx, attachment, document)
         if data is None:
             continue
         if len(data) > LONGEST:
@@ -111,8 +114,11 @@ async def _text(ctx: RequestContext, document: Json) -> str:
     )
 
 
-async def _content(ctx: RequestContext, attachment: Json) -> bytes | None:
-    """Return what an attachment holds, or what the Binary holds that it names; None when there is neither."""
+async def _content(ctx: RequestContext, attachment: Json, document: Json) -> bytes | None:
+    """Return what an attachment holds, or what the Binary holds that it names; None when there is neither.
+
+    Unprocessable when the Binary is somebody else's: whoever may see both would else move facts from one record to another.
+    """
     if "data" in attachment:
         try:
             return base64.b64decode(attachment["data"], validate=True)
@@ -124,7 +130,22 @@ async def _content(ctx: RequestContext, attachment: Json) -> bytes | None:
         label.get("code") == labels.NOTES for label in found[0].get("meta", {}).get("security", ())
     ):
         return None
+    if not _is_of(found[0], document):
+        text = "The Binary that the attachment names belongs to another patient or resource: nothing of it is this patient's."
+        raise Unprocessable(text, "extract-other", "DocumentReference.content.attachment.url")
     return found[1]
+
+
+def _is_of(content: Json, document: Json) -> bool:
+    """Tell whether a Binary is the document's or its patient's; one without a context is nobody else's."""
+    context = content.get("securityContext")
+    if context is None:
+        return True
+    if context.get("reference") == f"DocumentReference/{document['id']}":
+        return True
+    noted = [each["valueReference"] for each in context.get("extension", ()) if each["url"] == CONTEXT_PATIENT]
+    named = {each.get("reference") for each in (context, *noted)}
+    return {name for name in named if str(name).startswith("Patient/")} == {document["subject"]["reference"]}
 
 
 def _no_text() -> Unprocessable:
@@ -133,7 +154,23 @@ def _no_text() -> Unprocessable:
 
 
 async def _write(ctx: RequestContext, wanted: list[Json], document: Json, base: str) -> None:
-    """Write the proposals that are not there yet, as the caller may write them, with one Provenance."""
+    """Write the proposals that are not there yet, as the caller may write them, with one Provenance.
+
+    Who comes in between has written the same: what is missing is looked for again.
+    """
+    async for _ in tries():
+        made = await _missing(ctx, wanted, document, base)
+        if not made:
+            return
+        try:
+            await commit(ctx.tenant, made, [audit_row(ctx, "create", 201, type=each.type) for each in made])
+        except VersionConflict:
+            continue
+        return
+    raise overtaken()
+
+
+async def _missing(ctx: RequestContext, wanted: list[Json], document: Json, base: str) -> list[Command]:
     names = [(each["resourceType"], each["id"]) for each in wanted]
     there = await reads.read_many(ctx.tenant, names, dict.fromkeys(TYPES, EVERYTHING)) if names else {}
     made: list[Command] = []
@@ -143,12 +180,12 @@ async def _write(ctx: RequestContext, wanted: list[Json], document: Json, base: 
             await commands.authorise(ctx, command, "create")
             made.append(command)
     if not made:
-        return
+        return []
     told = _provenance([f"{each.type}/{each.id}" for each in made], document, base)
     made.append(commands.build(ctx.tenant, told, ids.new_id(), origin=PREDICTION, fresh=True))
     if await reads.read(ctx.tenant, "Device", DEVICE, EVERYTHING) is None:
         made.append(commands.build(ctx.tenant, device(base), DEVICE, http_method=PUT, origin=PREDICTION))
-    await commit(ctx.tenant, made, [audit_row(ctx, "create", 201, type=each.type) for each in made])
+    return made
 
 
 def _provenance(targets: list[str], document: Json, base: str) -> Json:

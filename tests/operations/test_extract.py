@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 
 from fhir_server.auth import care
 from fhir_server.auth.tokens import mint
+from fhir_server.interactions import commands
+from fhir_server.storage.commands import IMPORT
+from fhir_server.storage.commit import commit
 from fhir_server.storage.tenants import Tenant
 from tests.http.client import Caller, caller
 from tests.operations.note_fixtures import doctor, patient
@@ -19,6 +23,8 @@ TEXT = (
     "Depressed mood; denies hallucinations. Takes lithium 900 mg twice daily. PHQ-9 was 14. He wants to die."
     " His father drank alcohol."
 )
+SURE = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
+UNTAG = [{"op": "remove", "path": "/meta/tag"}]
 ACT = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 
 
@@ -92,6 +98,106 @@ async def test_accepted_and_rejected(doc: Caller, system: Caller, unique: str) -
     assert (await doc.get(where["lithium"])).json["status"] == "entered-in-error"
     found_by = (await system.get(f"Provenance?target={where['phq-9']}")).json["entry"]
     assert {e["resource"]["agent"][0]["type"]["coding"][0]["code"] for e in found_by} == {"assembler", "verifier"}
+
+
+async def test_only_accept_settles_a_proposal(doc: Caller, system: Caller, unique: str) -> None:
+    _, found = await extracted(doc, unique)
+    where = {value(each, "concept"): value(each, "proposed")["reference"] for each in found if value(each, "proposed")}
+    other = (await system.post("Patient", {"resourceType": "Patient"})).id
+    for name, change in (
+        ("phq-9", {"status": "final"}),
+        ("lithium", {"status": "active"}),
+        ("depressed-mood", {"verificationStatus": {"coding": [{"system": SURE, "code": "confirmed"}]}}),
+        ("depressed-mood", {"extension": []}),
+        ("depressed-mood", {"subject": {"reference": f"Patient/{other}"}}),
+    ):
+        at = where[name]
+        there = (await system.get(at)).json
+        untagged = there | {"meta": {k: v for k, v in there["meta"].items() if k != "tag"}}
+        changed = {k: v for k, v in (there | change).items() if v != []}
+        transaction = {
+            "resourceType": "Bundle", "type": "transaction",
+            "entry": [{"resource": untagged, "request": {"method": "PUT", "url": at}}],
+        }  # fmt: skip
+        for refused in (
+            await system.put(at, untagged),
+            await system.put(at, changed),
+            await system.post("", transaction),
+            await system.send("PATCH", at, UNTAG, content_type="application/json-patch+json"),
+            await system.post(f"{at}/$meta-delete", metas(there["meta"]["tag"])),
+        ):
+            assert (refused.status, refused.issue) == (422, "proposal-waits"), change
+        assert (await system.get(at)).json["meta"]["versionId"] == "1"
+    dated = (await system.get(where["phq-9"])).json | {"effectiveDateTime": "2026-06-19"}
+    assert (await system.put(where["phq-9"], dated)).status == 200
+    assert (await doc.post(f"{where['phq-9']}/$accept", None)).json["status"] == "final"
+
+
+def metas(tags: Any) -> Any:
+    return {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": tags}}]}
+
+
+async def test_nobody_proposes_by_hand(doc: Caller, system: Caller, unique: str) -> None:
+    _, found = await extracted(doc, unique, "Insomnia.")
+    there = (await system.get(value(found[0], "proposed")["reference"])).json
+    own = {key: each for key, each in there.items() if key != "id"}
+    refused = await system.post("Condition", own)
+    assert (refused.status, refused.issue) == (422, "proposal-tag")
+    for id_ in ("by-hand", "found-by-hand"):
+        refused = await system.put(f"Condition/{unique}-{id_}", own | {"id": f"{unique}-{id_}"})
+        assert (refused.status, refused.issue) == (422, "proposal-tag")
+    made = await system.post("Condition", {key: each for key, each in own.items() if key != "meta"})
+    assert made.status == 201, made.text
+    refused = await system.post(f"Condition/{made.id}/$meta-add", metas(there["meta"]["tag"]))
+    assert (refused.status, refused.issue) == (422, "proposal-tag")
+    refused = await doc.post(f"Condition/{made.id}/$accept", None)
+    assert (refused.status, refused.issue) == (422, "accept-kind")
+    assert (await system.delete(f"Condition/{there['id']}")).status == 204
+    refused = await system.put(f"Condition/{there['id']}", own | {"id": there["id"]})
+    assert (refused.status, refused.issue) == (422, "proposal-tag")
+
+
+async def test_accept_believes_no_tag_alone(doc: Caller, tenant: Tenant, unique: str) -> None:
+    tag = {"system": "https://fhir.clarity.example/CodeSystem/origin", "code": "proposed"}
+    condition = {
+        "resourceType": "Condition", "id": f"{unique}-tagged", "subject": {"reference": f"Patient/{unique}"},
+        "code": {"text": "Schizophrenia"}, "meta": {"tag": [tag]},
+    }  # fmt: skip
+    made = commands.build(tenant, condition, condition["id"], origin=IMPORT)  # as a loader writes, past every check
+    await commit(tenant, [made], [])
+    answer = await doc.post(f"Condition/{unique}-tagged/$accept", None)
+    assert (answer.status, answer.issue) == (422, "accept-kind")
+
+
+async def test_extracted_at_once_it_is_there_once(doc: Caller, unique: str) -> None:
+    made = await doc.post("DocumentReference", document(unique))
+    every = await asyncio.gather(*(doc.post(f"DocumentReference/{made.id}/$extract", None) for _ in range(4)))
+    assert [answer.status for answer in every] == [200] * 4
+    assert all(answer.json == every[0].json for answer in every)
+    for each in parts(every[0].json, "finding"):
+        if where := value(each, "proposed"):
+            assert (await doc.get(where["reference"])).json["meta"]["versionId"] == "1"
+
+
+async def test_another_patients_binary_is_never_read(doc: Caller, system: Caller, unique: str) -> None:
+    other = (await system.post("Patient", {"resourceType": "Patient"})).id
+    theirs = (await system.post("DocumentReference", document(other))).id
+    data = {"contentType": "text/plain", "data": base64.b64encode(b"Has insomnia.").decode()}
+    nobody = (await system.post("Organization", {"resourceType": "Organization", "name": "x"})).id
+    for context, status in (
+        (f"Patient/{other}", 422), (f"DocumentReference/{theirs}", 422), (f"Organization/{nobody}", 422),
+        (f"Patient/{unique}", 200),
+    ):  # fmt: skip
+        kept = await system.post(
+            "Binary", {"resourceType": "Binary", "securityContext": {"reference": context}, **data}
+        )
+        content = [{"attachment": {"contentType": "text/plain", "url": f"Binary/{kept.id}"}}]
+        made = await system.post("DocumentReference", document(unique) | {"content": content})
+        answer = await system.post(f"DocumentReference/{made.id}/$extract", None)
+        assert answer.status == status, context
+        assert status == 200 or answer.issue == "extract-other"
+    found = await system.get(f"Condition?patient={unique}&_tag=proposed")
+    assert len(found.json["entry"]) == 1
 
 
 async def test_psychotherapy_notes_never_feed_it(

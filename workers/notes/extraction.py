@@ -27,6 +27,8 @@ Kind = Literal["symptom", "medication", "score", "risk"]
 RISKS: Final = frozenset({"suicidality", "self-harm"})
 RISK_STATEMENT: Final = ("risk-statement", "Statement about risk, verbatim")
 VERSION: Final = "rules-1"
+PREFIX: Final = "found-"
+"""What ids of proposals begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ def proposal_id(document: str, found: Finding) -> str:
     """Return the id of what a finding becomes: the same for the same place of the same document."""
     parts = (document, found.kind, found.concept, str(found.start), str(found.end), VERSION)
     digest = hashlib.sha256("\x1f".join(parts).encode()).digest()
-    return f"found-{base64.b32encode(digest[:19]).decode().rstrip('=').lower()}"
+    return f"{PREFIX}{base64.b32encode(digest[:19]).decode().rstrip('=').lower()}"
 
 
 def _span(found: Finding, text: str, source: str, base: str) -> Resource:
