@@ -29,9 +29,10 @@ _READS: Final = " ".join(
     f"patient/{type_}.rs"
     for type_ in (
         *("Patient", "Observation", "Encounter", "Condition", "MedicationRequest", "MedicationStatement"),
-        *("QuestionnaireResponse", "RiskAssessment", "Provenance", "Device"),
+        *("QuestionnaireResponse", "RiskAssessment", "Provenance"),
     )
 )
+"""No `patient/Device`: R4 has Device in no patient compartment, so that it would show nothing."""
 _NOTED: Final = " ".join(
     f"patient/{type_}.rs" for type_ in ("DetectedIssue", "AllergyIntolerance", "MedicationAdministration")
 )

@@ -28,6 +28,8 @@ from workers.demo import generate
 PATIENTS = 6
 ZONE = "Europe/Berlin"
 """Where the readers are."""
+NOW = clock.now()
+"""What their clocks say while tests run: no midnight falls between what a page asks for and what a test expects."""
 DAYS = 90
 """As many days as a demo patient has; the doctor of the demo cares for the even numbers, the patient is the first."""
 
@@ -93,7 +95,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
         origin, headers = f"http://127.0.0.1:{running.port}", bearer(running, "system/*.cruds")
         settings = Settings(data=data, port=running.port)
         with httpx.Client(base_url=f"{origin}/fhir", headers=headers, timeout=120) as client:
-            end = clock.now().date() - timedelta(days=1)
+            end = NOW.date() - timedelta(days=1)
             for bundle in generate.generate(1, patients=PATIENTS, days=DAYS, end=end):
                 body = kit_json.encode(bundle)
                 answer = client.post("", content=body, headers={"Content-Type": "application/fhir+json"})
@@ -155,7 +157,8 @@ def tabs(browser: Browser, instance: Instance) -> Iterator[Callable[..., Tab]]:
             viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale, base_url=instance.origin,
             timezone_id=ZONE,
         )  # fmt: skip
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(120_000)
+        context.clock.set_fixed_time(NOW)
         made.append(context)
         tab = Tab(context.new_page(), context, [])
         tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
@@ -173,8 +176,8 @@ def _bad(said: Any) -> bool:
 
 
 def today() -> date:
-    """Return the day that the browser has: near midnight another than that of UTC."""
-    return clock.now().astimezone(ZoneInfo(ZONE)).date()
+    """Return the day that the browser has, to the end of the tests: near midnight another than that of UTC."""
+    return NOW.astimezone(ZoneInfo(ZONE)).date()
 
 
 def sign_in(page: Page, instance: Instance, login: str = "dr-demo") -> None:

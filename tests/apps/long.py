@@ -17,9 +17,8 @@ from typing import Any
 import httpx
 from playwright.sync_api import Page, sync_playwright
 
-from fhir_server.kit import clock
 from fhir_server.kit import json as kit_json
-from tests.apps.conftest import Instance, chromium, open_twin, over
+from tests.apps.conftest import Instance, chromium, open_twin, over, today
 from workers.demo.clinic import record
 from workers.demo.generate import bundle, wearables
 from workers.demo.people import patient, person
@@ -82,7 +81,7 @@ def put(instance: Instance, end: date, days: int = DAYS) -> None:
 
 def timelines(instance: Instance) -> None:
     """Print what the operation takes."""
-    start = clock.now().date() - timedelta(days=DAYS)
+    start = today() - timedelta(days=DAYS)
     with httpx.Client(headers=instance.headers, timeout=60) as client:
         for name, query in TIMELINES:
             took = []
@@ -108,7 +107,7 @@ def main() -> None:
     instance = over(Path(sys.argv[1]))
     there: dict[str, Any] = instance.get(f"Patient?_id={PATIENT}&_summary=count")
     if not there["total"]:
-        put(instance, clock.now().date() - timedelta(days=1))
+        put(instance, today() - timedelta(days=1))
     timelines(instance)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -64,7 +65,16 @@ def assessed(instance: Instance, patient: str) -> list[str]:
     """Return the days of the open assessments of the last four weeks."""
     since = today() - timedelta(days=28)
     found = instance.find(f"RiskAssessment?patient={patient}&date=ge{since}&_count=50")
-    return [each["occurrencePeriod"]["start"][:10] for each in found if each["status"] == "preliminary"]
+    return [
+        each["occurrencePeriod"]["start"][:10]
+        for each in found
+        if each["status"] == "preliminary" and not answers(each)
+    ]
+
+
+def answers(risk: dict[str, Any]) -> bool:
+    """Tell whether it is what a model answers every night, which nobody has to look at."""
+    return any(coding["code"] == "prediction" for coding in risk.get("code", {}).get("coding", ()))
 
 
 @pytest.fixture
@@ -83,7 +93,7 @@ def nameless(instance: Instance) -> Iterator[str]:
 
 @pytest.fixture
 def behind(instance: Instance) -> Iterator[str]:
-    """A patient of the doctor with one state of three days ago, little sleep in it, and two assessments, one of them confirmed."""
+    """A patient of the doctor with one state of three days ago, little sleep in it, three assessments: one seen, one a model's."""
     day = today() - timedelta(days=3)
     about = {"reference": "Patient/list-behind"}
     twin = "https://fhir.clarity.example"
@@ -107,6 +117,10 @@ def behind(instance: Instance) -> Iterator[str]:
         },
         {**risk, "id": "list-behind-open", "status": "preliminary"},
         {**risk, "id": "list-behind-seen", "status": "final"},
+        {
+            **risk, "id": "list-behind-model", "status": "preliminary",
+            "code": {"coding": [{"system": f"{twin}/CodeSystem/digital-twin", "code": "prediction"}]},
+        },
     ]  # fmt: skip
     with httpx.Client(base_url=f"{instance.origin}/fhir", headers=instance.headers, timeout=60) as client:
         for body in bodies:

@@ -39,7 +39,14 @@ def consent(instance: Instance) -> Iterator[str]:
         "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0", "display": "Patient Consent"}]}],
         "patient": {"reference": f"Patient/{PATIENT}"},
         "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTIN"}]},
-        "provision": {"type": "permit", "period": {"start": "2026-02-03", "end": "2040-02-03"}},
+        "provision": {
+            "type": "permit", "period": {"start": "2026-02-03", "end": "2040-02-03"},
+            "provision": [{
+                "type": "deny", "class": [{"system": "http://hl7.org/fhir/resource-types", "code": "QuestionnaireResponse"}],
+                "purpose": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HRESCH"}],
+                "provision": [{"type": "permit", "period": {"start": "2030-01-01"}, "code": [{"text": "sleep diary"}]}],
+            }],
+        },
     }  # fmt: skip
     with httpx.Client(base_url=f"{instance.origin}/fhir", headers=instance.headers, timeout=60) as client:
         answer = client.put("/Consent/mine-consent", json=body)
@@ -108,6 +115,9 @@ def test_devices_and_consents_are_told_in_words(tabs, instance, consent):
     consents = page.inner_text("#consents")
     assert "You allow" in consents
     assert "until 3 Feb 2040" in consents
+    denied = page.locator("#consents .exceptions > li[data-kind=deny]").first
+    assert "But you do not allow: answers to questionnaires (for research)" in denied.inner_text()
+    assert "But you allow: sleep diary (from 1 Jan 2030)" in denied.locator("li[data-kind=permit]").inner_text()
     page.locator("#consents button").first.click()
     page.wait_for_selector("dialog .facts")
     assert f"Consent/{consent}" in page.inner_text("dialog") or "mine-consent" in page.text_content("dialog")

@@ -9,8 +9,7 @@ from datetime import date, timedelta
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from fhir_server.kit import clock
-from tests.apps.conftest import Instance, allow, choose, open_twin, sign_in
+from tests.apps.conftest import Instance, allow, choose, open_twin, sign_in, today
 
 PATIENT = "demo-002"
 SERIOUS = ("serious", "critical")
@@ -63,7 +62,7 @@ def test_the_change_is_the_shift_between_the_days_before_and_after_the_visit(tab
     tab = tabs()
     open_twin(tab.page, instance)
     visit, known = last_visit(instance), states(instance)
-    assert (clock.now().date() - visit).days >= 5
+    assert (today() - visit).days >= 5
     after = [values for day, values in known.items() if day > visit]
     before = [values for day, values in known.items() if visit - timedelta(days=28) < day <= visit]
     cards = tab.page.locator("li[data-feature]")
@@ -78,6 +77,25 @@ def test_the_change_is_the_shift_between_the_days_before_and_after_the_visit(tab
         assert float(card.get_attribute("data-shift")) == pytest.approx(shift)
         assert float(card.get_attribute("data-low")) <= shift <= float(card.get_attribute("data-high"))
         assert f"{len(now)} of " in card.inner_text()
+
+
+def test_what_the_app_asks_for_is_granted(tabs, instance):
+    page = tabs().page
+    open_twin(page, instance)
+    kept = page.evaluate("() => JSON.parse(sessionStorage.getItem(JSON.parse(sessionStorage.getItem('SMART_KEY'))))")
+    asked, granted = kept["scope"].split(), kept["tokenResponse"]["scope"].split()
+    assert set(asked) == set(granted)  # launch/patient and the rest: nothing that the server would never give
+    assert "patient/Device.rs" not in asked  # Device is in no patient compartment
+
+
+def test_alerts_and_models_come_after_what_changed_and_the_axis(tabs, instance):
+    page = tabs().page
+    open_twin(page, instance)
+    page.route("**/fhir/DetectedIssue?*", lambda route: route.abort())
+    page.reload()
+    page.wait_for_selector("#models [role=alert]")
+    assert page.locator("li[data-feature]").count() >= 3
+    page.locator("#lane-sleep canvas").wait_for()
 
 
 def test_a_number_opens_its_days_and_a_day_its_inputs(tabs, instance):

@@ -7,7 +7,7 @@ import type { Observation, Patient, RiskAssessment } from "fhir/r4";
 
 import { allowed, paged } from "../shared/fhir";
 import { called } from "../shared/launch";
-import { type Day, type Value, STATE, TWIN, dayOf, riskOf, shift } from "../twin/data";
+import { type Day, type Value, STATE, TWIN, dayOf, predicted, riskOf, shift } from "../twin/data";
 
 /** So many days back a deviation or a gap counts as new. */
 export const RECENT = 7;
@@ -97,8 +97,9 @@ function grouped<T extends Observation | RiskAssessment>(found: T[]): Map<string
   return groups;
 }
 
+/** What a clinician has to look at: a model's answer of every night is none of it. */
 function assessed(risk: RiskAssessment): Assessment | null {
-  const found = ["preliminary", "registered"].includes(risk.status) ? riskOf(risk) : null;
+  const found = ["preliminary", "registered"].includes(risk.status) && !predicted(risk) ? riskOf(risk) : null;
   return found && { date: found.date, text: found.text };
 }
 

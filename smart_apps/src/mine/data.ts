@@ -1,8 +1,9 @@
 /** What the page reads: the days of the person, their devices with their newest measurement, their consents. */
 import type Client from "fhirclient/lib/Client";
-import type { CodeableConcept, Consent, Device, Observation, Patient } from "fhir/r4";
+import type { CodeableConcept, Consent, ConsentProvision, Device, Observation, Patient } from "fhir/r4";
 
 import { allowed, get } from "../shared/fhir";
+import { named } from "../shared/language";
 import { type Change, change } from "../twin/change";
 import { type Day, shift } from "../twin/data";
 import { BY_CODE } from "../twin/features";
@@ -23,14 +24,19 @@ export interface Measuring {
   reference: string;
 }
 
-export interface Agreed {
+/** A rule of a consent, with those that are exceptions to it. */
+export interface Rule {
   kind: "permit" | "deny" | "other";
-  what: string;
+  what: string[];
+  why: string[];
   who: string[];
   from: string | null;
   until: string | null;
+  exceptions: Rule[];
+}
+
+export interface Agreed extends Rule {
   signed: string | null;
-  exceptions: number;
   /** Whether it is in force. */
   active: boolean;
   reference: string;
@@ -85,22 +91,34 @@ async function measuring(client: Client, patient: string, device: Device): Promi
   };
 }
 
-/** The first level of a Consent in words of the resource; exceptions below it are counted, and read in the resource itself. */
+/** A Consent with all its levels; one that names nothing is about what its category says. */
 function agreed(consent: Consent): Agreed {
-  const rule = consent.provision;
-  const kind = rule?.type === "permit" || rule?.type === "deny" ? rule.type : "other";
-  const said = [...(rule?.class ?? []).map((each) => each.display ?? each.code ?? ""), ...(rule?.code ?? []).map(conceptText)].filter(Boolean);
+  const rule = ruleOf(consent.provision);
   const about = [conceptText(consent.scope), ...consent.category.map(conceptText)].filter(Boolean);
   return {
-    kind,
-    what: (said.length ? said : about).join(", "),
+    ...rule,
+    what: rule.what.length ? rule.what : about,
+    signed: consent.dateTime?.slice(0, 10) ?? null,
+    active: consent.status === "active",
+    reference: `Consent/${consent.id ?? ""}`,
+  };
+}
+
+function ruleOf(rule: ConsentProvision | undefined): Rule {
+  const coded = [...(rule?.class ?? []), ...(rule?.securityLabel ?? [])];
+  const said = [
+    ...coded.map((each) => named("mine.about", each.code ?? "", each.display ?? each.code ?? "")),
+    ...(rule?.code ?? []).map(conceptText),
+    ...(rule?.data ?? []).map((each) => each.reference.display ?? each.reference.reference ?? ""),
+  ];
+  return {
+    kind: rule?.type === "permit" || rule?.type === "deny" ? rule.type : "other",
+    what: said.filter(Boolean),
+    why: (rule?.purpose ?? []).map((each) => named("mine.purpose", each.code ?? "", each.display ?? each.code ?? "")).filter(Boolean),
     who: (rule?.actor ?? []).map((each) => each.reference.display ?? each.reference.reference ?? "").filter(Boolean),
     from: rule?.period?.start?.slice(0, 10) ?? null,
     until: rule?.period?.end?.slice(0, 10) ?? null,
-    signed: consent.dateTime?.slice(0, 10) ?? null,
-    exceptions: rule?.provision?.length ?? 0,
-    active: consent.status === "active",
-    reference: `Consent/${consent.id ?? ""}`,
+    exceptions: (rule?.provision ?? []).map(ruleOf),
   };
 }
 

@@ -10,7 +10,7 @@ import { show } from "../shared/sources";
 import "../shared/theme";
 import type { Change } from "../twin/change";
 import { between } from "../twin/data";
-import { type Agreed, type Measuring, type Mine, BEFORE, NOW, read } from "./data";
+import { type Agreed, type Measuring, type Mine, type Rule, BEFORE, NOW, read } from "./data";
 import "./mine.css";
 import { picture } from "./picture";
 import { absent, heading, lately, sure, told, verdict } from "./words";
@@ -127,16 +127,30 @@ function consents(session: Session, found: Agreed[] | null): TemplateResult {
 }
 
 function consent(session: Session, each: Agreed): TemplateResult {
-  const what = t(`mine.consent.${each.kind}`, { what: each.what || t("mine.consent.any") });
-  const facts = [
-    each.who.length ? t("mine.consent.who", { who: each.who.join(", ") }) : "",
-    each.from ? t("mine.consent.from", { date: day(each.from) }) : "",
-    each.until ? t("mine.consent.until", { date: day(each.until) }) : "",
-    each.signed ? t("mine.consent.signed", { date: day(each.signed) }) : "",
-    each.exceptions ? t("mine.consent.exceptions", { count: each.exceptions }) : "",
-  ].filter(Boolean);
+  const what = t(`mine.consent.${each.kind}`, { what: things(each) });
+  const signed = each.signed ? [t("mine.consent.signed", { date: day(each.signed) })] : [];
   return html`<li data-kind=${each.kind}><strong>${what}</strong> ${each.active ? nothing : html`<span class="alarm">${t("mine.consent.over")}</span>`}
-    <p class="soft">${facts.join("; ")} ${opener(session, what, each.reference)}</p></li>`;
+    <p class="soft">${[...facts(each), ...signed].join("; ")} ${opener(session, what, each.reference)}</p>${exceptions(each)}</li>`;
+}
+
+function things(rule: Rule): string {
+  return rule.what.join(", ") || t("mine.consent.any");
+}
+
+function facts(rule: Rule): string[] {
+  return [
+    rule.why.length ? t("mine.consent.why", { why: rule.why.join(", ") }) : "",
+    rule.who.length ? t("mine.consent.who", { who: rule.who.join(", ") }) : "",
+    rule.from ? t("mine.consent.from", { date: day(rule.from) }) : "",
+    rule.until ? t("mine.consent.until", { date: day(rule.until) }) : "",
+  ].filter(Boolean);
+}
+
+/** What is otherwise than the rule says, and what of that is otherwise again. */
+function exceptions(rule: Rule): unknown {
+  if (!rule.exceptions.length) return nothing;
+  return html`<ul class="exceptions">${rule.exceptions.map((each) => html`<li data-kind=${each.kind}>${t(`mine.except.${each.kind}`, { what: things(each) })}
+    ${facts(each).length ? html`<span class="soft">(${facts(each).join("; ")})</span>` : nothing}${exceptions(each)}</li>`)}</ul>`;
 }
 
 void start();

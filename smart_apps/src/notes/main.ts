@@ -14,7 +14,7 @@ import { type Note, type Section, type Statement, lines, targets } from "./note"
 import { draft, notes, sign } from "./server";
 
 const TYPES = ["Encounter", "Condition", "MedicationRequest", "MedicationStatement", "QuestionnaireResponse", "RiskAssessment",
-  "DetectedIssue", "AllergyIntolerance", "MedicationAdministration", "Provenance", "Device"];
+  "DetectedIssue", "AllergyIntolerance", "MedicationAdministration", "Provenance"];
 const APP: App = {
   clientId: "clarity-notes",
   scope: `launch launch/patient openid fhirUser online_access ${["Patient", "Observation", ...TYPES].map((type) => `patient/${type}.rs`).join(" ")} patient/DocumentReference.crus`,

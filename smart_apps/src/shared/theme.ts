@@ -5,18 +5,24 @@ export type Theme = "light" | "dark";
 
 const KEPT = "clarity-theme";
 const root = document.documentElement;
+const system = matchMedia("(prefers-color-scheme: dark)");
 
 export function theme(): Theme {
-  const said = root.dataset["theme"];
+  const said = localStorage.getItem(KEPT);
   if (said === "light" || said === "dark") return said;
-  return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  return system.matches ? "dark" : "light";
+}
+
+/** Puts a theme on the page: the chosen one, or light for paper. */
+export function wear(worn: Theme = theme()): void {
+  root.dataset["theme"] = worn;
+  dispatchEvent(new Event("clarity-theme"));
 }
 
 export function turn(): void {
   const next: Theme = theme() === "dark" ? "light" : "dark";
   localStorage.setItem(KEPT, next);
-  root.dataset["theme"] = next;
-  dispatchEvent(new Event("clarity-theme"));
+  wear();
 }
 
 /** The value of a colour of the theme, for canvases, which know no custom properties. */
@@ -24,6 +30,5 @@ export function colour(name: string): string {
   return getComputedStyle(root).getPropertyValue(`--${name}`).trim();
 }
 
-const kept = localStorage.getItem(KEPT);
-if (kept === "light" || kept === "dark") root.dataset["theme"] = kept;
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dispatchEvent(new Event("clarity-theme")));
+wear();
+system.addEventListener("change", () => wear());

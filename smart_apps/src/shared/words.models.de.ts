@@ -21,6 +21,7 @@ export const models: { readonly [K in keyof typeof en]: string } = {
   "alert.reason.resting-heart-rate": "Ruhepuls",
   "alert.reason.score-deterioration": "Symptomwert",
   "alert.reason.device-silence": "Keine Daten von Geräten",
+  "models.failed": "Hinweise und Modelle konnten nicht gelesen werden: {text}",
   "model.title": "Was Modelle sagen",
   "model.none": "Noch kein Modell hat zu dieser Person geantwortet.",
   "model.not-diagnosis": "Statistik aus Daten anderer Menschen. Das ist keine Diagnose: Ein Modell kann sich bei jedem irren, und was es bedeutet, entscheidet, wer behandelt.",

@@ -19,6 +19,7 @@ export const models = {
   "alert.reason.resting-heart-rate": "Resting heart rate",
   "alert.reason.score-deterioration": "Symptom score",
   "alert.reason.device-silence": "No data from devices",
+  "models.failed": "Alerts and models could not be read: {text}",
   "model.title": "What models say",
   "model.none": "No model has answered about this person yet.",
   "model.not-diagnosis": "Statistics from data of other people. This is not a diagnosis: a model can be wrong about anybody, and a clinician decides what it means.",

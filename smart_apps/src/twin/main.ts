@@ -7,7 +7,7 @@ import { day, t } from "../shared/language";
 import { Problem, problemOf } from "../shared/problems";
 import { type App, type Session, again, open } from "../shared/session";
 import { show } from "../shared/sources";
-import "../shared/theme";
+import { wear } from "../shared/theme";
 import "./twin.css";
 import { actogram } from "./actogram";
 import { Axis } from "./axis";
@@ -28,7 +28,7 @@ const PERIODS: Choice[] = ["visit", 7, 14, 28];
 
 const root = document.querySelector<HTMLElement>("#app")!;
 const today = new Intl.DateTimeFormat("en-CA").format(new Date());
-const state: { session?: Session; record?: Record_; panel?: Panel; choice: Choice } = { choice: "visit" };
+const state: { session?: Session; record?: Record_; panel?: Panel; failed: string; choice: Choice } = { choice: "visit", failed: "" };
 let axis: Axis | null = null;
 
 async function start(): Promise<void> {
@@ -37,17 +37,27 @@ async function start(): Promise<void> {
   try {
     state.session = await open(APP);
     await load();
-    draw();
   } catch (error) {
     stop(problemOf(error));
   }
 }
 
+/** Reads and draws: what changed and the axis as soon as they are here, alerts and models when they are. */
 async function load(): Promise<void> {
   const { client, patient } = state.session!;
   const timeline = new Timeline(client, patient, today);
   axis = new Axis(state.session!, timeline, today, (source) => void show(client, source));
-  [state.record, state.panel] = await Promise.all([read(client, patient, timeline, shift(today, -FIRST), today), panel(client, patient)]);
+  const later = panel(client, patient).then(
+    (found) => { state.panel = found; },
+    (error: unknown) => { state.failed = problemOf(error).detail || problemOf(error).kind; },
+  );
+  state.record = await read(client, patient, timeline, shift(today, -FIRST), today);
+  draw();
+  await axis.show(state.record);
+  root.dataset["painted"] = "yes";
+  await later;
+  draw();
+  root.dataset["ready"] = "yes";
 }
 
 function stop(problem: Problem): void {
@@ -82,14 +92,14 @@ function draw(): void {
           <details class="method"><summary class="soft">${t("details")}</summary><p class="soft">${t("change.method")}</p></details>
         </section>
         <section class="card side" aria-label=${t("missing")}>${missing(record, found, today)}${risks(record, compared, opens)}</section>
-        ${state.panel ? models(state.panel, today, opens) : nothing}
+        ${state.panel ? models(state.panel, today, opens) : html`<section class="card models" id="models" aria-busy=${state.failed ? "false" : "true"}>
+          ${state.failed ? html`<p class="alarm" role="alert">${t("models.failed", { text: state.failed })}</p>` : html`<p class="soft">${t("loading")}</p>`}</section>`}
         <section class="card axis" aria-label=${t("chart.axis")}><div id="axis"></div><div id="chart"></div></section>
         ${actogram(session, today)}
         <p class="soft foot">${t("disclaimer")}</p>
       </main>`,
     root,
   );
-  void axis?.show(record).then(() => (root.dataset["ready"] = "yes"));
 }
 
 function choose(value: string): void {
@@ -110,17 +120,13 @@ function banner(patient: Patient): unknown {
 }
 
 // On paper it is light, and as wide as the paper.
-let dark: string | undefined;
 addEventListener("beforeprint", () => {
-  dark = document.documentElement.dataset["theme"];
-  document.documentElement.dataset["theme"] = "light";
+  wear("light");
   axis?.fit(1140);
 });
 addEventListener("afterprint", () => {
-  if (dark) document.documentElement.dataset["theme"] = dark;
-  else delete document.documentElement.dataset["theme"];
   axis?.fit();
-  dispatchEvent(new Event("clarity-theme"));
+  wear();
 });
 
 void start();
