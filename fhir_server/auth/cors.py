@@ -42,6 +42,11 @@ async def registered(tenant: Tenant) -> frozenset[str]:
     return known
 
 
+def forget(tenant: Tenant) -> None:
+    """Ask for the origins anew: a client was just approved, changed or removed."""
+    _origins.pop(tenant, None)
+
+
 async def headers(tenant: Tenant, asking: str, *, public: bool = False) -> dict[str, str]:
     """Return the headers that let a script of this origin read the answer; none for a stranger."""
     if public:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from fhir_server.auth import bearer, clients
+from fhir_server.auth import bearer, clients, cors
 from fhir_server.kit.logs import logger
 from fhir_server.storage.tenants import Tenant, schema_name
 
@@ -57,6 +57,7 @@ async def _listen(database_url: str, by_schema: Mapping[str, Tenant]) -> None:
 
 
 def forget(tenant: Tenant) -> None:
-    """Verify every token and look up every client again."""
+    """Verify every token and look up every client and their origins again."""
     bearer.forget(tenant)
+    cors.forget(tenant)
     clients.forget(tenant)

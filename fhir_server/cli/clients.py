@@ -180,8 +180,12 @@ def _generated(path: Path) -> tuple[bytes, bytes]:
     """Return a new private key and its public set; the key goes to `path`, where none may be yet."""
     if path.exists():
         fail(f"{path} exists already: a key is never overwritten.")
-    key = ECKey.generate_key("P-384", {"use": "sig", "alg": "ES384"}, auto_kid=True)
-    sets = ({"keys": [key.as_dict(private=private)]} for private in (True, False))
+    key = ECKey.generate_key("P-384", {"alg": "ES384"}, auto_kid=True)
+    # key_ops, not use: tools of SMART Health IT look for the key that may sign
+    sets = (
+        {"keys": [key.as_dict(private=private) | {"key_ops": [may]}]}
+        for private, may in ((True, "sign"), (False, "verify"))
+    )
     private, public = map(json.encode, sets)
     return private, public
 

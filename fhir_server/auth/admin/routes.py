@@ -9,7 +9,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fhir_server.auth import bearer
+from fhir_server.auth import bearer, cors
 from fhir_server.auth.admin import clients, events, users
 from fhir_server.auth.admin.task import Endpoint, Task
 from fhir_server.auth.body import BodyTooLong, read_body
@@ -67,6 +67,7 @@ class Administration:
             raise
         if done.event is not None:
             bearer.forget(tenant)
+            cors.forget(tenant)
             await self._record(request, tenant, principal, done.status, done.event)
         body = None if done.body is None else json.encode(done.body)
         return Response(body, done.status, _PRIVATE, media_type="application/json" if body else None)

@@ -15,6 +15,7 @@ import "./ehr.css";
 import { type Step, panel, stepOf } from "./flow";
 import { encounters, patients } from "./launch";
 import { CODE_SECONDS, ERRORS, type Fault, Probe, type Verdict } from "./probe";
+import { Registration } from "./register";
 
 const APP: App = {
   clientId: "clarity-ehr",
@@ -23,7 +24,7 @@ const APP: App = {
   patient: false,
 };
 /** Steps of the simulator itself that the panel shows; what it reads on the way would bury the flow of an app. */
-const OWN: Step[] = ["launch", "token", "refresh", "revoke", "discovery"];
+const OWN: Step[] = ["launch", "token", "refresh", "revoke", "discovery", "register"];
 const PLACES = ["frame", "tab", "standalone"] as const;
 
 const root = document.querySelector<HTMLElement>("#app")!;
@@ -32,6 +33,12 @@ const state = {
   app: "clarity-twin", patient: "", where: "frame" as (typeof PLACES)[number], frame: "", message: "", waiting: "",
   fault: "none" as Fault, secret: false, verdict: null as Verdict | null, alerts: null as Alerts | null,
 };
+
+const registration = new Registration(draw, (id) => {
+  state.app = id;
+  draw();
+  document.querySelector<HTMLElement>("#go")?.focus();
+});
 
 async function start(): Promise<void> {
   document.title = `Clarity · ${t("app.ehr")}`;
@@ -42,8 +49,8 @@ async function start(): Promise<void> {
     [state.name, state.all] = await Promise.all([user(session.client), patients(session.client)]);
     new BroadcastChannel(CHANNEL).onmessage = (event: MessageEvent<Event_>) => note(event.data);
     watch((event) => (OWN.includes(stepOf(event)) || state.waiting ? note(event) : undefined));
-    await choose(state.all[0]?.id ?? "");
     root.dataset["ready"] = "yes";
+    await choose(state.all[0]?.id ?? "");
     state.alerts = alerts(session);
     state.alerts.start();
   } catch (error) {
@@ -52,6 +59,7 @@ async function start(): Promise<void> {
 }
 
 function stop(problem: Problem): void {
+  delete root.dataset["ready"];
   const first = problem.kind === "no-launch";
   const page = first
     ? html`<main class="card problem" data-problem="no-launch"><h1>${t("ehr.sign-in")}</h1><p>${t("ehr.sign-in.why")}</p><p>${t("ehr.sign-in.do")}</p>
@@ -151,11 +159,12 @@ async function probed(event: SubmitEvent): Promise<void> {
 // ---- the page ----
 
 function draw(): void {
+  if (!root.dataset["ready"]) return; // another page stands there: signing in, or a problem
   render(
     html`${bar(t("app.ehr"))}
       ${state.alerts?.messages() ?? nothing}
       <main class="ehr">
-        <div class="forms">${launchForm()} ${probeForm()}</div>
+        <div class="forms">${launchForm()} ${registration.form()} ${probeForm()}</div>
         <div class="stage">
           ${state.alerts?.list() ?? nothing}
           ${state.frame ? html`<iframe class="card" id="stage" name=${`${TRACED}-frame`} title=${state.app} src=${state.frame}></iframe>` : nothing}
@@ -178,8 +187,8 @@ function launchForm(): TemplateResult {
       <select name="encounter"><option value="">${t("ehr.encounter.none")}</option>
         ${state.visits.map((each) => html`<option value=${each.id ?? ""}>${day(each.period?.start ?? "1970-01-01")} · ${each.type?.[0]?.text ?? each.class.code ?? ""}</option>`)}
       </select></label>
-    <label>${t("ehr.app")}<input type="text" name="app" list="apps" .value=${state.app} required autocomplete="off" /></label>
-    <datalist id="apps">${["clarity-twin", "clarity-list", "clarity-mine"].map((each) => html`<option value=${each}></option>`)}</datalist>
+    <label>${t("ehr.app")}<input type="text" name="app" list="apps" .value=${state.app} @input=${(event: InputEvent) => (state.app = (event.target as HTMLInputElement).value)} required autocomplete="off" /></label>
+    <datalist id="apps">${["clarity-twin", "clarity-list", "clarity-mine", "clarity-notes", ...registration.ready].map((each) => html`<option value=${each}></option>`)}</datalist>
     <fieldset><legend>${t("ehr.where")}</legend>
       ${PLACES.map((place) => html`<label class="inline"><input type="radio" name="where" value=${place} ?checked=${place === state.where} @change=${() => (state.where = place)} /> ${t(`ehr.where.${place}` as Word)}</label>`)}
     </fieldset>
