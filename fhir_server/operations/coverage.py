@@ -10,6 +10,7 @@ from fhir_server.context import RequestContext
 from fhir_server.errors import BadRequest
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.kit import json
+from fhir_server.operations import wear_gaps
 from fhir_server.operations.daybook import view
 from fhir_server.operations.parameters import read_parameters
 from fhir_server.operations.points import gap_parts, part, sampled_part, source_parts
@@ -51,7 +52,8 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
         part("zone", valueString=str(found.made_by.zone)),
     )
     parts = [window]
-    for name, signal in covered(buckets, found.pages).items():
+    told, looked = await wear_gaps.told(ctx, found, call.limits.canonical_base)
+    for name, signal in covered(buckets, found.pages, told).items():
         parts.append(
             part(
                 "signal",
@@ -64,4 +66,4 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
         )
     patients = sorted({*found.patient.patients, found.patient.rid})
     row = audit_row(ctx, "operation", 200, type="Patient", rid=found.patient.rid, patients=patients)
-    return Result(200, json.encode({"resourceType": "Parameters", "parameter": parts}), audit=[row])
+    return Result(200, json.encode({"resourceType": "Parameters", "parameter": parts}), audit=[row, looked])

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any, Final
 
 from fhir_server.interactions.call import Json
+from profiles.psych.codes import GAPS
 from workers.twin.arrays import MINUTE, Floats
 from workers.twin.codes import UCUM
 from workers.twin.features import REASONS
@@ -14,6 +15,7 @@ from workers.twin.series import MINUTES, Buckets, Gap, Line, sampled
 
 MOST_SOURCES: Final = 500
 SENTENCES: Final = {
+    **GAPS,
     **REASONS,
     "not-measured": "Other signals were measured, this one was not.",
     "not-worn": "The device counted nothing for hours: it was not worn.",

@@ -238,6 +238,30 @@ async def test_coverage_says_why(system: Caller, somebody: str) -> None:
     assert all(value(gap, "text") for gap in gaps)
 
 
+async def test_a_reason_that_a_source_told_outranks_ours(
+    tenant: Tenant, settings: Settings, system: Caller, unique: str
+) -> None:
+    """Steps were charging all day by one source; heart rate was not, and an hour explains no day."""
+    await put(tenant, demo(1, unique, 12))
+    day = END + timedelta(days=1)
+    whole = {"type": "coverage-gap", "start": f"{day}", "code": "charging", "details": {"signal": "steps"}}
+    hour = {"type": "coverage-gap", "start": f"{day}T10:00:00Z", "end": f"{day}T11:00:00Z", "code": "not-synced"}
+    sent = {"format": "clarity", "source": "phone", "samples": [whole, hour]}
+    answer = await system.post(f"Patient/{unique}/$ingest", sent)
+    assert answer.status == 200, answer.text
+    await work(tenant, settings)
+    url = f"Patient/{unique}/$coverage?start={END - timedelta(days=3)}&end={day}"
+    found = named((await system.get(url)).json, "signal")
+    last = {
+        name: [(value(gap, "reason"), value(gap, "text")) for gap in each["part"] if gap["name"] == "gap"][-1]
+        for name, each in found.items()
+    }
+    assert last["steps"] == ("charging", "The device was charging.")
+    assert last["heart-rate"][0] == "no-data"
+    status = (await system.get(f"Observation?patient={unique}&code=wear-gap")).json["total"]
+    assert status == 2
+
+
 async def test_it_is_declared_audited_and_posted(system: Caller, somebody: str) -> None:
     served = (await system.get("metadata")).json
     operations = {o["name"] for r in served["rest"][0]["resource"] if r["type"] == "Patient" for o in r["operation"]}

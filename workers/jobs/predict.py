@@ -10,22 +10,19 @@ import asyncio
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
-from fhir_server.audit.record import audit_row
 from fhir_server.auth.principals import worker_principal
 from fhir_server.context import RequestContext
-from fhir_server.interactions import commands
-from fhir_server.interactions.content import same_content
 from fhir_server.kit import clock, ids, json
 from fhir_server.search import run as search
 from fhir_server.settings import Settings
-from fhir_server.storage import blocks, daybook, jobs, predictions, reads
-from fhir_server.storage.commands import PREDICTION, PUT, Command
-from fhir_server.storage.commit import commit
+from fhir_server.storage import blocks, daybook, jobs, predictions
+from fhir_server.storage.commands import PREDICTION
 from fhir_server.storage.errors import VersionConflict
 from fhir_server.storage.jobs import Job
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING
-from workers.jobs.twin import Overtaken, Subject, subject
+from workers.jobs import writeback
+from workers.jobs.twin import Subject, subject
 from workers.ml.answers.drift import watch
 from workers.ml.answers.patient import HISTORY, SCALES, TREATMENT, Known, Rating, answers
 from workers.ml.answers.shelf import Models, opened
@@ -37,7 +34,6 @@ from workers.twin.resources import Resource
 EVERY_SECONDS = 300.0
 _PAGE = 5_000
 _TRIES = 8
-_TYPES = ("RiskAssessment", "Provenance", "Device", "Library")
 
 
 async def nightly(tenant: Tenant, settings: Settings) -> bool:
@@ -63,7 +59,8 @@ async def run(tenant: Tenant, job: Job, settings: Settings) -> None:
     for attempt in range(_TRIES):
         known = await _known(tenant, who, span[1], settings)
         try:
-            await _write(tenant, job, await asyncio.to_thread(_answers, known, models))
+            answered = await asyncio.to_thread(_answers, known, models)
+            await writeback.write(tenant, job, answered, {}, PREDICTION)
         except VersionConflict:
             await asyncio.sleep(0.05 * 2**attempt)
             continue
@@ -104,24 +101,3 @@ async def _ratings(tenant: Tenant, who: Subject, last: date, settings: Settings)
                 Rating(date.fromisoformat(when[:10]), float(value), f"Observation/{row.id}")
             )
     return found
-
-
-async def _write(tenant: Tenant, job: Job, wanted: list[Resource]) -> None:
-    """Write what differs from what is stored, in one commit."""
-    names = [(each["resourceType"], each["id"]) for each in wanted]
-    there = await reads.read_many(tenant, names, dict.fromkeys(_TYPES, EVERYTHING))
-    changes: list[Command] = []
-    for resource in wanted:
-        current = there.get((resource["resourceType"], resource["id"]))
-        if current is not None and not current.deleted and same_content(resource, json.decode_trusted(current.body)):
-            continue
-        made = json.decode_trusted(json.encode(resource))
-        changes.append(commands.build(tenant, made, made["id"], current=current, http_method=PUT, origin=PREDICTION))
-    if not changes:
-        return
-    async with tenant.pool.acquire() as connection:
-        if not await jobs.hold(connection, tenant, job):
-            raise Overtaken
-    ctx = RequestContext(tenant, await worker_principal(tenant), ids.request_id(), tenant.base)
-    rows = [audit_row(ctx, change.method, 200 if change.expected else 201, type=change.type) for change in changes]
-    await commit(tenant, changes, rows)

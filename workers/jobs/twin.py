@@ -12,27 +12,20 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta, tzinfo
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import asyncpg
 
-from fhir_server.audit.record import audit_row
-from fhir_server.auth.principals import worker_principal
-from fhir_server.context import RequestContext
-from fhir_server.interactions import commands
-from fhir_server.interactions.content import same_content
-from fhir_server.kit import ids, json, version
+from fhir_server.kit import json, version
 from fhir_server.settings import Settings
 from fhir_server.storage import blocks, daybook, ident, jobs, reads
-from fhir_server.storage.commands import PREDICTION, PUT, TWIN, Command
-from fhir_server.storage.commit import commit
 from fhir_server.storage.errors import VersionConflict
 from fhir_server.storage.jobs import Job
 from fhir_server.storage.reads import Stored
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING
-from workers.jobs import embeddings, signals
+from workers.jobs import embeddings, signals, writeback
+from workers.jobs.writeback import Existing, Overtaken
 from workers.twin.crossings import RULES, crossings
 from workers.twin.daybook import blocks_needed, decode, encode, pages, pages_changed, stretches, touched
 from workers.twin.digest import digest
@@ -48,9 +41,6 @@ from workers.twin.zone import zone_of
 _TRIES = 8
 CHUNK = 120
 """Days that are read, computed and written in one go: years of somebody's minutes never stand in memory at once."""
-_TYPES = ("Device", "Library", "Observation", "Provenance", "RiskAssessment")
-_ORIGINS = {"RiskAssessment": PREDICTION}
-Existing = dict[tuple[str, str], Stored]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +50,6 @@ class Subject:
     rid: int
     id: str
     zone: tzinfo
-
-
-class Overtaken(Exception):
-    """Another worker has this job by now; it will do what is left."""
 
 
 async def run(tenant: Tenant, job: Job, settings: Settings) -> None:
@@ -142,7 +128,7 @@ async def _refresh(tenant: Tenant, job: Job, who: Subject, days: list[date], bas
         names = await _input_names(tenant, computed)
         wanted = _resources(who, computed, names, versions, base)
         try:
-            await _write(tenant, job, wanted, versions)
+            await writeback.write(tenant, job, wanted, versions)
         except VersionConflict:
             await asyncio.sleep(0.05 * 2**attempt)
             continue
@@ -159,12 +145,12 @@ async def _embed(tenant: Tenant, job: Job, who: Subject, changed: list[date], se
     for monday in mondays(changed) if embedder is not None else ():
         assert embedder is not None
         for attempt in range(_TRIES):
-            versions = await _read(tenant, [embeddings.name_of(who.id, monday, embedder)])
+            versions = await writeback.existing(tenant, [embeddings.name_of(who.id, monday, embedder)])
             patient = (who.rid, who.id, who.zone)
             made = await embeddings.made(tenant, patient, monday, embedder, settings.canonical_base)
             gone = [] if made else [_withdrawal(stored) for stored in versions.values() if not stored.deleted]
             try:
-                await _write(tenant, job, [*made, *gone], versions)
+                await writeback.write(tenant, job, [*made, *gone], versions)
             except VersionConflict:
                 await asyncio.sleep(0.05 * 2**attempt)
                 continue
@@ -195,11 +181,7 @@ async def _existing(tenant: Tenant, patient: str, days: Iterable[date]) -> Exist
     """Return the states and assessments of these days that are stored, with the version each has."""
     names = [("Observation", state_id(patient, day)) for day in days]
     names += [("RiskAssessment", risk_id(patient, day, rule.code)) for day in days for rule in RULES]
-    return await _read(tenant, names)
-
-
-async def _read(tenant: Tenant, names: Iterable[tuple[str, str]]) -> Existing:
-    return await reads.read_many(tenant, list(names), dict.fromkeys(_TYPES, EVERYTHING))
+    return await writeback.existing(tenant, names)
 
 
 async def _input_names(tenant: Tenant, computed: Iterable[State]) -> dict[int, str]:
@@ -229,27 +211,3 @@ def _withdrawal(stored: Stored) -> Resource:
         return withdrawn(resource)
     kept = ("resourceType", "id", "meta", "category", "code", "subject", "effectivePeriod", "method", "device")
     return {name: value for name, value in resource.items() if name in kept} | {"status": "entered-in-error"}
-
-
-async def _write(tenant: Tenant, job: Job, wanted: list[Resource], existing: Existing) -> None:
-    """Write what differs from what is stored, in one commit; Overtaken when the job is somebody else's by now."""
-    missing = [name for resource in wanted if (name := (resource["resourceType"], resource["id"])) not in existing]
-    existing = existing | await _read(tenant, missing)
-    changes = [change for resource in wanted if (change := _change(tenant, resource, existing)) is not None]
-    if not changes:
-        return
-    async with tenant.pool.acquire() as connection:
-        await _hold(connection, tenant, job)
-    ctx = RequestContext(tenant, await worker_principal(tenant), ids.request_id(), tenant.base)
-    rows = [audit_row(ctx, change.method, 200 if change.expected else 201, type=change.type) for change in changes]
-    await commit(tenant, changes, rows)
-
-
-def _change(tenant: Tenant, resource: dict[str, Any], existing: Existing) -> Command | None:
-    """Return the command that makes the resource what it should be, None when it is that already."""
-    type_, id_ = resource["resourceType"], resource["id"]
-    current = existing.get((type_, id_))
-    if current is not None and not current.deleted and same_content(resource, json.decode_trusted(current.body)):
-        return None
-    origin = _ORIGINS.get(type_, TWIN)
-    return commands.build(tenant, resource, id_, current=current, http_method=PUT, origin=origin)
