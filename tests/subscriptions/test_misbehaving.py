@@ -148,7 +148,7 @@ async def misbehave(system: Caller, tenant: Tenant, workers: list[Worker], uniqu
         async def judged(id_: str = answer.id) -> bool:
             return (await given.status_of(tenant, id_))[0] != "requested"
 
-        await given.until(judged, 30)
+        await given.until(judged, 120)
         if (await given.status_of(tenant, answer.id))[0] == "active":
             break
     task = asyncio.create_task(writing(system, unique, seconds))
@@ -162,7 +162,7 @@ async def misbehave(system: Caller, tenant: Tenant, workers: list[Worker], uniqu
         accepted = [Notice.of(r) for r in receiver.accepted()]
         return len({number for each in accepted for number in each.numbers}) == len(committed)
 
-    await receiver.until(complete, 60 + seconds)
+    await receiver.until(complete, 120 + seconds)
     stop.set()
     await away
     events = Notice((await system.get(f"Subscription/{answer.id}/$events")).json)

@@ -68,7 +68,7 @@ async def subscribed(tenant: Tenant, url: str, path: str, author: given.Principa
     """Return a patient and the id of an active Subscription to it."""
     patient = given.word()
     made = await given.write(tenant, given.subscription(f"Observation?patient={patient}", f"{url}/{path}"), author)
-    await given.until_status(tenant, made.id, "active", 30)
+    await given.until_status(tenant, made.id, "active", 120)
     return patient, made.id
 
 
