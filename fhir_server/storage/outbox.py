@@ -17,7 +17,12 @@ from fhir_server.storage.tenants import Tenant
 from profiles.registry import R4
 
 _START = "INSERT INTO {s}.outbox_position (consumer, done, target, last_id) VALUES ($1, '1:1:', '1:1:', 0) ON CONFLICT DO NOTHING"
-_PLACE = "SELECT done::text, target::text, last_id FROM {s}.outbox_position WHERE consumer = $1 FOR UPDATE SKIP LOCKED"
+# When all up to `target` is read, the present is the next target.
+_PLACE = """
+UPDATE {s}.outbox_position p SET target = CASE WHEN p.done::text = p.target::text THEN pg_current_snapshot() ELSE p.target END
+FROM (SELECT consumer FROM {s}.outbox_position WHERE consumer = $1 FOR UPDATE SKIP LOCKED) free
+WHERE p.consumer = free.consumer RETURNING p.done::text, p.target::text, p.last_id
+"""
 _PAGE = """
 SELECT o.id, o.rid, o.type, o.version, o.method, o.origin, o.patients, r.fhir_id,
   (SELECT revision FROM {s}.subscription_revision) AS revision
@@ -26,10 +31,7 @@ WHERE o.tx >= pg_snapshot_xmin($1::text::pg_snapshot) AND NOT pg_visible_in_snap
   AND pg_visible_in_snapshot(o.tx, $2::text::pg_snapshot) AND o.id > $3
 ORDER BY o.id LIMIT $4
 """
-_NEXT_INTERVAL = """
-UPDATE {s}.outbox_position SET done = target, target = pg_current_snapshot(), last_id = 0 WHERE consumer = $1
-RETURNING done::text, target::text, last_id
-"""
+_EXHAUSTED = "UPDATE {s}.outbox_position SET done = target, last_id = 0 WHERE consumer = $1"
 _NEXT_PAGE = "UPDATE {s}.outbox_position SET last_id = $2 WHERE consumer = $1"
 _TRIM = """
 DELETE FROM {s}.outbox WHERE id IN (
@@ -70,14 +72,17 @@ async def read_events(connection: asyncpg.Connection, tenant: Tenant, consumer: 
     if place is None:
         await connection.execute(tenant.sql(_START), consumer)
         place = await connection.fetchrow(tenant.sql(_PLACE), consumer)
-    for _ in range(2):
+    for _ in range(2):  # the second time after the end of an interval that was read in part
         if place is None:
             return []
         rows = await connection.fetch(tenant.sql(_PAGE), place["done"], place["target"], place["last_id"], limit)
-        if rows:
+        if len(rows) == limit:
             await connection.execute(tenant.sql(_NEXT_PAGE), consumer, rows[-1]["id"])
+        else:
+            await connection.execute(tenant.sql(_EXHAUSTED), consumer)
+        if rows:
             return [event_of(row) for row in rows]
-        place = await connection.fetchrow(tenant.sql(_NEXT_INTERVAL), consumer)
+        place = await connection.fetchrow(tenant.sql(_PLACE), consumer)
     return []
 
 

@@ -132,6 +132,25 @@ async def owners(
     return {(R4.type_name(row["type"]), row["fhir_id"]): tuple(row["patients"] or ()) for row in rows}
 
 
+async def current(tenant: Tenant, rids: Sequence[int], visibility: Mapping[str, Visibility]) -> dict[int, Stored]:
+    """Return the current versions of rids as far as they are visible; what was deleted, erased or is damaged is left out."""
+    args: list[Any] = [list(rids)]
+    seen = visible_types_sql("r", visibility, args)
+    text = (
+        f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r"
+        f" WHERE r.rid = ANY($1::bigint[]) AND r.version > 0 AND NOT r.deleted AND {seen}"
+    )
+    found = {}
+    for row in await tenant.pool.fetch(tenant.sql(text), *args):
+        try:
+            found[row["rid"]] = stored(tenant, row)
+        except Erased:
+            continue
+        except Damaged:
+            _LOG.error("damaged version left out", tenant=tenant.name, exc_info=True)
+    return found
+
+
 async def seen(tenant: Tenant, rids: Sequence[int], visibility: Mapping[str, Visibility]) -> dict[int, tuple[str, str]]:
     """Return type and id of those of `rids` that are current and visible."""
     args: list[Any] = [list(rids)]
@@ -246,6 +265,13 @@ async def versions(tenant: Tenant, rids: Sequence[int]) -> dict[int, int]:
     """Return the current version number of each of `rids`, deletions included: numbers only, for the workers."""
     text = "SELECT rid, version FROM {s}.resource WHERE rid = ANY($1::bigint[]) AND version > 0"
     return {row["rid"]: row["version"] for row in await tenant.pool.fetch(tenant.sql(text), list(rids))}
+
+
+async def stamp(tenant: Tenant, type_: str) -> tuple[int, int]:
+    """Return two numbers of which one changes with every version of a type that is written: numbers only, for the workers."""
+    text = "SELECT count(*) AS n, coalesce(sum(version), 0)::bigint AS versions FROM {s}.resource WHERE type = $1 AND version > 0"
+    row = await tenant.pool.fetchrow(tenant.sql(text), R4.type_id(type_))
+    return row["n"], row["versions"]
 
 
 def _history_half(alias: str, id_: str | None, seen: str, since: str, before: str) -> str:

@@ -17,20 +17,30 @@ Ending = Literal["delivered", "skipped", "dead"]
 _TAKE = """
 WITH held AS (
   UPDATE {s}.subscription_state SET lease_until = now() + $4::interval WHERE rid = $1 AND fence = $2 AND status = 'active'
-  RETURNING rid),
+  RETURNING rid, events, secret, secret_at),
 open AS (
   SELECT d.subscription, d.event, d.state FROM {s}.delivery d JOIN held ON d.subscription = held.rid
   WHERE d.state IN ('waiting', 'sending') ORDER BY d.event LIMIT $3)
-UPDATE {s}.delivery d SET state = 'sending', attempts = d.attempts + (open.state = 'waiting')::int FROM open
+UPDATE {s}.delivery d SET state = 'sending', attempts = d.attempts + (open.state = 'waiting')::int FROM open, held
 WHERE d.subscription = open.subscription AND d.event = open.event
-RETURNING d.event, d.rid, d.version, d.attempts, open.state = 'sending' AS again, d.method, d.created_at
+RETURNING d.event, d.rid, d.version, d.attempts, open.state = 'sending' AS again, d.method, d.created_at, held.events, held.secret,
+  held.secret_at
 """
+# Need not be on disk at once: after a crash of the database what was sent is `sending` still, and is audited and sent once more.
 _RECORD = """
 WITH held AS (SELECT rid FROM {s}.subscription_state WHERE rid = $1 AND fence = $2 FOR UPDATE)
 UPDATE {s}.delivery d SET state = u.state, last_status = coalesce(u.status, d.last_status),
   attempts = d.attempts - CASE WHEN u.unsent THEN 1 ELSE 0 END, done_at = CASE WHEN u.state <> 'waiting' THEN now() END
 FROM held, unnest($3::bigint[], $4::text[], $5::int[], $6::bool[]) u(event, state, status, unsent)
-WHERE d.subscription = held.rid AND d.event = u.event
+WHERE d.subscription = held.rid AND d.event = u.event RETURNING set_config('synchronous_commit', 'off', true)
+"""
+# Nothing waits unless an event was numbered after the last one that was taken, or somebody has set another time since the claim:
+# both stand in the row itself, which is read as whoever held its lock before has left it.
+_RELEASE_DONE = """
+UPDATE {s}.subscription_state t SET lease_until = NULL, fence = fence + 1,
+  next_at = CASE WHEN t.events > $3 OR t.next_at IS DISTINCT FROM $4 THEN now() END,
+  beat_at = CASE WHEN beat_at <= now() THEN now() + make_interval(secs => heartbeat) ELSE beat_at END
+WHERE rid = $1 AND fence = $2 RETURNING set_config('synchronous_commit', 'off', true)
 """
 _RELEASE = """
 UPDATE {s}.subscription_state t SET lease_until = NULL, fence = fence + 1, next_at = CASE
@@ -76,6 +86,16 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """Deliveries that were taken, in order, and how their Subscription stood then: its last number, the secrets that there were."""
+
+    deliveries: list[Delivery]
+    events: int = 0
+    secret: int = 0
+    secret_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What came of a delivery that was taken: an ending, or `waiting` again (`unsent`: it was not tried this time)."""
 
@@ -85,10 +105,13 @@ class Record:
     unsent: bool = False
 
 
-async def take(tenant: Tenant, claim: Claim, limit: int, lease: timedelta) -> list[Delivery]:
+async def take(tenant: Tenant, claim: Claim, limit: int, lease: timedelta) -> Taken:
     """Mark the next deliveries as being sent and return them in order; nothing when none waits or the claim was lost."""
     rows = await tenant.pool.fetch(tenant.sql(_TAKE), claim.rid, claim.fence, limit, lease)
-    return sorted((Delivery(*row) for row in rows), key=lambda delivery: delivery.event)
+    if not rows:
+        return Taken([])
+    found = sorted((Delivery(*row[:7]) for row in map(tuple, rows)), key=lambda delivery: delivery.event)
+    return Taken(found, *rows[0][7:])
 
 
 async def between(tenant: Tenant, rid: int, since: int, until: int | None, limit: int) -> list[Delivery]:
@@ -116,6 +139,11 @@ async def release(tenant: Tenant, claim: Claim, wait: timedelta = timedelta(0)) 
             tenant.sql("SELECT rid FROM {s}.subscription_state WHERE rid = $1 FOR UPDATE"), claim.rid
         )
         await connection.execute(tenant.sql(_RELEASE), claim.rid, claim.fence, wait)
+
+
+async def release_done(tenant: Tenant, claim: Claim, last: int) -> None:
+    """Give the claim back when all was told up to the event `last`, after which none waited when it was taken."""
+    await tenant.pool.execute(tenant.sql(_RELEASE_DONE), claim.rid, claim.fence, last, claim.next_at)
 
 
 async def close(tenant: Tenant, rid: int) -> list[Delivery]:

@@ -30,9 +30,34 @@ async def about(
     """Return how a Subscription stands; without what it asks for (R4 criteria) there is no topic."""
     row = await tenant.pool.fetchrow(tenant.sql(_STATE), stored.rid)
     error = row["last_error"] if row is not None and status == "error" else None
+    return standing(tenant, stored, asked, (status, row["events"] if row else 0, error), content)
+
+
+def standing(
+    tenant: Tenant,
+    stored: Stored,
+    asked: Wants | None,
+    state: tuple[str, int, str | None],
+    content: Content | None = None,
+) -> About:
+    """Return how a Subscription stands by its status, its last number and its error."""
+    status, events, error = state
     chosen = content or (asked.content if asked else "empty")
-    topic = asked.topic if asked else None
-    return About(tenant.base, stored.id, status, row["events"] if row else 0, topic, chosen, error)
+    return About(tenant.base, stored.id, status, events, asked.topic if asked else None, chosen, error)
+
+
+async def all_told(tenant: Tenant, group: Sequence[Delivery], sees: Sees) -> list[Told]:
+    """Return events in order as `told` does; those that are current still, nearly all, by one statement."""
+    written = [each.rid for each in group if each.method != DELETE]
+    current = await reads.current(tenant, written, sees) if written else {}
+    found = []
+    for each in group:
+        stored = current.get(each.rid)
+        if each.method == DELETE or (stored is not None and stored.version != each.version):
+            found.append(await told(tenant, each, sees))
+        else:
+            found.append(Told(each.event, each.created_at, each.method, stored))
+    return found
 
 
 async def told(tenant: Tenant, delivery: Delivery, sees: Sees) -> Told:

@@ -36,16 +36,17 @@ def shown(secret: bytes) -> str:
 async def secrets(tenant: Tenant, rid: int) -> tuple[bytes, ...]:
     """Return the secrets that sign now, the newest first."""
     row = await tenant.pool.fetchrow(tenant.sql(_STATE), rid)
-    return _of(tenant, rid, row["secret"], row["secret_at"]) if row is not None else _of(tenant, rid, 0, None)
+    return of(tenant, rid, row["secret"], row["secret_at"]) if row is not None else of(tenant, rid, 0, None)
 
 
 async def renew(tenant: Tenant, rid: int) -> tuple[bytes, ...]:
     """Make a new secret and return those that sign now; none for a Subscription that was never looked at."""
     row = await tenant.pool.fetchrow(tenant.sql(_RENEW), rid)
-    return _of(tenant, rid, row["secret"], row["secret_at"]) if row is not None else ()
+    return of(tenant, rid, row["secret"], row["secret_at"]) if row is not None else ()
 
 
-def _of(tenant: Tenant, rid: int, number: int, since: datetime | None) -> tuple[bytes, ...]:
+def of(tenant: Tenant, rid: int, number: int, since: datetime | None) -> tuple[bytes, ...]:
+    """Return the secrets that sign when `number` were asked for, the last one at `since`."""
     numbers = [number]
     if since is not None and clock.now() - since < OVERLAP:
         numbers.append(number - 1)

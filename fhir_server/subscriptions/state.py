@@ -96,7 +96,7 @@ WITH claimed AS (
       WHERE place <= coalesce(free, $2) ORDER BY due_at LIMIT $1)
       AND {_DUE}
     ORDER BY rid FOR UPDATE SKIP LOCKED)
-  RETURNING rid, version, agent, criteria_type, types, endpoint, fence, coalesce(beat_at <= now(), false) AS beat,
+  RETURNING rid, version, agent, criteria_type, types, endpoint, fence, next_at, coalesce(beat_at <= now(), false) AS beat,
     coalesce(next_at <= now(), false) AS due),
 probe AS (
   UPDATE {{s}}.endpoint_state e SET open_until = now() + $5::interval FROM claimed c
@@ -154,6 +154,8 @@ class Claim:
     """Events are due, not only a heartbeat."""
     probing: bool = False
     """Something has failed at the endpoint since it last answered."""
+    next_at: datetime | None = None
+    """Since when something was due."""
 
     @property
     def type(self) -> str:
@@ -255,7 +257,7 @@ async def claim(
     return [
         Claim(
             r["rid"], r["version"], r["agent"], tuple(map(R4.type_name, r["types"] or (r["criteria_type"],))), r["endpoint"],
-            r["fence"], r["beat"], r["due"], r["probing"],
+            r["fence"], r["beat"], r["due"], r["probing"], r["next_at"],
         )
         for r in rows
     ]  # fmt: skip

@@ -114,6 +114,11 @@ def _measurements(made: Rig, details: Json, synthea: Path) -> dict[str, Callable
     return found
 
 
+def _waits(found: Json | None) -> str | None:
+    """Return p50 and p99 as the table shows them."""
+    return f"p50 {found['p50_ms']}, p99 {found['p99_ms']}" if found else None
+
+
 async def _entries(made: Rig) -> dict[str, int]:
     token = await made.token()
     (patient,) = await create.make_patients(made, token, 1)
@@ -140,6 +145,8 @@ def _object(details: Json) -> Json:
         "ingest_per_s": details.get("ingest", {}).get("accepted_per_s"),
         "draft_s": details.get("draft", {}).get("p50_s"),
         "match_ms": details.get("subscriptions", {}).get("alone_ms"),
+        "told_ms": _waits(details.get("subscriptions", {}).get("delivery")),
+        "told_beside_bundles_ms": _waits(details.get("subscriptions", {}).get("delivery_beside_bundles")),
         "stages": None if micro and FAILED in micro else micro,
         "details": details,
     }

@@ -23,6 +23,7 @@ from fhir_server.storage.outbox import Event
 from fhir_server.storage.tenants import Tenant, connect, open_tenants
 from fhir_server.subscriptions import match, state
 from fhir_server.subscriptions.state import Terms
+from tests.bench.client import Connection, connections, request
 from tests.bench.rig import Rig
 from tests.subscriptions import subscribing as given
 from tests.subscriptions import topical
@@ -33,6 +34,7 @@ SUBSCRIPTIONS = 1000
 CHANGES = 100
 ROUNDS = 7
 RATE, SECONDS = 200, 20
+ENTRIES = 3000
 HOOK = "http://127.0.0.1:9/hook"
 
 
@@ -43,7 +45,7 @@ async def measure(rig: Rig) -> dict[str, Any]:
         found = await _matching(tenant, who)
         await tenant.pool.execute(tenant.sql("UPDATE {s}.subscription_state SET status = 'off', topic = NULL"))
         await tenant.pool.execute(tenant.sql("UPDATE {s}.subscription_revision SET revision = revision + 1"))
-        return {"subscriptions": SUBSCRIPTIONS, **found, "delivery": await _delivery(rig, tenant, who)}
+        return {"subscriptions": SUBSCRIPTIONS, **found, **await _delivery(rig, tenant, who)}
 
 
 @asynccontextmanager
@@ -104,19 +106,61 @@ async def _enqueue(tenant: Tenant, events: list[Event]) -> int:
             await transaction.rollback()
 
 
-async def _delivery(rig: Rig, tenant: Tenant, who: Principal) -> dict[str, float]:
-    """Return p50 and p99 from the commit to the receiver at RATE changes a second, ten receivers' Subscriptions each a tenth."""
+async def _delivery(rig: Rig, tenant: Tenant, who: Principal) -> dict[str, dict[str, float]]:
+    """Return p50 and p99 from the commit to the receiver at RATE changes a second, ten receivers' Subscriptions each a tenth:
+    alone, and while bundles of ENTRIES are committed one after the other.
+    """
     command = [*PYTHON, "-m", "fhir_server", "worker"]
     worker = Child("worker", command, log=rig.folder / "logs" / "worker.log", env=environment_of(rig.settings))
     worker.start()
     try:
         async with receiving() as receiver:
-            return await _told(tenant, who, receiver.url, lambda: receiver.got)
+            alone = await _told(tenant, who, receiver.url, lambda: receiver.got)
+            await _quiet(tenant)
+            posted, stop = request("POST", "/fhir", await rig.token(), _bundle()), asyncio.Event()
+            async with connections(rig.port, 1) as (connection,):
+                posting = asyncio.create_task(_posting(connection, posted, stop))
+                await asyncio.sleep(0.5)
+                beside = await _told(tenant, who, receiver.url, lambda: receiver.got, stop)
+                took = await posting
+        return {
+            "delivery": alone,
+            "delivery_beside_bundles": beside | {"bundles": len(took), "bundle_s": round(took[0], 2)},
+        }
     finally:
         worker.stop()
 
 
-async def _told(tenant: Tenant, who: Principal, url: str, got: Callable[[], list[Received]]) -> dict[str, float]:
+async def _quiet(tenant: Tenant) -> None:
+    """Wait until the worker has done what followed from the changes before: twins are not what is measured."""
+    text = "SELECT NOT EXISTS (SELECT FROM {s}.job WHERE state = 'running' OR state = 'ready' AND run_at <= now())"
+    await given.until(lambda: tenant.pool.fetchval(tenant.sql(text)), 120)
+
+
+def _bundle() -> bytes:
+    """Return a transaction of ENTRIES Observations, which nobody has subscribed to."""
+    word = ids.new_id()[-12:]
+    entries = [
+        {"resource": given.observation(word, number), "request": {"method": "POST", "url": "Observation"}}
+        for number in range(ENTRIES)
+    ]
+    return json.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}).encode()
+
+
+async def _posting(connection: Connection, posted: bytes, stop: asyncio.Event) -> list[float]:
+    """Post the bundle again and again until `stop`; return the seconds that each took."""
+    took: list[float] = []
+    while not stop.is_set() or not took:
+        began = clock.monotonic()
+        answer = await connection.send(posted)
+        assert answer.status == 200, answer.body[:500]
+        took.append(clock.monotonic() - began)
+    return took
+
+
+async def _told(
+    tenant: Tenant, who: Principal, url: str, got: Callable[[], list[Received]], stop: asyncio.Event | None = None
+) -> dict[str, float]:
     names = [ids.new_id()[-12:] for _ in range(10)]
     for name in names:
         resource = topical.subscription("observation", url, f"patient=Patient/{name}", most=10)
@@ -134,8 +178,10 @@ async def _told(tenant: Tenant, who: Principal, url: str, got: Callable[[], list
         tasks.append(asyncio.create_task(one(number)))
     await asyncio.gather(*tasks)
     written = clock.monotonic() - began
+    if stop is not None:
+        stop.set()
     told: dict[str, float] = {}
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while not committed.keys() <= told.keys():  # twins are told too
             await asyncio.sleep(0.2)
             told = _times(got())
@@ -150,7 +196,7 @@ async def _told(tenant: Tenant, who: Principal, url: str, got: Callable[[], list
 def _times(got: list[Received]) -> dict[str, float]:
     """Return when each resource was told first."""
     found: dict[str, float] = {}
-    for request in got:
-        for url in topical.Notice(json.loads(request.body)).foci:
-            found.setdefault(url.rsplit("/", 1)[1], request.at)
+    for each in got:
+        for url in topical.Notice(json.loads(each.body)).foci:
+            found.setdefault(url.rsplit("/", 1)[1], each.at)
     return found

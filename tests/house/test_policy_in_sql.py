@@ -61,6 +61,7 @@ WITHOUT: dict[str, str] = {
     "fhir_server/storage/reads.py::fetch": "bodies of rids that a statement with a Visibility has returned",
     "fhir_server/storage/reads.py::exact": "for workers, who judge each version by its subscriber's Visibility",
     "fhir_server/storage/reads.py::holding": NUMBERS,
+    "fhir_server/storage/reads.py::stamp": NUMBERS,
     "fhir_server/storage/reads.py::versions": NUMBERS,
     "fhir_server/storage/reads.py::_history_half": PART,
     "fhir_server/storage/reads.py::claimed": "numbers for the audit row of a refusal",

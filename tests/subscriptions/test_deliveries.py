@@ -9,7 +9,7 @@ import pytest
 
 from fhir_server.settings import Settings
 from fhir_server.storage.tenants import Tenant
-from fhir_server.subscriptions import closing, deliveries, state
+from fhir_server.subscriptions import closing, deliveries, letters, state
 from fhir_server.subscriptions.deliveries import Record
 from fhir_server.subscriptions.judge import judge
 from fhir_server.subscriptions.state import Claim
@@ -57,13 +57,13 @@ async def test_a_full_endpoint_is_left_alone(tenant: Tenant, waiting: int) -> No
 
 async def test_who_slept_past_the_lease_writes_nothing(tenant: Tenant, waiting: int) -> None:
     [slow] = await claim(tenant, timedelta(0))
-    taken = await deliveries.take(tenant, slow, 2, timedelta(0))
+    taken = (await deliveries.take(tenant, slow, 2, timedelta(0))).deliveries
     [quick] = await claim(tenant)
     await deliveries.record(tenant, slow, [Record(taken[0].event, "dead")])
-    assert await deliveries.take(tenant, slow, 2, MINUTE) == []
+    assert (await deliveries.take(tenant, slow, 2, MINUTE)).deliveries == []
     await deliveries.release(tenant, slow)
     assert not await state.stop(tenant, waiting, "error", "late", slow.fence)
-    again = await deliveries.take(tenant, quick, 5, MINUTE)
+    again = (await deliveries.take(tenant, quick, 5, MINUTE)).deliveries
     assert [(d.event, d.attempts, d.again) for d in again] == [(1, 1, True), (2, 1, True), (3, 1, False)]
 
 
@@ -85,7 +85,7 @@ async def test_a_released_claim_waits_as_long_as_it_was_told(tenant: Tenant, wai
 
 async def test_when_nothing_waits_any_more_nothing_is_due(tenant: Tenant, waiting: int) -> None:
     [mine] = await claim(tenant)
-    taken = await deliveries.take(tenant, mine, 5, MINUTE)
+    taken = (await deliveries.take(tenant, mine, 5, MINUTE)).deliveries
     await deliveries.record(tenant, mine, [Record(d.event, "delivered", 200) for d in taken])
     await deliveries.release(tenant, mine)
     assert await claim(tenant) == []
@@ -93,6 +93,37 @@ async def test_when_nothing_waits_any_more_nothing_is_due(tenant: Tenant, waitin
     assert len(await given.deliveries(tenant, waiting)) == 3
     assert await deliveries.forget(tenant, timedelta(0)) >= 3
     assert await given.deliveries(tenant, waiting) == []
+
+
+async def test_what_comes_between_taking_and_giving_back_is_due_at_once(
+    tenant: Tenant, waiting: int, unique: str, tmp_path: Path
+) -> None:
+    """Giving back after all was told looks at no delivery: the row of the Subscription says whether there is anything new."""
+    who = await given.client(tenant, "system/*.cruds")
+
+    async def told() -> tuple[Claim, int]:
+        [mine] = await claim(tenant)
+        taken = (await deliveries.take(tenant, mine, 5, MINUTE)).deliveries
+        await deliveries.record(tenant, mine, [Record(d.event, "delivered", 200) for d in taken])
+        return mine, taken[-1].event
+
+    mine, last = await told()
+    await given.write(tenant, given.observation(unique, 9), who)
+    while await dispatch(tenant, given.settings(tmp_path)):
+        pass
+    await deliveries.release_done(tenant, mine, last)
+    mine, last = await told()
+    assert last == 4
+    await tenant.pool.execute(tenant.sql("UPDATE {s}.delivery SET state = 'dead' WHERE subscription = $1"), waiting)
+    assert await letters.replay(tenant, waiting, 2, 2) == 1
+    await deliveries.release_done(tenant, mine, last)
+    mine, last = await told()
+    assert last == 2
+    await deliveries.release_done(tenant, mine, last)
+    [mine] = await claim(tenant)  # numbers up to 4 were given: who comes looks, and finds nothing
+    assert (await deliveries.take(tenant, mine, 5, MINUTE)).deliveries == []
+    await deliveries.release(tenant, mine)
+    assert await claim(tenant) == []
 
 
 async def test_what_a_dead_worker_may_have_sent_is_audited_when_the_subscription_ends(

@@ -162,7 +162,7 @@ async def misbehave(system: Caller, tenant: Tenant, workers: list[Worker], uniqu
         accepted = [Notice.of(r) for r in receiver.accepted()]
         return len({number for each in accepted for number in each.numbers}) == len(committed)
 
-    await receiver.until(complete, 60 + seconds)
+    await receiver.until(complete, 120 + seconds)
     stop.set()
     await away
     events = Notice((await system.get(f"Subscription/{answer.id}/$events")).json)

@@ -55,6 +55,11 @@ class Batch:
         """How many events one notification may tell of."""
         return (self.served.wants.most or 1) if self.served.wants else 1
 
+    @property
+    def complete(self) -> bool:
+        """Whether all of it has come to its end."""
+        return self.failed is None and all(record.state != "waiting" for record in self.records)
+
     def over(self) -> bool:
         """Tell whether another send may not begin."""
         return self.failed is not None or clock.monotonic() - self.began > FRESH
@@ -84,7 +89,7 @@ class Batch:
         self._noted([delivery], outcome)
 
     async def _send_bundle(self, client: httpcore.AsyncConnectionPool, group: Sequence[Delivery]) -> None:
-        found = [(delivery, await notices.told(self.ctx.tenant, delivery, self.sees)) for delivery in group]
+        found = list(zip(group, await notices.all_told(self.ctx.tenant, group, self.sees), strict=True))
         self.records += [Record(delivery.event, "skipped") for delivery, told in found if told.focus is None]
         shown = [(delivery, told) for delivery, told in found if told.focus is not None]
         if not shown:

@@ -20,7 +20,7 @@ from fhir_server.settings import Settings
 from fhir_server.storage import reads
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions import author, breaker, channel, closing, deliveries, notices, schedule, signing, state
-from fhir_server.subscriptions.deliveries import Delivery, Record
+from fhir_server.subscriptions.deliveries import Delivery, Record, Taken
 from fhir_server.subscriptions.send import Outcome
 from fhir_server.subscriptions.state import Claim
 from fhir_server.subscriptions.topics import wants
@@ -32,6 +32,8 @@ LEASE = timedelta(seconds=25)
 PER_ENDPOINT = 4
 BATCH = 16
 _TURN = 10.0
+_CLAIMS = 8
+"""Subscriptions claimed by one statement at most."""
 _LATER = timedelta(seconds=1)
 _SOON = timedelta(minutes=1)
 _LOG = logs.logger("clarity.delivery")
@@ -57,24 +59,33 @@ class Courier:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def claim(self) -> bool:
-        """Begin to serve one Subscription that something is due for; False when there is none, or no hand free."""
-        if self._hands.locked():
+        """Begin to serve Subscriptions that something is due for; False when there is none, or no hand free."""
+        held = await self._free_hands()
+        if not held:
             return False
-        await self._hands.acquire()
+        claimed: list[Claim] = []
         try:
-            claimed = await state.claim(self._tenant, 1, PER_ENDPOINT, +self._under_way, LEASE)
-        except BaseException:
+            claimed = await state.claim(self._tenant, held, PER_ENDPOINT, +self._under_way, LEASE)
+        finally:
+            for _ in range(held - len(claimed)):
+                self._hands.release()
+        for claim in claimed:
+            self._under_way[claim.endpoint] += 1
+            task = asyncio.create_task(self._run(claim))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return bool(claimed)
+
+    async def _free_hands(self) -> int:
+        """Take hands as long as there are some, and not the last one beside another: tenants share them. Never waits."""
+        held = 0
+        while held < _CLAIMS and not self._hands.locked():
+            await self._hands.acquire()
+            held += 1
+        if held > 1 and self._hands.locked():
             self._hands.release()
-            raise
-        if not claimed:
-            self._hands.release()
-            return False
-        [claim] = claimed
-        self._under_way[claim.endpoint] += 1
-        task = asyncio.create_task(self._run(claim))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return True
+            held -= 1
+        return held
 
     async def end(self, patience: float) -> None:
         """Let what is being sent come to its end for some seconds; what is cut off then is sent again by another."""
@@ -119,12 +130,15 @@ class Courier:
             if claim.beat:
                 await self._beat(claim, served)
                 claim = replace(claim, beat=False)
-            batch = await deliveries.take(self._tenant, claim, BATCH, LEASE) if claim.due else []
-            failed = await self._send(claim, served, batch) if batch else None
-            if failed is not None:
-                await self._retry_later(claim, *failed)
+            taken = await deliveries.take(self._tenant, claim, BATCH, LEASE) if claim.due else Taken([])
+            batch = await self._send(claim, served, taken) if taken.deliveries else None
+            if batch is not None and batch.failed is not None:
+                await self._retry_later(claim, *batch.failed)
                 return
-            if len(batch) < BATCH:
+            if len(taken.deliveries) < BATCH:
+                if batch is not None and batch.complete:
+                    await deliveries.release_done(self._tenant, claim, taken.deliveries[-1].event)
+                    return
                 break
         await deliveries.release(self._tenant, claim)
 
@@ -142,16 +156,19 @@ class Courier:
         asked = wants.read(resource)
         return Served(found[0], channel.of_topic(resource, asked.channel, asked.mime, asked.timeout), asked)
 
-    async def _batch(self, claim: Claim, served: Served) -> Batch:
+    async def _batch(self, claim: Claim, served: Served, taken: Taken) -> Batch:
         ctx = await author.server(self._tenant, ids.request_id())
         sees = {type_: await author.sees(self._tenant, claim.agent, type_) for type_ in claim.types}
-        about = await notices.about(self._tenant, served.stored, served.wants, "active")
-        secrets = await signing.secrets(self._tenant, claim.rid)
+        about = notices.standing(self._tenant, served.stored, served.wants, ("active", taken.events, None))
+        secrets = signing.of(self._tenant, claim.rid, taken.secret, taken.secret_at)
         return Batch(ctx, claim, served, sees, self._settings, about, secrets)
 
     async def _beat(self, claim: Claim, served: Served) -> None:
         """Send a heartbeat; one that fails says nothing of the events, and is not repeated."""
-        outcome = await (await self._batch(claim, served)).beat(self._client)
+        batch = await self._batch(claim, served, Taken([]))
+        batch.about = await notices.about(self._tenant, served.stored, served.wants, "active")
+        batch.secrets = await signing.secrets(self._tenant, claim.rid)
+        outcome = await batch.beat(self._client)
         await self._told(claim, outcome)
 
     async def _told(self, claim: Claim, outcome: Outcome) -> None:
@@ -165,15 +182,13 @@ class Courier:
             self._failing.discard(claim.endpoint)
             await breaker.closed(self._tenant, claim.endpoint)
 
-    async def _send(
-        self, claim: Claim, served: Served, taken: list[Delivery]
-    ) -> tuple[Sequence[Delivery], Outcome] | None:
-        """Send a batch in its order and make it durable; return the deliveries that failed."""
+    async def _send(self, claim: Claim, served: Served, taken: Taken) -> Batch:
+        """Send a batch in its order and make it durable; return what came of it."""
         tenant = self._tenant
-        if again := [delivery for delivery in taken if delivery.again]:
+        if again := [delivery for delivery in taken.deliveries if delivery.again]:
             await closing.audit_unknown(tenant, claim.rid, claim.agent, again)
-        batch = await self._batch(claim, served)
-        for group in groups(taken, batch.most):
+        batch = await self._batch(claim, served, taken)
+        for group in groups(taken.deliveries, batch.most):
             if batch.over() or self._stop.is_set():
                 batch.records += [Record(delivery.event, "waiting", unsent=True) for delivery in group]
             else:
@@ -186,7 +201,7 @@ class Courier:
             await self._told(claim, batch.failed[1])
         elif batch.audit:
             await self._told(claim, Outcome(200))
-        return batch.failed
+        return batch
 
     async def _retry_later(self, claim: Claim, group: Sequence[Delivery], outcome: Outcome) -> None:
         tenant = self._tenant

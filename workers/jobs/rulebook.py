@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from fhir_server.interactions.call import Json
-from fhir_server.kit import json, logs
+from fhir_server.kit import clock, json, logs
 from fhir_server.operations.alerting.evidence import found
 from fhir_server.search.kinds import token
+from fhir_server.storage import reads
 from fhir_server.storage.tenants import Tenant
 from profiles.registry import R4
 from workers.rules import plan
@@ -18,6 +19,7 @@ from workers.twin.codes import profile
 
 MOST = 200
 """Active rules of a tenant."""
+_REMEMBER_SECONDS = 60.0
 _LOG = logs.logger("clarity.rules")
 _known: WeakKeyDictionary[Tenant, dict[tuple[int, int, str], Rule | None]] = WeakKeyDictionary()
 
@@ -30,8 +32,32 @@ class Entry:
     reference: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Active:
+    """The active rules, and when they were looked for by which stamp of all PlanDefinitions."""
+
+    stamp: tuple[str, tuple[int, int]]
+    at: float
+    entries: list[Entry]
+
+
+_active: WeakKeyDictionary[Tenant, _Active] = WeakKeyDictionary()
+
+
 async def active(tenant: Tenant, base: str) -> list[Entry]:
-    """Return the active rules in the order of their urls; one that is not understood (any more) is left out and logged."""
+    """Return the active rules in the order of their urls; one that is not understood (any more) is left out and logged.
+
+    They are searched for again when any PlanDefinition was written, and every minute: a profile may come without a version.
+    """
+    stamp = base, await reads.stamp(tenant, "PlanDefinition")
+    last = _active.get(tenant)
+    if last is None or last.stamp != stamp or clock.monotonic() - last.at > _REMEMBER_SECONDS:
+        at = clock.monotonic()
+        last = _active[tenant] = _Active(stamp, at, await _search(tenant, base))
+    return last.entries
+
+
+async def _search(tenant: Tenant, base: str) -> list[Entry]:
     query = [("status", "active"), ("_profile", profile(plan.PROFILE, base)), ("_count", str(MOST))]
     rows = await found(tenant, "PlanDefinition", query)
     known, now = _known.get(tenant, {}), dict[tuple[int, int, str], Rule | None]()
