@@ -150,7 +150,9 @@ async def _replace(
         return
     for row in replaced:
         if row.command.method == "delete":  # what it was found by stays, so that who might have seen it is told 410
-            row.patients, row.keys = list(locked[row.rid]["patients"] or ()), list(locked[row.rid]["keys"] or ())
+            found = locked[row.rid]
+            row.patients, row.keys = list(found["patients"] or ()), list(found["keys"] or ())
+            row.unsought = found["unsought"]
     await connection.execute(tenant.sql(statements.KEEP_HISTORY), [row.rid for row in replaced])
     await connection.executemany(tenant.sql(statements.REPLACE), [row.row() for row in replaced])
 

@@ -177,11 +177,11 @@ async def fetch(tenant: Tenant, rids: Sequence[int]) -> list[Stored]:
     return readable(tenant, [rows[rid] for rid in rids if rid in rows])
 
 
-async def any_holds(tenant: Tenant, type_: str, compartment: int, keys: Sequence[int]) -> bool:
-    """Tell whether some resource of a type in a compartment holds one of the keys, which are kept from somebody."""
+async def any_holds(tenant: Tenant, type_: str, compartment: Sequence[int], keys: Sequence[int]) -> bool:
+    """Tell whether some resource of a type that the index has under a compartment holds one of the keys, kept from somebody."""
     text = """SELECT EXISTS (SELECT FROM {s}.resource r WHERE r.type = $1 AND r.version > 0 AND NOT r.deleted
-      AND r.keys @> ARRAY[$2::bigint] AND r.keys && $3::bigint[])"""
-    return bool(await tenant.pool.fetchval(tenant.sql(text), R4.type_id(type_), compartment, list(keys)))
+      AND r.keys[r.unsought + 1:] && $2::bigint[] AND r.keys && $3::bigint[])"""
+    return bool(await tenant.pool.fetchval(tenant.sql(text), R4.type_id(type_), list(compartment), list(keys)))
 
 
 async def holding(connection: asyncpg.Connection, tenant: Tenant, rids: Sequence[int], keys: Sequence[int]) -> set[int]:

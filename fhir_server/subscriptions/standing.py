@@ -13,19 +13,20 @@ from typing import Any
 from fhir_server.kit import json
 from fhir_server.search.compile import condition
 from fhir_server.search.extract import extract
-from fhir_server.search.predicates import NOTHING, All, AnyOf, Keys, Match, Predicate, Without, coded, resolved
+from fhir_server.search.predicates import NOTHING, All, AnyOf, Faceted, Keys, Match, Predicate, Without, coded, resolved
 from fhir_server.search.query import Query
 from fhir_server.search.rewrite import Scene, names, whole
 from fhir_server.search.verify import checker
 from fhir_server.storage import codings, ident
 from fhir_server.storage.commands import IndexRows
+from fhir_server.storage.layout import Known
 from fhir_server.storage.reads import Kept
 from fhir_server.storage.statements import array
 from fhir_server.storage.tenants import Tenant
 
 _TABLES = """
 resource AS (
-  SELECT rid, fhir_id, last_updated, version, false AS deleted, keys::bigint[] AS keys
+  SELECT rid, fhir_id, last_updated, version, false AS deleted, keys::bigint[] AS keys, 0 AS unsought
   FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::int[], $5::text[]) u(rid, fhir_id, last_updated, version, keys)),
 ix_date AS (SELECT * FROM unnest($6::bigint[], $7::smallint[], $8::timestamptz[], $9::timestamptz[]) u(rid, param, lo, hi)),
 ix_number AS (
@@ -41,6 +42,8 @@ _WIDTHS = {"dates": 3, "numbers": 8, "strings": 2}
 def settled(part: Predicate, keys: frozenset[int]) -> bool | None:
     """Tell whether a version with these keys meets a condition; None when keys alone cannot tell."""
     match part:
+        case Faceted(Keys() as inner):
+            return settled(inner, keys)
         case Keys():
             return not keys.isdisjoint(part.any_of)
         case All():
@@ -93,7 +96,7 @@ class Standing:
 
     def resolve(self, known: Mapping[int, tuple[int, ...]]) -> None:
         """Take in what the dictionary of codings says now."""
-        self.wanted = Match(resolved(self._meant.predicate, known), self._meant.doubt)
+        self.wanted = Match(resolved(self._meant.predicate, Known(known)), self._meant.doubt)
 
 
 async def look_up(tenant: Tenant, searches: Iterable[Standing]) -> None:
