@@ -90,6 +90,8 @@ class Command:
     """The id was made by us for this command, so nobody can have mentioned it."""
     seen: int | None = None
     """The `index_version` of the row that `previous` was found by: entries made anew meanwhile are another conflict."""
+    write: int | None = None
+    """The write (`Stored.write`) that the new content goes out from: what changed without a version is a conflict too."""
 
 
 @dataclass(slots=True)

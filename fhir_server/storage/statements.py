@@ -15,7 +15,7 @@ AUDIT_COLUMNS = "recorded, interaction, status, agent, type, rid, version, patie
 _RESOURCE = (
     "rid, last_updated, type, method, version, key_id, index_version, deleted, fhir_id, patients, keys, unsought, body"
 )
-_BASE_ARGS = 14
+_BASE_ARGS = 15
 
 COUNTED = "LATERAL (SELECT c.key FROM {{s}}.coding c WHERE c.key = ANY ({}) UNION ALL SELECT 0) k"
 """What is counted of a row: its keys in the dictionary of codings, and 0, the whole type."""
@@ -39,7 +39,8 @@ _SECTIONS: dict[str, tuple[int, str]] = {
 
 _HEAD = """old AS (
   SELECT * FROM {s}.resource
-  WHERE rid = $1 AND version = $5::int - 1 AND ($14::smallint IS NULL OR index_version = $14) FOR UPDATE),
+  WHERE rid = $1 AND version = $5::int - 1 AND ($14::smallint IS NULL OR index_version = $14)
+    AND ($15::xid IS NULL OR xmin = $15) FOR UPDATE),
 h AS (
   INSERT INTO {s}.history (rid, last_updated, type, method, version, key_id, index_version, deleted, patients, keys, body)
   SELECT rid, last_updated, type, method, version, key_id, index_version, deleted, patients, keys, body FROM old WHERE version > 0),
@@ -62,7 +63,7 @@ def replace(sections: tuple[str, ...]) -> str:
     return "WITH " + ",\n".join(parts) + "\nSELECT rid, patients FROM r"
 
 
-LOCK = "SELECT rid, version, index_version, deleted, patients, keys, unsought FROM {s}.resource WHERE rid = ANY($1::bigint[]) ORDER BY rid FOR UPDATE"
+LOCK = "SELECT rid, version, index_version, deleted, patients, keys, unsought, xmin FROM {s}.resource WHERE rid = ANY($1::bigint[]) ORDER BY rid FOR UPDATE"
 
 KEEP_HISTORY = """
 INSERT INTO {s}.history (rid, last_updated, type, method, version, key_id, index_version, deleted, patients, keys, body)
