@@ -109,6 +109,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             every_patient=every_patient,
             care_after=settings.care_after,
             consent_required=settings.consent_default == "deny",
+            canonical_base=settings.canonical_base,
         )
         for name, tenant in tenants.items():
             await ensure_partitions(tenant)

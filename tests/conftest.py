@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 
 from fhir_server.cli.embedded import embedded_postgres, embedded_redis
 from fhir_server.storage import migrate
 from fhir_server.storage.tenants import Tenant, connect, open_tenants
+from tests import post_mortem
 
 TENANTS = ("default", "second")
 ORIGIN = "http://clarity.test"
+
+# How long an example takes says how busy the machine is; what CI judges is the same twice.
+hypothesis.settings.register_profile(
+    "clarity", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], derandomize="CI" in os.environ
+)
+hypothesis.settings.load_profile("clarity")
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +76,18 @@ def tenant(request: pytest.FixtureRequest, tenants: dict[str, Tenant]) -> Tenant
 def unique() -> str:
     """A word that no other test has used, so that tests may share a database."""
     return secrets.token_hex(6)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell of a test with the database that failed where the database stood."""
+    report = yield
+    url = getattr(item, "funcargs", {}).get("database_url")
+    if report.failed and call.when == "call" and isinstance(url, str):
+        try:
+            report.sections.append(("the database then", post_mortem.of(url, TENANTS)))
+        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+            report.sections.append(("the database then", f"does not say: {error!r}"))
+    return report

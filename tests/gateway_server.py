@@ -64,6 +64,14 @@ class ModelServer:
 
         self.does(error)
 
+    def redirects(self, status: int, where: str) -> None:
+        """Answer a redirect."""
+
+        async def moved(server: ModelServer, asked: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+            await _plain(writer, status, b"{}", {"location": where})
+
+        self.does(moved)
+
     def sends(self, raw: bytes, *, content_type: str = "text/event-stream") -> None:
         """Answer 200 with these bytes, then close."""
 

@@ -165,7 +165,9 @@ async def opened(settings: Settings, kinds: Kinds) -> AsyncIterator[Worker]:
             settings.keys_dir,
             settings.origin,
             every_patient=settings.user_reach == "tenant",
+            care_after=settings.care_after,
             consent_required=settings.consent_default == "deny",
+            canonical_base=settings.canonical_base,
         )
         for tenant in tenants.values():
             tenant.blobs = keep.store_of(settings)

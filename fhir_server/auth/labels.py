@@ -83,14 +83,19 @@ def of_person(named: Iterable[str], fhir_user: str | None, special: Iterable[str
     return Clearance(level, frozenset(rights & SENSITIVE.keys()), DECLASSIFY in named, BREAK_GLASS in named)
 
 
-def _param() -> int:
-    [source] = table("Resource").sources["_security"]
+def _param(name: str) -> int:
+    [source] = table("Resource").sources[name]
     return source.id
 
 
 def label_key(tenant: Tenant, system: str, code: str) -> int:
     """Return the index key of a label."""
-    return tenant.key(_param(), "sc", system, folded(system, code))
+    return tenant.key(_param("_security"), "sc", system, folded(system, code))
+
+
+def tag_key(tenant: Tenant, system: str, code: str) -> int:
+    """Return the index key of a tag."""
+    return tenant.key(_param("_tag"), "sc", system, folded(system, code))
 
 
 def levels_above(tenant: Tenant, level: str) -> tuple[int, ...]:

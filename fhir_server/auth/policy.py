@@ -10,14 +10,21 @@ A conditional interaction finds its match under the visibility of that very inte
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from fhir_server.auth import care, filters, glass, labels
+from fhir_server.auth import care, filters, glass, labels, traced
 from fhir_server.auth.care import Care
 from fhir_server.auth.consent import known as consents
-from fhir_server.auth.reach import about_patients, held_back, in_patient_compartment, shared
+from fhir_server.auth.reach import (
+    SUBSCRIBER,
+    about_patients,
+    catalogue,
+    held_back,
+    in_patient_compartment,
+    owned,
+    shared,
+)
 from fhir_server.auth.scopes import INTERACTIONS
 from fhir_server.context import RequestContext, Scope, ScopeLevel
 from fhir_server.errors import Forbidden
@@ -54,7 +61,7 @@ one Grant for each. A limit that cannot be worked out returns NOTHING. What they
 SIGHT_SECONDS: Final = 0.25
 """So long an answer is taken for the next request of the same token: a fraction of the second in which another process notices
 a Consent. What this process itself writes is noticed at once."""
-_NEVER: Final[tuple[float, int, Visibility]] = (0.0, -1, NOTHING)
+_NEVER: Final[tuple[float, int, Visibility, bool]] = (0.0, -1, NOTHING, False)
 
 OF_STORED: Final[frozenset[Limit]] = frozenset({consents.limit})
 """Limits on what is stored alone: a Consent says who may see the record, not who may write into it."""
@@ -70,13 +77,15 @@ APPEND_ONLY: Final = frozenset({"AuditEvent"})
 
 async def visibility(ctx: RequestContext, type_: str, interaction: str) -> Visibility:
     """Return what of `type_` the caller may reach by `interaction`; Forbidden when no scope allows it at all."""
-    remembered: tuple[float, int, Visibility] = ctx.principal.sights.get((type_, interaction), _NEVER)
-    asked, stamp = clock.monotonic(), _stamp(ctx)
-    if asked < remembered[0] and stamp == remembered[1]:
+    remembered: tuple[float, int, Visibility, bool] = ctx.principal.sights.get((type_, interaction), _NEVER)
+    asked = clock.monotonic()
+    if asked < remembered[0] and _stamp(ctx, cares=remembered[3]) == remembered[1]:
         return remembered[2]
+    cares = _has_care(ctx)
+    stamp = _stamp(ctx, cares=cares)
     sight = await _visibility(ctx, type_, interaction)
     if _stays(ctx, type_, interaction):
-        ctx.principal.sights[type_, interaction] = (asked + SIGHT_SECONDS, stamp, sight)
+        ctx.principal.sights[type_, interaction] = (asked + SIGHT_SECONDS, stamp, sight, cares)
     return sight
 
 
@@ -86,18 +95,46 @@ async def _visibility(ctx: RequestContext, type_: str, interaction: str) -> Visi
         raise _forbidden(ctx, type_, interaction)
     if type_ in APPEND_ONLY and interaction in ("update", "patch", "delete"):
         granted = NOTHING
-    return either(await _limited(ctx, type_, interaction, granted), await _opened(ctx, type_, interaction))
+    return await _whole(ctx, type_, interaction, granted)
 
 
-def _stamp(ctx: RequestContext) -> int:
+async def _whole(ctx: RequestContext, type_: str, interaction: str, granted: Visibility) -> Visibility:
+    """Return what is left of what scopes grant, and what is opened beside."""
+    sight = either(await _limited(ctx, type_, interaction, granted), await _opened(ctx, type_, interaction))
+    return both(sight, await _told(ctx, interaction)) if type_ == traced.TYPE else sight
+
+
+async def _told(ctx: RequestContext, interaction: str) -> Visibility:
+    """Return the Provenances nothing of whose targets is hidden; who only creates learns of none.
+
+    A service that has no scope for a type is told of it all the same, as far as labels and Consents let it.
+    """
+    if interaction == "create":
+        return EVERYTHING
+    service = any(scope.level == "system" for scope in _scopes_for(ctx, traced.TYPE, interaction))
+
+    async def seen(type_: str) -> Visibility:
+        granted = await _granted(ctx, type_, "read")
+        if service and not _scopes_for(ctx, type_, "read"):
+            granted = EVERYTHING
+        return either(await _limited(ctx, type_, "read", granted), await _opened(ctx, type_, "read"))
+
+    return await traced.sight(seen)
+
+
+def _stamp(ctx: RequestContext, *, cares: bool) -> int:
     """Return what changes when this process writes anything that decides what the caller sees: it is asked again at once."""
-    written: Counter[str] = ctx.tenant.written
-    return written["Consent"] + (sum(written[type_] for type_ in care.RELATIONS) if _has_care(ctx) else 0)
+    count: Callable[[str, int], int] = ctx.tenant.written.get  # [] would work out an answer for what was never written
+    return count("Consent", 0) + (sum([count(type_, 0) for type_ in care.RELATIONS]) if cares else 0)
 
 
 def _stays(ctx: RequestContext, type_: str, interaction: str) -> bool:
     """Tell whether what was said holds for a moment: emergency access ends on time, and filters may grow with the dictionary."""
-    return not glass.may(ctx.principal) and all(filters.lasting(s, type_) for s in _scopes_for(ctx, type_, interaction))
+    if glass.may(ctx.principal):
+        return False
+    if type_ == traced.TYPE:  # what scopes say of what it is told of counts as well
+        return not any(scope.filters for scope in ctx.principal.scopes)
+    return all(filters.lasting(scope, type_) for scope in _scopes_for(ctx, type_, interaction))
 
 
 async def visibilities(
@@ -110,8 +147,7 @@ async def visibilities(
     found: dict[str, Visibility] = {}
     for type_ in R4.types if types is None else types:
         if granted := await _granted(ctx, type_, interaction):
-            limited = await _limited(ctx, type_, interaction, granted)
-            found[type_] = either(limited, await _opened(ctx, type_, interaction))
+            found[type_] = await _whole(ctx, type_, interaction, granted)
     if not found and types is None:
         raise _forbidden(ctx, "*", interaction)
     return found
@@ -254,11 +290,17 @@ async def _of_level(
             grant
             for scope in scopes
             for keys in await filters.alternatives(ctx.tenant, scope, type_, new)
-            for grant in both((base,), (Grant(keys),))
+            for grant in both(_reached(ctx, base, level, type_, letter), (Grant(keys),))
         ]))  # fmt: skip
         if all(filters.lasting(scope, type_) for scope in scopes):
             memo[(type_, letter, level)] = (cared.serial, granted)
     return granted
+
+
+def _reached(ctx: RequestContext, base: Grant, level: ScopeLevel, type_: str, letter: str) -> Visibility:
+    """Return what the level of a scope gives, and beside it, to be read by whoever signed in, the software that computes."""
+    open_ = catalogue(ctx.tenant, type_) if level == "user" and letter in "rs" else NOTHING
+    return either((base,), open_)
 
 
 def _scopes_for(ctx: RequestContext, type_: str, interaction: str) -> list[Scope]:
@@ -298,6 +340,8 @@ def _base_of_user(ctx: RequestContext, type_: str, cared: Care) -> Grant | None:
     principal = ctx.principal
     if type_ in principal.unlimited:
         return Grant()
+    if owned(type_) and principal.user is not None:
+        return Grant((labels.tag_key(ctx.tenant, SUBSCRIBER, principal.user),))
     if held_back(type_) or (principal.user is None and not shared(type_)):
         return None
     if shared(type_) or cared.everybody:
@@ -316,6 +360,8 @@ async def _belongs(
     principal = ctx.principal
     if level == "system":
         return True
+    if index.unseen:
+        return False
     cared = await care.of(ctx.tenant, principal.user) if _has_care(ctx) else care.NOBODY
     base = _base(ctx, level, type_, cared)
     if base is None:
@@ -327,6 +373,8 @@ async def _belongs(
         return base != UNREACHABLE and patients == {principal.patient}
     if base == Grant():
         return True
+    if owned(type_):
+        return base.admits(frozenset(index.keys))
     if not in_patient_compartment(type_):
         about = about_patients(type_)
         patients = {id_ for param, to, id_ in index.references if to == "Patient" and param in about}

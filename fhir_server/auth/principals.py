@@ -23,6 +23,8 @@ ON CONFLICT (digest) DO NOTHING RETURNING id
 """
 
 _known: WeakKeyDictionary[Tenant, dict[bytes, int]] = WeakKeyDictionary()
+_agents: WeakKeyDictionary[Tenant, dict[int, tuple[str, str, str | None, str | None]]] = WeakKeyDictionary()
+_MOST_AGENTS = 10_000
 
 
 async def agent_id(tenant: Tenant, client_id: str, *, user: str | None, patient: str | None, scope: str) -> int:
@@ -129,10 +131,16 @@ async def of_person(tenant: Tenant, account: Account) -> Principal:
 
 async def of_agent(tenant: Tenant, agent: int) -> Principal:
     """Return who an agent's number stands for, cut to what its client may do now; Unauthenticated when that is nothing."""
-    row = await tenant.pool.fetchrow(tenant.sql(_AGENT), agent)
-    if row is None:
-        raise Unauthenticated("Nobody is known by this number.", "agent-unknown")
-    return await current_principal(tenant, row["client_id"], row["scope"], patient=row["patient"], user=row["person"])
+    known = _agents.setdefault(tenant, {})
+    if agent not in known:  # what a number stands for never changes
+        row = await tenant.pool.fetchrow(tenant.sql(_AGENT), agent)
+        if row is None:
+            raise Unauthenticated("Nobody is known by this number.", "agent-unknown")
+        if len(known) > _MOST_AGENTS:
+            known.clear()
+        known[agent] = (row["client_id"], row["scope"], row["patient"], row["person"])
+    client_id, scope, patient, person = known[agent]
+    return await current_principal(tenant, client_id, scope, patient=patient, user=person)
 
 
 async def worker_principal(tenant: Tenant) -> Principal:

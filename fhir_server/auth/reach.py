@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Final
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
+from fhir_server.errors import Unprocessable
+from fhir_server.search.kinds.token import folded
 from fhir_server.search.parameters import table
+from fhir_server.storage.tenants import Tenant
+from fhir_server.storage.visibility import NOTHING, Grant, Visibility
 from profiles.registry import R4
 
 _CAN_BE_ABOUT_ANYBODY: Final = frozenset(
@@ -14,6 +19,12 @@ _CAN_BE_ABOUT_ANYBODY: Final = frozenset(
 )  # fmt: skip
 """What can be about a patient without an index key that says so: closed to `user/` scopes until something else opens it."""
 
+CATALOGUED: Final = "Device"
+SNOMED: Final = "http://snomed.info/sct"
+SOFTWARE: Final = "706687001"
+
+SUBSCRIBER: Final = "https://fhir.clarity.example/CodeSystem/subscriber"
+"""System of the tag that says whose a resource is; its code is the person as `Type/id`."""
 
 _BESIDE: Final = frozenset({"Patient", "Binary"})
 """What belongs to a patient beside the compartment's members; a Binary does by its securityContext, and else to nobody."""
@@ -34,6 +45,40 @@ def about_patients(type_: str) -> frozenset[int]:
     names = [n for n in ("patient", "subject") if n in params and params[n].kind == "reference"]
     wanted = [n for n in names if not params[n].targets or "Patient" in params[n].targets]
     return frozenset(source.id for name in wanted for source in table(type_).sources.get(name, ()))
+
+
+_catalogues: WeakKeyDictionary[Tenant, Visibility] = WeakKeyDictionary()
+
+
+def catalogue(tenant: Tenant, type_: str) -> Visibility:
+    """Return the Devices that are software of this server: they name no patient (`check_catalogue`), so no care leads to them."""
+    if type_ != CATALOGUED:
+        return NOTHING
+    if tenant not in _catalogues:
+        _catalogues[tenant] = (Grant(tuple(sorted(_software_keys(tenant)))),)
+    return _catalogues[tenant]
+
+
+def _software_keys(tenant: Tenant) -> set[int]:
+    [type_], [identifier] = (table(CATALOGUED).sources[name] for name in ("type", "identifier"))
+    said = tenant.key(type_.id, "sc", SNOMED, folded(SNOMED, SOFTWARE))
+    return {said, tenant.key(identifier.id, "s", tenant.software)}
+
+
+def check_catalogue(tenant: Tenant, resource: dict[str, Any]) -> None:
+    """Raise Unprocessable when a Device is called software of this server, which everybody sees, and is somebody's at once."""
+    identifiers = resource.get("identifier", ())
+    if "patient" in resource and any(each.get("system") == tenant.software for each in identifiers):
+        text = (
+            f"An identifier of {tenant.software} is for software that computes for everybody: leave it out of a Device that is a"
+            " patient's, or leave out the patient."
+        )
+        raise Unprocessable(text, "software-of-a-patient", "Device.patient")
+
+
+def owned(type_: str) -> bool:
+    """Tell whether a person reaches of the type what carries the tag of their own: SUBSCRIBER and their `fhirUser`."""
+    return type_ == "Subscription"
 
 
 def held_back(type_: str) -> bool:

@@ -32,20 +32,31 @@ PARTS = (
     "rules",
     "predictions",
 )
-LONG = ("scale",)
-"""Measured only when named: half an hour."""
+LONG = ("scale", "ingest")
+"""Measured only when named: half an hour, and six minutes."""
 Parts = Annotated[
     list[str] | None, typer.Argument(help=f"Of: {' '.join(PARTS + LONG)}; all but {' '.join(LONG)} when not given.")
 ]
 Sizes = Annotated[
     list[int] | None, typer.Option("--size", help="Observations to search over, for scale; may be repeated.", min=1000)
 ]
+Rate = Annotated[int, typer.Option("--rate", help="Observations a second, for ingest.", min=60)]
+Seconds = Annotated[int, typer.Option("--seconds", help="How long, for ingest.", min=5)]
+Workers = Annotated[int, typer.Option("--workers", help="Worker processes beside it, for ingest.", min=1)]
 
 
 def bench(
-    *, parts: Parts = None, sizes: Sizes = None, as_json: Json = False, data: Data = None, port: Port = None
+    *,
+    parts: Parts = None,
+    sizes: Sizes = None,
+    rate: Rate = 1000,
+    seconds: Seconds = 300,
+    workers: Workers = 1,
+    as_json: Json = False,
+    data: Data = None,
+    port: Port = None,
 ) -> None:
-    """Measure creates, the 36-request loop, imports, searches, what keeping costs, FHIRPath, XML, PAT, notes, the twin."""
+    """Measure creates, the 36-request loop, imports, searches, what keeping costs, FHIRPath, XML, PAT, notes, twins, a stream."""
     _ = data, port  # every command takes them; the bench makes an instance of its own
     unknown = set(parts or ()) - {*PARTS, *LONG}
     if unknown:
@@ -54,7 +65,8 @@ def bench(
         sys.path.insert(0, str(ROOT))
     measured = importlib.import_module("tests.bench.run")
     try:
-        found: dict[str, Any] = measured.run(tuple(parts or PARTS), sizes=tuple(sizes or ()))
+        load = measured.Load(rate, seconds, workers)
+        found: dict[str, Any] = measured.run(tuple(parts or PARTS), sizes=tuple(sizes or ()), load=load)
     except CannotStart as error:
         fail(str(error))
     if as_json:

@@ -56,7 +56,8 @@ APPS: Final = (
     ),
     DemoApp(
         "ehr", "clarity-ehr", "Clarity EHR simulator",
-        "__launch openid fhirUser launch launch/patient launch/encounter online_access offline_access user/*.rs patient/*.rs",
+        "__launch openid fhirUser launch launch/patient launch/encounter online_access offline_access"
+        " user/*.rs user/Subscription.cu patient/*.rs",
         launched=False, pages=("", "return.html"),
     ),
 )  # fmt: skip

@@ -125,8 +125,9 @@ def _of_packages() -> Iterator[str]:
 
 
 def _of_services(settings: Settings) -> list[str]:
-    """Return what is wrong with the database and Redis that would be used now."""
+    """Return what is wrong with the database and Redis that would be used now, and what was left undone there."""
     there = instance.running(settings.data)
     database = settings.database_url or (there.database_url if there else None)
     redis = settings.redis_url or (there.redis_url if there else None)
-    return asyncio.run(probe.of_services(database, redis))
+    problems = asyncio.run(probe.of_services(database, redis))
+    return problems + asyncio.run(probe.of_work(database, settings.tenants)) if database is not None else problems

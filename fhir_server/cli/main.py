@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "clients": ("clients", "app"),
         "users": ("users", "app"),
         "letters": ("letters", "app"),
+        "events": ("events", "app"),
         "messages": ("messages", "app"),
         "doctor": ("doctor", "doctor"),
         "bench": ("bench", "bench"),

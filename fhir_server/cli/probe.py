@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,30 @@ async def of_database(url: str) -> str | None:
     finally:
         await pool.close()
     return None
+
+
+async def of_work(url: str, tenants: Iterable[str]) -> list[str]:
+    """Return what workers could not do and left to an administrator, in a database that can be used."""
+    import asyncpg
+
+    from fhir_server.storage.tenants import schema_name
+
+    problems = []
+    try:
+        connection = await asyncpg.connect(url, timeout=10)
+    except (OSError, ValueError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return []  # `of_database` has said so
+    try:
+        for name in tenants:
+            table = f"{schema_name(name)}.outbox_aside"
+            if await connection.fetchval("SELECT to_regclass($1)", table) is None:
+                continue
+            if count := await connection.fetchval(f"SELECT count(*) FROM {table}"):
+                text = "could not be acted on and were set aside: ./clarity events list says which, and the log why."
+                problems.append(f"Tenant {name}: {count} changes {text}")
+    finally:
+        await connection.close()
+    return problems
 
 
 async def of_redis(url: str) -> str | None:

@@ -13,8 +13,10 @@ from fhir_server.settings import Settings
 from fhir_server.storage import own, reads
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING
-from profiles.psych.artefacts import artefacts
+from profiles.psych.artefacts import artefacts, code_system
 from profiles.psych.rules import shipped
+from workers.notes.extraction import symptom_codes, symptom_system
+from workers.notes.note import SECTIONS, section_system
 from workers.twin.crossings import RULES
 from workers.twin.features import FEATURES, REASONS
 
@@ -29,6 +31,8 @@ def artefacts_of(base: str) -> Iterator[Json]:
     ]
     features += [(rule.code, rule.display) for rule in RULES] + list(REASONS.items())
     yield from artefacts(features, base)
+    yield code_system("note-section", "Sections of notes", SECTIONS, section_system(base), base)
+    yield code_system("symptom", "What is found in notes", symptom_codes(), symptom_system(base), base)
     for operation in OPERATIONS:
         if not operation.definition["url"].startswith(HL7):
             yield operation.definition

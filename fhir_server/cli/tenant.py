@@ -50,6 +50,7 @@ async def opened(settings: Settings, name: str) -> AsyncIterator[Tenant]:
             every_patient=settings.user_reach == "tenant",
             care_after=settings.care_after,
             consent_required=settings.consent_default == "deny",
+            canonical_base=settings.canonical_base,
         )[name]
         await _refuse_other_keys(tenant, settings)
         yield tenant

@@ -13,6 +13,7 @@ from fhir_server.cli.options import Data, Port, fail, read_settings, screen
 from fhir_server.cli.stack import CannotStart, instance_of
 from fhir_server.cli.welcome import welcome
 from fhir_server.kit import clock, logs
+from fhir_server.settings import Settings
 
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on; default 127.0.0.1.")]
 Processes = Annotated[int | None, typer.Option("--processes", min=1, help="Web processes; default one a core.")]
@@ -54,6 +55,14 @@ def worker(*, data: Data = None, port: Port = None) -> None:
         fail(str(error))
 
 
+def _warn(settings: Settings) -> None:
+    """Tell of models that settings name and that cannot be read: they stop their predictions, not the server."""
+    from workers.ml.registry import shelf
+
+    for problem in shelf.problems(settings):
+        screen.print(f"[yellow]![/yellow] {problem} Nothing is predicted by it.", soft_wrap=True)
+
+
 def _run(
     data: Path | None,
     port: int | None,
@@ -68,6 +77,7 @@ def _run(
     began = clock.monotonic()
     if problems := [*filter(None, (probe.of_folder(settings.data), *probe.of_tenants(settings)))]:
         fail("\n".join(problems), code=2)
+    _warn(settings)
     folder = settings.data / "logs" if log_files else None
     if folder:
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
-from fhir_server.auth import labels, policy
+from fhir_server.auth import labels, policy, reach, traced
 from fhir_server.context import RequestContext
 from fhir_server.errors import Issue, Unprocessable
 from fhir_server.interactions.call import Json
@@ -25,7 +26,14 @@ def _servable(tenant: Tenant, current: Stored | None, resource: Json) -> None:
     search_own.check(tenant.own, current.rid if current else None, resource)
 
 
-_CHECKS: Mapping[str, Callable[[Tenant, Stored | None, Json], None]] = {search_own.TYPE: _servable}
+def _catalogued(tenant: Tenant, current: Stored | None, resource: Json) -> None:  # noqa: ARG001  the shape of all checks
+    reach.check_catalogue(tenant, resource)
+
+
+_CHECKS: Mapping[str, Callable[[Tenant, Stored | None, Json], None]] = {
+    search_own.TYPE: _servable,
+    reach.CATALOGUED: _catalogued,
+}
 """What the server acts upon by itself must be something that it can act upon."""
 
 HTTP_METHODS = {"POST": POST, "PUT": PUT, "DELETE": DELETE}
@@ -113,10 +121,22 @@ def previous_index(tenant: Tenant, current: Stored | None) -> IndexRows | None:
     return extract_as(tenant, current.index_version, json.decode_trusted(current.body))
 
 
-async def authorise(ctx: RequestContext, command: Command, interaction: str, current: Stored | None = None) -> None:
-    """Raise unless what the command writes lies inside what the caller may write, with the labels of `current` that protect it."""
+async def authorise(
+    ctx: RequestContext,
+    command: Command,
+    interaction: str,
+    current: Stored | None = None,
+    coming: Mapping[tuple[str, str], Command] = MappingProxyType({}),
+) -> None:
+    """Raise unless what the command writes lies inside what the caller may write, with the labels of `current` that protect it.
+
+    `coming` are commands of the same commit, for what is told of them.
+    """
     if command.index is None:
         return
+    if command.index.traces:
+        seen = await policy.visibilities(ctx, "read", traced.types(command.index))
+        await traced.settle(ctx, command.index, seen, coming)
     if command.type in ctx.tenant.prepares:
         await ctx.tenant.prepares[command.type](ctx, command)
     await policy.check_write(ctx, command.type, interaction, command.index, command.id)

@@ -65,7 +65,7 @@ async def commit_explained(
     if names:
         rewrite(resource, names, find_references(resource))
     made = commands.build(ctx.tenant, resource, new_id(), fresh=True)
-    await commands.authorise(ctx, made, "create")
+    await commands.authorise(ctx, made, "create", coming={(each.type, each.id): each for each in changes})
     done = await commit(ctx.tenant, [*changes, made], [*rows, audit_row(ctx, "create", 201, type=TYPE)])
     return done[:-1]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fhir_server.audit.record import audit_row
-from fhir_server.auth import policy
+from fhir_server.auth import policy, traced
 from fhir_server.context import RequestContext
 from fhir_server.errors import FhirError, Issue
 from fhir_server.interactions import commands
@@ -135,12 +135,16 @@ async def _prepare(ctx: RequestContext, plan: Plan, resolution: Resolution) -> t
     pace = Pace()
     issues: list[Issue] = []
     steps, prepared = [], []
-    for step in resolution.steps:
+    coming: dict[tuple[str, str], Command] = {}
+    for step in sorted(
+        resolution.steps, key=lambda step: step.name[0] == traced.TYPE
+    ):  # what they are told of comes first
         if step.action == "write":
             issues += _settle(step.entry, names, all_names, versions, ctx.base)
-        if not issues and (command := await _command(ctx, step)) is not None:
+        if not issues and (command := await _command(ctx, step, coming)) is not None:
             steps.append(step)
             prepared.append(command)
+            coming[(command.type, command.id)] = command
         await pace.step()
     if issues:
         raise commands.refused(issues)
@@ -182,7 +186,7 @@ def _unresolved(resource: dict[str, object], missing: set[str]) -> list[Issue]:
     ]
 
 
-async def _command(ctx: RequestContext, step: Step) -> Command | None:
+async def _command(ctx: RequestContext, step: Step, coming: Mapping[tuple[str, str], Command]) -> Command | None:
     """Return the command of a step; None when everything is as it should be."""
     if step.action == "keep" or (step.action == "delete" and step.current is None):
         return None
@@ -190,12 +194,12 @@ async def _command(ctx: RequestContext, step: Step) -> Command | None:
         if step.action == "delete":
             assert step.current is not None
             return commands.build_delete(ctx.tenant, step.current)
-        return await _write_command(ctx, step)
+        return await _write_command(ctx, step, coming)
     except FhirError as error:
         raise error.within(f"{step.entry.where}.resource") from error
 
 
-async def _write_command(ctx: RequestContext, step: Step) -> Command | None:
+async def _write_command(ctx: RequestContext, step: Step, coming: Mapping[tuple[str, str], Command]) -> Command | None:
     resource = step.entry.resource
     assert resource is not None
     interaction = "create" if step.entry.method == "POST" or step.fresh else _WRITES[step.entry.method][0]
@@ -214,7 +218,7 @@ async def _write_command(ctx: RequestContext, step: Step) -> Command | None:
     )
     if step.current is not None and step.entry.conditional:
         await policy.visibility(ctx, step.name[0], "update")
-    await commands.authorise(ctx, command, interaction, step.current)
+    await commands.authorise(ctx, command, interaction, step.current, coming)
     return command
 
 

@@ -28,7 +28,7 @@ from workers.twin import block as signal_block
 from workers.twin import codec, digest
 from workers.twin.block import Block
 from workers.twin.catalogue import NAMES
-from workers.twin.daybook import Page, blocks_needed, decode, pages, stretches, touched
+from workers.twin.daybook import Page, blocks_needed, decode, decode_numbers, pages, stretches, touched
 from workers.twin.digest import Digest
 from workers.twin.features import FEATURES
 from workers.twin.ids import state_id
@@ -83,8 +83,11 @@ class View:
         ]
 
 
-async def view(ctx: RequestContext, call: Call, given: Given) -> View:
-    """Return what the caller may see of the patient of the address in the window that is asked for."""
+async def view(ctx: RequestContext, call: Call, given: Given, *, signals: bool = True) -> View:
+    """Return what the caller may see of the patient of the address in the window that is asked for.
+
+    Without `signals` the pages hold what states say alone: nothing of the Observations below them is read or computed.
+    """
     assert call.address.id
     tenant = ctx.tenant
     patient = await reads.read(tenant, "Patient", call.address.id, await policy.visibility(ctx, "Patient", "read"))
@@ -96,8 +99,11 @@ async def view(ctx: RequestContext, call: Call, given: Given) -> View:
     made_by = parse_stamp(await daybook.stamp(tenant, patient.rid))
     window = await _window(tenant, patient.rid, given, whole=whole)
     kept = await daybook.read(tenant, patient.rid, window.first, window.last)
-    found = {day: decode(each.page) for day, each in kept.items()}
-    if whole:
+    found = {day: (decode if signals else decode_numbers)(each.page) for day, each in kept.items()}
+    if not signals:
+        sources: dict[int, tuple[str, str]] = {}
+        found = {day: _joined(None, page) for day, page in found.items()}
+    elif whole:
         rids = sorted({rid for page in found.values() for part in page.inputs for rid in part.rids})
         sources = await reads.seen(tenant, rids, seen)
     else:
@@ -106,7 +112,7 @@ async def view(ctx: RequestContext, call: Call, given: Given) -> View:
     visible = await reads.seen_ids(tenant, "Observation", list(names), seen["Observation"])
     states = {names[id_]: f"Observation/{id_}" for id_ in visible}
     told = {day: digest.read(each.state) for day, each in kept.items() if each.state and day in states}
-    if not whole:  # numbers of features come from pages of all signals: the state that is visible says them already
+    if signals and not whole:  # features come from pages of all signals: the state that is visible says them already
         whole_pages = {day: decode(kept[day].page) for day in states}
         found = {day: _joined(found.get(day), whole_pages.get(day)) for day in {*found, *whole_pages}}
     ordered = {day: found[day] for day in sorted(found)}
@@ -125,7 +131,7 @@ async def sees_record(tenant: Tenant, type_: str, visibility: Visibility, patien
     """Tell whether all of a type in a patient's compartment is visible: what is kept from the caller is not there."""
     compartment = pack(COMPARTMENT, patient)
     for grant in visibility:
-        asked = not grant.rids and not grant.not_rids and set(grant.all_of) <= {compartment}
+        asked = not (grant.rids or grant.not_rids or grant.through) and set(grant.all_of) <= {compartment}
         asked = asked and all(compartment in group for group in grant.any_of)
         if asked and not (
             grant.none_of and await reads.any_holds(tenant, type_, reached(patient, type_), grant.none_of)

@@ -52,8 +52,8 @@ class Batch:
             if observe.claim(resource) <= observe.claim(known[1]):
                 return
         self.observations[resource["id"]] = (patient, resource)
-        device = observe.device(patient, origin, self.base)
-        self.devices.setdefault(device["id"], device)
+        if (name := observe.device_id(patient, origin)) not in self.devices:
+            self.devices[name] = observe.device(patient, origin, self.base)
 
 
 @dataclass(slots=True)

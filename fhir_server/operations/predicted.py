@@ -13,7 +13,7 @@ from typing import Any
 from fhir_server.audit.record import audit_row
 from fhir_server.auth import policy
 from fhir_server.context import RequestContext
-from fhir_server.errors import NotFound
+from fhir_server.errors import Issue, NotFound
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.interactions.results import absent
 from fhir_server.kit import clock, ids, json
@@ -30,6 +30,12 @@ _WAIT = 10
 _POLL = 0.05
 _NEWEST = 60
 """RiskAssessments that are looked through for the newest of each model."""
+
+_SILENT = Issue(
+    "informational", "prediction-no-model",
+    "No model says anything here that you may see: there is none for it, or it cannot be read (`./clarity doctor` tells the"
+    " administrator).", severity="information",
+)  # fmt: skip
 
 
 def definition(code: str, name: str, text: str) -> Json:
@@ -81,6 +87,8 @@ async def answer(ctx: RequestContext, call: Call, definition: Json, uses: Sequen
     query = [("patient", call.address.id), ("method", ",".join(uses)), ("_sort", "-date"), ("_count", str(_NEWEST))]
     found = _newest((await run.search(ctx, "RiskAssessment", query, visibility=seen)).rows)
     entries = [bundles.search_entry(ctx.base, each.type, each.id, each.body) for each in found]
+    if not found:
+        entries.append(bundles.outcome_entry([_SILENT]))
     rows = [audit_row(ctx, "operation", 200, type="Patient", rid=patient.rid, patients=patient.patients)]
     rows += [
         audit_row(ctx, "operation", 200, type=e.type, rid=e.rid, version=e.version, patients=e.patients) for e in found

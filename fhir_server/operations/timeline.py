@@ -21,6 +21,7 @@ from fhir_server.operations.daybook import View, recording, view
 from fhir_server.operations.parameters import Given, read_parameters
 from fhir_server.operations.points import coverage_part, gap_parts, part, sampled_part, source_parts
 from fhir_server.storage import blocks
+from fhir_server.storage.commands import AuditRow
 from workers.twin import series
 from workers.twin.catalogue import NAMES, SIGNALS, SYMPTOMS, named
 from workers.twin.daybook import MINUTES
@@ -47,30 +48,41 @@ DEFINITION: Json = {
         {"name": "end", "use": "in", "min": 0, "max": "1", "type": "date", "documentation": "Last local day; else the last."},
         {"name": "resolution", "use": "in", "min": 0, "max": "1", "type": "code", "documentation": "minute to month"},
         {"name": "series", "use": "in", "min": 0, "max": "*", "type": "code", "documentation": "Signals, features; else all."},
+        {"name": "include", "use": "in", "min": 0, "max": "*", "type": "code", "documentation": "Parts of the answer; else all."},
         {"name": "return", "use": "out", "min": 1, "max": "1", "type": "Parameters"},
     ],
 }  # fmt: skip
 
 SHOWN: Final = tuple(name for name in NAMES if named(name).shape not in ("score", "stage"))
 MOST_EVENTS: Final = 1000
+PARTS: Final = (
+    *("signal", "feature", "stream", "states", "deviation", "change"),
+    *("questionnaire", "trend", "medication", "encounter"),
+)
+"""What a caller may ask for by `include`; the window comes in any case."""
+_BY_SAMPLES: Final = frozenset({"signal", "questionnaire"})
+"""Parts that rest on signals, not on what states say."""
 _HOURLY: Final = MINUTES | {"hrv-rmssd", "hrv-sdnn"}
 
 
 async def handle(ctx: RequestContext, call: Call) -> Result:
     """Answer `GET` or `POST Patient/{id}/$timeline`."""
     given = read_parameters(DEFINITION, call)
-    wanted = _series(given)
-    found = await view(ctx, call, given)
+    wanted, kinds = _series(given), _kinds(given)
+    found = await view(ctx, call, given, signals=not _BY_SAMPLES.isdisjoint(kinds))
     buckets = _buckets(given, found)
     parts = [_window(found, buckets)]
     if found.whole:  # of hidden data nobody learns that they are on their way
         parts.append(part("pending", valueBoolean=await blocks.unfinished(ctx.tenant, found.patient.rid)))
-    parts += await _signals(ctx, found, buckets, wanted)
+    if "signal" in kinds:
+        parts += await _signals(ctx, found, buckets, wanted)
     daily = buckets if buckets.resolution not in ("minute", "hour") else Buckets("day", buckets.first, buckets.last)
-    parts += _features(found, daily, wanted)
-    parts += _events(found, wanted)
-    parts += _symptoms(found, daily)
-    told, read = await clinical.spans(ctx, found.patient, found.window.first, found.window.last)
+    parts += _by_state(found, daily, wanted, kinds)
+    told: list[Json] = []
+    read: list[AuditRow] = []
+    if not {"medication", "encounter"}.isdisjoint(kinds):
+        told, read = await clinical.spans(ctx, found.patient, found.window.first, found.window.last)
+        told = [each for each in told if each["name"] in kinds or each["name"] == "truncated"]
     patients = sorted({*found.patient.patients, found.patient.rid})
     rows = [audit_row(ctx, "operation", 200, type="Patient", rid=found.patient.rid, patients=patients)]
     return Result(200, json.encode({"resourceType": "Parameters", "parameter": parts + told}), audit=rows + read)
@@ -84,6 +96,43 @@ def _series(given: Given) -> frozenset[str]:
         text = f"series is of {', '.join(sorted(known))}."
         raise BadRequest(text, "parameter-value", "series")
     return names or frozenset(known)
+
+
+def _kinds(given: Given) -> frozenset[str]:
+    names = frozenset(name for text in given.get("include", ()) for name in str(text).split(","))
+    if names - set(PARTS):
+        raise BadRequest(f"include is of {', '.join(PARTS)}.", "parameter-value", "include")
+    return names or frozenset(PARTS)
+
+
+def _by_state(found: View, buckets: Buckets, wanted: frozenset[str], kinds: frozenset[str]) -> list[Json]:
+    """Return what daily states and scores say, as far as it is asked for."""
+    out: list[Json] = []
+    if "feature" in kinds:
+        out += _features(found, buckets, wanted)
+    if "stream" in kinds:
+        out += _streams(found, buckets)
+    if "states" in kinds and found.states:
+        out.append(part("states", *source_parts(sorted(found.states.items()), buckets, MOST)))
+    if not {"deviation", "change"}.isdisjoint(kinds):
+        out += [each for each in _events(found, wanted) if each["name"] in kinds or each["name"] == "truncated"]
+    if "questionnaire" in kinds:
+        out += _questionnaires(found)
+    return out + (_trends(found, buckets) if "trend" in kinds else [])
+
+
+def _streams(found: View, buckets: Buckets) -> list[Json]:
+    """Return how much of each stream the states rest on."""
+    told = series.streams(buckets, found.features()).items()
+    return [
+        part(
+            "stream",
+            part("code", valueCode=name),
+            part("resolution", valueCode=buckets.resolution),
+            sampled_part("coverage", measured, "1", buckets, ("part",)),
+        )
+        for name, measured in told
+    ]
 
 
 def _buckets(given: Given, found: View) -> Buckets:
@@ -170,8 +219,7 @@ def _features(found: View, buckets: Buckets, wanted: frozenset[str]) -> list[Jso
             sampled_part("deviation", line.deviation, "1", buckets, ("z", "low", "high")),
         ]
         out.append(part("feature", *made, *coverage_part(line, buckets), *gap_parts(line.gaps)))
-    states = sorted(found.states.items())
-    return [*out, *([part("states", *source_parts(states, buckets, MOST))] if states else [])]
+    return out
 
 
 def _events(found: View, wanted: frozenset[str]) -> list[Json]:
@@ -208,8 +256,8 @@ def _event(kind: str, day: date, code: str, *parts: Json) -> Json:
     return part(kind, part("day", valueDate=day.isoformat()), part("feature", valueCode=code), *parts)
 
 
-def _symptoms(found: View, buckets: Buckets) -> list[Json]:
-    """Return scores as they were answered, and their trend between them."""
+def _questionnaires(found: View) -> list[Json]:
+    """Return scores as they were answered."""
     out = []
     for day, page in found.pages.items():
         numbers = {number[0]: number[1] for number in page.numbers}
@@ -227,6 +275,12 @@ def _symptoms(found: View, buckets: Buckets) -> list[Json]:
                     made.append(part("item9", valueInteger=round(numbers["phq-9-item-9"] or 0)))
                 made += [part("source", valueReference={"reference": name}) for name in names]
                 out.append(part("questionnaire", *made))
+    return out
+
+
+def _trends(found: View, buckets: Buckets) -> list[Json]:
+    """Return what scores would be between the answers."""
+    out = []
     for name in SYMPTOMS:
         line = Line.blank(buckets.count)
         for day, told in sorted(found.digests.items()):

@@ -30,6 +30,7 @@ from fhir_server.search.parameters import Instances, Source, Table, own_table, r
 from fhir_server.storage.commands import IndexRows, generation_of
 from fhir_server.storage.layout import FACETS
 from fhir_server.storage.own import FIRST, OwnParams
+from fhir_server.storage.traced import TYPE as TRACED
 from profiles.registry import R4
 
 Rows = Callable[[Entries, int, Pairs], None]
@@ -226,7 +227,7 @@ def extract(tenant: Tenant, resource: dict[str, Any], generation: int | None = N
         untold = [resource["id"]]
     rows.untold = [id_ for id_ in dict.fromkeys(untold) if id_ not in patients]
     patients.update(dict.fromkeys(untold))
-    rows.patients, rows.generation = list(patients), at
+    rows.patients, rows.traces, rows.generation = list(patients), type_ == TRACED, at
     if type_ == SERIES_TYPE:
         _series(tenant, resource, rows)
     return rows

@@ -8,6 +8,7 @@ reverse. Rows are never removed; what a process has seen here it remembers (`Ten
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from weakref import WeakKeyDictionary
 
 from fhir_server.storage.commands import CodingRow
 from fhir_server.storage.tenants import Tenant
@@ -17,6 +18,8 @@ MOST = 500
 _REMEMBERED = 200_000
 _TEXT = 200
 """What of a text is kept, in characters: it is there to be shown and sorted by, not to be looked up."""
+
+_behind: WeakKeyDictionary[Tenant, dict[int, tuple[int, int] | None]] = WeakKeyDictionary()
 
 _INSERT = """
 INSERT INTO {s}.coding (key, by_code, by_system, param, system, code, display)
@@ -55,11 +58,19 @@ async def look_up(tenant: Tenant, wanted: Collection[int], most: int = MOST) -> 
 
 
 async def behind(tenant: Tenant, keys: Collection[int]) -> dict[int, tuple[int, int]]:
-    """Return, for each of these keys that is one of a coding, the keys of its code and of its system."""
-    text = "SELECT key, by_code, by_system FROM {s}.coding WHERE key = ANY($1::bigint[])"
-    return {
-        row["key"]: (row["by_code"], row["by_system"]) for row in await tenant.pool.fetch(tenant.sql(text), list(keys))
-    }
+    """Return, for each of these keys that is one of a coding, the keys of its code and of its system.
+
+    The keys are of committed versions: what is no coding then never will be one, so that too is remembered.
+    """
+    known = _behind.setdefault(tenant, {})
+    if len(known) > _REMEMBERED:
+        known.clear()
+    if new := [key for key in keys if key < 0 and key not in known]:  # what is not negative is a reference
+        text = "SELECT key, by_code, by_system FROM {s}.coding WHERE key = ANY($1::bigint[])"
+        rows = await tenant.pool.fetch(tenant.sql(text), new)
+        known.update(dict.fromkeys(new))
+        known.update({row["key"]: (row["by_code"], row["by_system"]) for row in rows})
+    return {key: pair for key in keys if (pair := known.get(key)) is not None}
 
 
 def among(rows: Sequence[CodingRow], wanted: Collection[int]) -> dict[int, tuple[int, ...]]:

@@ -69,6 +69,10 @@ class IndexRows:
     """Codings among the keys that this process has not seen in the dictionary yet: they go there before the commit."""
     generation: int = 0
     """That of the tenant's own search parameters that went in."""
+    traces: bool = False
+    """It is told of others (`storage/traced.py`): their patients are its own as well."""
+    unseen: bool = False
+    """Of what it is told of, something is not there for who writes it."""
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ import asyncpg
 
 from fhir_server.errors import Unavailable
 from fhir_server.kit import metrics
-from fhir_server.storage import group, inserts, statements, tally
+from fhir_server.storage import group, inserts, statements, tally, traced
 from fhir_server.storage.commands import AuditRow, Command, IndexRows, Written
 from fhir_server.storage.errors import claim_taken, version_conflict
 from fhir_server.storage.prepare import Prepared, prepare
@@ -174,6 +174,8 @@ async def _commit_many(tenant: Tenant, rows: Sequence[Prepared], audit: Sequence
                 await connection.copy_records_to_table(
                     table, schema_name=tenant.schema, records=_paced(records), columns=columns
                 )
+        if telling := sorted({rid for row in rows for rid in row.telling}):
+            await traced.again(connection, tenant, telling)
     return [_written(row, row.patients) for row in rows]
 
 
@@ -193,7 +195,7 @@ async def _write_once(tenant: Tenant, rows: Sequence[Prepared], audit: Sequence[
         else:
             await inserts.insert(tenant, rows, audit)
         return [_written(row, row.patients) for row in rows]
-    if len(rows) == 1 and not _slow(rows[0]):
+    if len(rows) == 1 and not _slow(rows[0]) and not rows[0].telling:
         return [await _replace_one(tenant, rows[0], audit[0] if audit else None)]
     return await _commit_many(tenant, rows, audit)
 

@@ -90,11 +90,11 @@ class Laid:
     unsought: int
 
 
-def laid_out(tenant: Tenant, index: IndexRows, rids: Mapping[ident.Name, int]) -> Laid:
-    """Return the keys of a resource, ids turned into rids."""
-    patients = [rids[("Patient", id_)] for id_ in index.patients]
+def laid_out(tenant: Tenant, index: IndexRows, rids: Mapping[ident.Name, int], beside: Iterable[int] = ()) -> Laid:
+    """Return the keys of a resource, ids turned into rids; `beside` are patients of what it is told of (`traced.py`)."""
+    patients = list(dict.fromkeys([*(rids[("Patient", id_)] for id_ in index.patients), *beside]))
     facets = sorted(set(index.facets))
-    told = {rids[("Patient", id_)] for id_ in index.untold}
+    told = set(patients) if index.traces else {rids[("Patient", id_)] for id_ in index.untold}
     unsought = {*facets, *(pack(COMPARTMENT, rid) for rid in patients if rid not in told)}
     sought = set(index.keys).difference(facets)
     sought.update(pack(COMPARTMENT, rid) for rid in told)

@@ -21,3 +21,9 @@ OUTAGES: Final[tuple[type[Exception], ...]] = (
     TimeoutError,
 )
 """What a statement raises then; whether a commit under way was made is not known, so the caller has to ask again."""
+_PASSING: Final = (*OUTAGES, asyncpg.TransactionRollbackError, OSError, MemoryError)
+
+
+def passing(error: Exception) -> bool:
+    """Tell whether the same again may go well another time: an outage, a deadlock, no room; not a mistake in what was done."""
+    return isinstance(error, _PASSING)

@@ -8,7 +8,7 @@ event is skipped because a smaller id committed later, and a long transaction el
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
@@ -19,7 +19,8 @@ from profiles.registry import R4
 _START = "INSERT INTO {s}.outbox_position (consumer, done, target, last_id) VALUES ($1, '1:1:', '1:1:', 0) ON CONFLICT DO NOTHING"
 _PLACE = "SELECT done::text, target::text, last_id FROM {s}.outbox_position WHERE consumer = $1 FOR UPDATE SKIP LOCKED"
 _PAGE = """
-SELECT o.id, o.rid, o.type, o.version, o.method, o.origin, o.patients, r.fhir_id
+SELECT o.id, o.rid, o.type, o.version, o.method, o.origin, o.patients, r.fhir_id,
+  (SELECT revision FROM {s}.subscription_revision) AS revision
 FROM {s}.outbox o JOIN {s}.resource r USING (rid)
 WHERE o.tx >= pg_snapshot_xmin($1::text::pg_snapshot) AND NOT pg_visible_in_snapshot(o.tx, $1::text::pg_snapshot)
   AND pg_visible_in_snapshot(o.tx, $2::text::pg_snapshot) AND o.id > $3
@@ -48,12 +49,15 @@ class Event:
     method: int
     origin: int
     patients: tuple[int, ...]
+    revision: int | None = field(default=None, compare=False)
+    """Of the Subscriptions, when it was read: whoever was served when it was committed is served at that revision."""
 
 
-def _event(row: Any) -> Event:
+def event_of(row: Any) -> Event:
+    """Return the event that a row with its columns is."""
     return Event(
         row["id"], row["rid"], R4.type_name(row["type"]), row["fhir_id"], row["version"], row["method"], row["origin"],
-        tuple(row["patients"] or ()),
+        tuple(row["patients"] or ()), row.get("revision"),
     )  # fmt: skip
 
 
@@ -72,9 +76,15 @@ async def read_events(connection: asyncpg.Connection, tenant: Tenant, consumer: 
         rows = await connection.fetch(tenant.sql(_PAGE), place["done"], place["target"], place["last_id"], limit)
         if rows:
             await connection.execute(tenant.sql(_NEXT_PAGE), consumer, rows[-1]["id"])
-            return [_event(row) for row in rows]
+            return [event_of(row) for row in rows]
         place = await connection.fetchrow(tenant.sql(_NEXT_INTERVAL), consumer)
     return []
+
+
+async def hold(connection: asyncpg.Connection, tenant: Tenant, consumer: str) -> None:
+    """Keep the consumer's place where it is until the caller's transaction ends: nobody acts on events meanwhile."""
+    text = "SELECT FROM {s}.outbox_position WHERE consumer = $1 FOR UPDATE"
+    await connection.execute(tenant.sql(text), consumer)
 
 
 _UNREAD = """

@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 
 from fhir_server.kit import logs
-from fhir_server.storage import codings, ident, layout, own, tally
+from fhir_server.storage import codings, ident, layout, own, tally, traced
 from fhir_server.storage.commands import IndexRows, index_version
 from fhir_server.storage.errors import Erased
 from fhir_server.storage.prepare import mentioned
@@ -88,11 +88,12 @@ async def put(tenant: Tenant, rows: Sequence[tuple[Row, IndexRows]], unreadable:
     await codings.remember(tenant, [coding for _, index in rows for coding in index.codings])
     await layout.remember(tenant, [index for _, index in rows])
     rids = await ident.rids(tenant, {name for _, index in rows for name in mentioned(index)})
+    beside = await traced.beside(tenant, {row.stored.rid: index for row, index in rows}, rids)
     version = index_version(tenant.own.generation)
     async with tenant.pool.acquire() as connection, connection.transaction():
         held = await _held(connection, tenant, [row.stored.rid for row, _ in rows])
         still = {row.stored.rid: index for row, index in rows if held.get(row.stored.rid) == row.seen}
-        laid = [layout.laid_out(tenant, index, rids) for index in still.values()]
+        laid = [layout.laid_out(tenant, index, rids, beside.get(rid, ())) for rid, index in still.items()]
         text = (
             "UPDATE {s}.resource r SET keys = u.keys::bigint[], unsought = u.unsought, index_version = $4"
             " FROM unnest($1::bigint[], $2::text[], $3::int[]) u(rid, keys, unsought) WHERE r.rid = u.rid"

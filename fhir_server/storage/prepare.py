@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fhir_server.kit import clock
 from fhir_server.kit import json as kit_json
-from fhir_server.storage import codec, codings, ident, layout
+from fhir_server.storage import codec, codings, ident, layout, traced
 from fhir_server.storage.commands import Command, IndexRows, index_version
 from fhir_server.storage.errors import erased_owner
 from fhir_server.storage.keystore import KeyDestroyed
@@ -55,6 +55,8 @@ class Prepared:
     sealed: bytes | None
     series: list[SeriesRow]
     old_series: list[SeriesRow]
+    telling: tuple[int, ...] = ()
+    """What is told of it (or of others of its commit) and has to get new patients: those came, or changed hands, afterwards."""
 
     def row(self) -> tuple[Any, ...]:
         """Return the columns of `resource` in their order."""
@@ -147,14 +149,20 @@ def series_rows(index: IndexRows | None, rids: dict[ident.Name, int], moment: da
 
 
 def _prepared(
-    tenant: Tenant, command: Command, rids: dict[ident.Name, int], moment: datetime, *, inserts: bool
+    tenant: Tenant,
+    command: Command,
+    rids: dict[ident.Name, int],
+    moment: datetime,
+    beside: Sequence[int] = (),
+    *,
+    inserts: bool,
 ) -> Prepared:
     rid, version = rids[(command.type, command.id)], command.expected + 1
     old_series = series_rows(command.previous, rids, moment)
     if command.resource is None:
         return Prepared(command, rid, inserts, version, 0, moment, [], [], 0, b"", None, [], old_series)
     index = command.index or _EMPTY
-    laid = layout.laid_out(tenant, index, rids)
+    laid = layout.laid_out(tenant, index, rids, beside)
     patients = laid.patients
     key_id = _key_id(tenant, command, patients)
     body = kit_json.encode(stamped(command.resource, command.type, command.id, version, clock.instant(moment)))
@@ -182,11 +190,25 @@ async def prepare(tenant: Tenant, commands: Sequence[Command]) -> list[Prepared]
     await codings.remember(tenant, [row for c in commands if c.index for row in c.index.codings])
     await layout.remember(tenant, [c.index for c in commands if c.index])
     rids, new = await _rids(tenant, commands)
-    await _patient_keys(tenant, {rids[("Patient", id_)] for c in commands if c.index for id_ in c.index.patients})
+    beside = await traced.beside(tenant, {at: c.index for at, c in enumerate(commands)}, rids, commands)
+    of_index = {rids[("Patient", id_)] for c in commands if c.index for id_ in c.index.patients}
+    await _patient_keys(tenant, of_index.union(*beside.values()))
     moment = clock.now()
     rows = []
-    for number, command in enumerate(commands, 1):
-        rows.append(_prepared(tenant, command, rids, moment, inserts=(command.type, command.id) in new))
-        if number % _BREATH == 0:  # thousands of bodies to encrypt must not hold up other requests
+    for at, command in enumerate(commands):
+        inserts = (command.type, command.id) in new
+        rows.append(_prepared(tenant, command, rids, moment, beside.get(at, ()), inserts=inserts))
+        if at % _BREATH == _BREATH - 1:  # thousands of bodies to encrypt must not hold up other requests
             await asyncio.sleep(0)
+    moved = [row for row in rows if not row.inserts and _changes_hands(row.command)]
+    if moved:
+        moved[0].telling = tuple(await traced.telling(tenant, [row.rid for row in moved]))
     return rows
+
+
+def _changes_hands(command: Command) -> bool:
+    """Tell whether a resource that somebody may have mentioned gets other patients than it had."""
+    if command.index is None:
+        return False
+    had = command.previous.patients if command.previous is not None else []
+    return (command.expected > 0 and command.previous is None) or set(had) != set(command.index.patients)

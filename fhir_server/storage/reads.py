@@ -121,6 +121,20 @@ async def read_many(
     return {(row.type, row.id): row for row in rows}
 
 
+async def owners(
+    tenant: Tenant, names: Sequence[tuple[str, str]], visibility: Mapping[str, Visibility]
+) -> dict[tuple[str, str], tuple[int, ...]]:
+    """Return whose (rids of patients) those of many (type, id) are that are there, or were, and visible."""
+    args: list[Any] = [[R4.type_id(type_) for type_, _ in names], [id_ for _, id_ in names]]
+    visible = visible_types_sql("r", visibility, args)
+    text = (
+        "SELECT r.type, r.fhir_id, r.patients FROM {s}.resource r JOIN unnest($1::smallint[], $2::text[]) AS w(type, fhir_id)"
+        f" ON r.type = w.type AND r.fhir_id = w.fhir_id WHERE r.version > 0 AND {visible}"
+    )
+    rows = await tenant.pool.fetch(tenant.sql(text), *args)
+    return {(R4.type_name(row["type"]), row["fhir_id"]): tuple(row["patients"] or ()) for row in rows}
+
+
 async def seen(tenant: Tenant, rids: Sequence[int], visibility: Mapping[str, Visibility]) -> dict[int, tuple[str, str]]:
     """Return type and id of those of `rids` that are current and visible."""
     args: list[Any] = [list(rids)]
@@ -201,12 +215,16 @@ class Kept:
     keys: frozenset[int]
 
 
-async def exact(tenant: Tenant, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Kept]:
+async def exact(
+    tenant: Tenant, wanted: Sequence[tuple[int, int]], connection: asyncpg.Connection | None = None
+) -> dict[tuple[int, int], Kept]:
     """Return these (rid, version), current or not, for the workers that judge what was committed; no caller may see them.
 
     What was deleted or erased has nothing to judge and is left out; so is what is damaged, for nobody may be told of it and one
     row must not hold up all others: the log says that there is one.
     """
+    if not wanted:
+        return {}
     past = COLUMNS.replace("r.", "h.")
     text = f"""
     WITH w AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::int[]) AS w(rid, version))
@@ -216,7 +234,8 @@ async def exact(tenant: Tenant, wanted: Sequence[tuple[int, int]]) -> dict[tuple
     JOIN {{s}}.resource r ON r.rid = h.rid WHERE NOT h.deleted
     """
     found = {}
-    for row in await tenant.pool.fetch(tenant.sql(text), [rid for rid, _ in wanted], [v for _, v in wanted]):
+    asked = connection or tenant.pool
+    for row in await asked.fetch(tenant.sql(text), [rid for rid, _ in wanted], [v for _, v in wanted]):
         try:
             found[(row["rid"], row["version"])] = Kept(stored(tenant, row), frozenset(row["keys"] or ()))
         except Erased:

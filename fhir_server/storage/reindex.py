@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from fhir_server.kit import logs
-from fhir_server.storage import codings, ident, layout, tally
+from fhir_server.storage import codings, ident, layout, tally, traced
 from fhir_server.storage.commands import FORMS, INDEX_VERSION, IndexRows, index_version
 from fhir_server.storage.errors import Erased
 from fhir_server.storage.prepare import NOBODY, mentioned, series_rows
@@ -82,9 +82,10 @@ async def _replace(
     names = {name for index in indexes.values() for name in mentioned(index)}
     rids = await ident.rids(tenant, names)
     await layout.remember(tenant, indexes.values())
+    beside = await traced.beside(tenant, indexes, rids)
     arrays: list[list[Any]] = [[], [], [], []]
     for rid, index in indexes.items():
-        laid = layout.laid_out(tenant, index, rids)
+        laid = layout.laid_out(tenant, index, rids, beside.get(rid, ()))
         patients = array(laid.patients) if laid.patients else None
         for column, value in zip(arrays, (rid, patients, array(laid.keys), laid.unsought), strict=True):
             column.append(value)

@@ -94,6 +94,8 @@ class Tenant:
         """Whether caregivers reach every patient by `user/` scopes, not only those whom they care for."""
         self.care_after: timedelta | None = None
         """How long after its end an Encounter still shows the record to who took part; None: for good."""
+        self.software = "https://fhir.clarity.example/NamingSystem/software"
+        """The system of identifiers of Devices that are software of this server."""
         self.consent_required = False
         """Whether a record is shown only where its patient's Consents permit it; otherwise unless they deny it."""
         self.written: Counter[str] = Counter()
@@ -161,11 +163,12 @@ def open_tenants(
     every_patient: bool = False,
     care_after: timedelta | None = None,
     consent_required: bool = False,
+    canonical_base: str = "https://fhir.clarity.example",
 ) -> dict[str, Tenant]:
     """Open the tenants: `default` is served at `{origin}/fhir`, others at `{origin}/t/{name}/fhir`."""
     bases = {name: f"{origin}/fhir" if name == "default" else f"{origin}/t/{name}/fhir" for name in names}
     tenants = {name: Tenant(name, pool, keys_dir, base) for name, base in bases.items()}
     for tenant in tenants.values():
         tenant.every_patient, tenant.consent_required = every_patient, consent_required
-        tenant.care_after = care_after
+        tenant.care_after, tenant.software = care_after, f"{canonical_base}/NamingSystem/software"
     return tenants

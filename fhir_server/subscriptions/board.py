@@ -16,6 +16,7 @@ from fhir_server.kit import clock, json, logs
 from fhir_server.search.predicates import All, AnyOf, Coded, Keys, Predicate
 from fhir_server.storage import codings, ident, reads
 from fhir_server.storage.index_keys import MOST_RID
+from fhir_server.storage.outage import passing
 from fhir_server.storage.reads import Kept
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions import criteria, standing, state
@@ -99,15 +100,44 @@ _boards: WeakKeyDictionary[Tenant, Board] = WeakKeyDictionary()
 _known: WeakKeyDictionary[Tenant, dict[tuple[int, int, tuple[int, int]], list[Order]]] = WeakKeyDictionary()
 
 
-async def board(tenant: Tenant) -> Board:
-    """Return the orders as they are now; made anew only when somebody has subscribed, changed or ended one."""
+async def board(tenant: Tenant, seen: int | None = None) -> Board:
+    """Return the orders as they are now, or were at least at the revision `seen`; made anew only when somebody has subscribed,
+    changed or ended one.
+    """
     known = _boards.get(tenant)
-    if known is None or known.revision != await state.revision(tenant):
+    if known is None or known.revision < (await state.revision(tenant) if seen is None else seen):
         revision, watches = await state.watches(tenant)
         known = Board(revision, [order for orders in await _orders(tenant, watches) for order in orders])
         await known.file(tenant)
         _boards[tenant] = known
     return known
+
+
+async def readable(tenant: Tenant) -> tuple[Board, list[Watch]]:
+    """Return the orders as far as they can be read and asked, and whose cannot; made anew, and not remembered."""
+    revision, watches = await state.watches(tenant)
+    broken: list[Watch] = []
+    for watch in watches:
+        try:
+            for orders in await _orders(tenant, [watch]):
+                _try(tenant, orders)
+        except Exception as error:
+            if passing(error):
+                raise
+            _LOG.error("subscription cannot be read", tenant=tenant.name, exc_info=True)
+            broken.append(watch)
+    sound = [watch for watch in watches if watch not in broken]
+    made = Board(revision, [order for orders in await _orders(tenant, sound) for order in orders])
+    await made.file(tenant)
+    return made, broken
+
+
+def _try(tenant: Tenant, orders: Sequence[Order]) -> None:
+    """Raise what is wrong with the searches of some orders."""
+    for order in orders:
+        for search in order.searches(tenant):
+            search.settle(tenant)
+        _anchors(tenant, order)
 
 
 async def _orders(tenant: Tenant, watches: Sequence[Watch]) -> Iterable[list[Order]]:
@@ -157,7 +187,7 @@ def _anchors(tenant: Tenant, order: Order) -> list[list[Anchor]]:
     # What a topic demands of the new version says nothing of the last one before a deletion.
     deletes = order.trigger is not None and "delete" in order.trigger.interactions
     for asked in [order.filter] if deletes else order.must:
-        found += _demanded(order.type, asked.standing(tenant).meant)
+        found += _demanded(order.type, asked.standing(tenant).meant.predicate)
     return found
 
 

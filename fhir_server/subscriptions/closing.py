@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from fhir_server.audit.record import audit_row, write_audit
-from fhir_server.kit import ids, logs
+from fhir_server.kit import ids, json, logs
 from fhir_server.storage import ident, reads
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions import author, deliveries, state, status
 from fhir_server.subscriptions.deliveries import Delivery
-from fhir_server.subscriptions.state import Claim, Status
+from fhir_server.subscriptions.state import Claim, Status, Watch
 
+BROKEN = "criteria-failed"
+"""The reason of a Subscription whose criteria fail whenever they are asked."""
 UNKNOWN = 0
 """The status in the audit trail of a notification of which nobody knows whether it arrived."""
 _LOG = logs.logger("clarity.subscriptions")
@@ -31,6 +33,17 @@ async def give_up(tenant: Tenant, claim: Claim, new: Status, reason: str) -> Non
     _LOG.warning("subscription stopped", tenant=tenant.name, status=new, reason=reason)
     for current in await reads.fetch(tenant, [claim.rid]):
         await status.write(tenant, current, new, reason)
+
+
+async def break_off(tenant: Tenant, watch: Watch) -> None:
+    """Stop serving a Subscription of which it cannot be said what it is to be told of, and say so in the resource."""
+    if not await state.break_off(tenant, watch, BROKEN):
+        return
+    _LOG.error("subscription stopped", tenant=tenant.name, status="error", reason=BROKEN)
+    for current in await reads.fetch(tenant, [watch.rid]):
+        if json.decode_trusted(current.body).get("status") in ("active", "error"):  # else it is about to be judged anew
+            text = "changes could not be compared with what it asks for; ask an administrator, or for something else."
+            await status.write(tenant, current, "error", f"{BROKEN}: {text}")
 
 
 async def end_due(tenant: Tenant) -> int:

@@ -42,14 +42,32 @@ async def administers(ctx: RequestContext) -> bool:
 
 
 async def _subscription(ctx: RequestContext, resource: Json, settings: Settings) -> None:
-    """Refuse a topic-based Subscription that wants to be served and cannot be."""
-    if resource.get("status") == "off" or not wants.topical(resource):
+    """Refuse a topic-based Subscription that wants to be served and cannot be, and any of a person that is told elsewhere."""
+    if resource.get("status") == "off":
+        return
+    if ctx.principal.user is not None and _leaves(resource):
+        text = (
+            "A person's app subscribes to topics by channel websocket: a socket ends with their access, and what is sent"
+            " elsewhere would not."
+        )
+        raise Forbidden(text, "subscription-person", "Subscription.channel.type")
+    if not wants.topical(resource):
         return
     try:
         await terms.of_topic(ctx.tenant, ctx, resource, settings)
     except Refusal as refusal:
         where = f"Subscription.{_WHERE.get(refusal.reason.split('-')[0], 'channel')}"
         raise Unprocessable(refusal.text, f"subscription-{refusal.reason}", where, code="not-supported") from refusal
+
+
+def _leaves(resource: Json) -> bool:
+    """Tell whether notifications would go to an address; what cannot be read is refused for that."""
+    if not wants.topical(resource):
+        return True
+    try:
+        return wants.read(resource).channel != "websocket"
+    except Refusal:
+        return False
 
 
 async def _basic(ctx: RequestContext, command: Command) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import asyncpg
 
@@ -24,19 +24,21 @@ async def enqueue(connection: asyncpg.Connection, tenant: Tenant, events: Sequen
     """
     if not events:
         return 0
-    orders = await board(tenant)
-    changes = await _changes(tenant, orders, events)
+    orders = await board(tenant, events[0].revision)
+    changes = await changes_of(tenant, orders, events, connection)
     found = await _told(tenant, await orders.concerned(tenant, changes)) if changes else {}
     await state.number(connection, tenant, found)
     return sum(map(len, found.values()))
 
 
-async def _changes(tenant: Tenant, orders: Board, events: Sequence[Event]) -> list[Change]:
+async def changes_of(
+    tenant: Tenant, orders: Board, events: Sequence[Event], connection: asyncpg.Connection
+) -> list[Change]:
     """Return the events that anybody may want to hear of, with what the versions say."""
     chosen = [e for e in events if e.type in orders.types and (e.method != DELETE or e.type in orders.topical)]
     wanted = {(event.rid, event.version) for event in chosen if event.method != DELETE}
     wanted |= {(event.rid, event.version - 1) for event in chosen if event.type in orders.topical and event.version > 1}
-    kept = await reads.exact(tenant, sorted(wanted)) if wanted else {}
+    kept = await reads.exact(tenant, sorted(wanted), connection)
     return list(_compared(chosen, kept))
 
 
@@ -50,6 +52,14 @@ def _compared(events: Sequence[Event], kept: dict[tuple[int, int], reads.Kept]) 
             yield Change(place, event, "create" if before is None else "update", now, before)
 
 
+async def _visible(tenant: Tenant, type_: str, changes: Sequence[Change], right: Visibility) -> list[Change]:
+    """Return the changes of what the author may see; a Provenance, which is told of others, only while it is there."""
+    if not any(grant.through for grant in right):
+        return [change for change in changes if policy.admits(right, change.subject.keys)]
+    there = await reads.seen(tenant, [change.event.rid for change in changes], {type_: right})
+    return [change for change in changes if change.event.rid in there]
+
+
 async def _told(tenant: Tenant, concerned: dict[Order, list[Change]]) -> dict[int, list[state.Change]]:
     """Return, for each Subscription, what it is to be told of: what it asked for and its author may see."""
     await standing.look_up(tenant, [search for order in concerned for search in order.searches(tenant)])
@@ -59,8 +69,12 @@ async def _told(tenant: Tenant, concerned: dict[Order, list[Change]]) -> dict[in
         right = (order.watch.agent, order.type)
         if right not in rights:
             rights[right] = await author.sees(tenant, *right)
-        visible = [change for change in changes if policy.admits(rights[right], change.subject.keys)]
+        visible = await _visible(tenant, order.type, changes, rights[right])
         for change in await order.meeting(tenant, visible):
-            event = change.event
-            found.setdefault(order.watch.rid, {})[change.place] = (event.rid, event.version, event.method)
+            found.setdefault(order.watch.rid, {})[change.place] = change.told
+    return in_order(found)
+
+
+def in_order(found: Mapping[int, Mapping[int, state.Change]]) -> dict[int, list[state.Change]]:
+    """Return what each Subscription is to be told of in the order in which it was committed, given by place."""
     return {rid: [told[place] for place in sorted(told)] for rid, told in found.items()}

@@ -41,6 +41,11 @@ class Change:
         assert found is not None
         return found
 
+    @property
+    def told(self) -> tuple[int, int, int]:
+        """What a Subscription is told of: rid, version and method."""
+        return self.event.rid, self.event.version, self.event.method
+
 
 @dataclass(slots=True)
 class Asked:
@@ -67,6 +72,8 @@ class Order:
     type: str
     filter: Asked
     trigger: Trigger | None = None
+    strikes: float = 0.0
+    """How often it could not be asked (`isolate.py`)."""
     previous: Asked | None = field(init=False, default=None)
     current: Asked | None = field(init=False, default=None)
 

@@ -19,6 +19,7 @@ from fhir_server.storage.reads import Stored
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import Visibility
 from fhir_server.subscriptions import author, binding, channel, deliveries, notices, notify
+from fhir_server.subscriptions.binding import Binding
 from fhir_server.subscriptions.channel import Channel
 from fhir_server.subscriptions.refusal import Refusal
 from fhir_server.subscriptions.send import Outcome
@@ -50,6 +51,8 @@ class _Bound:
     binder: int
     last: int
     beat_at: float | None
+    until: int
+    """Unix time; 0 for without end."""
 
 
 class Pump:
@@ -75,7 +78,7 @@ class Pump:
             row = states.get(stored.rid)
             if row is None or row["status"] != "active":
                 continue
-            bound = await self._read(stored, row["agent"], found.agent, row["events"])
+            bound = await self._read(stored, row["agent"], found, row["events"])
             if bound is not None:
                 self._bound[stored.rid] = bound
                 await self._tell(bound, "handshake")
@@ -89,7 +92,7 @@ class Pump:
         states = {row["rid"]: row for row in rows}
         for rid, bound in list(self._bound.items()):
             row = states.get(rid)
-            if row is None or row["status"] != "active":
+            if row is None or row["status"] != "active" or 0 < bound.until <= clock.seconds():
                 del self._bound[rid]
                 continue
             if row["events"] > bound.last:
@@ -98,7 +101,7 @@ class Pump:
                 bound.beat_at += bound.asked.heartbeat or 0
                 await self._tell(bound, "heartbeat")
 
-    async def _read(self, stored: Stored, owner: int, binder: int, events: int) -> _Bound | None:
+    async def _read(self, stored: Stored, owner: int, by: Binding, events: int) -> _Bound | None:
         resource = json.decode_trusted(stored.body)
         try:
             asked = wants.read(resource)
@@ -107,7 +110,8 @@ class Pump:
             return None
         first = await self._tenant.pool.fetchval(self._tenant.sql(_NEXT), stored.rid)
         beat_at = clock.monotonic() + asked.heartbeat if asked.heartbeat else None
-        return _Bound(stored, asked, way, owner, binder, first - 1 if first is not None else events, beat_at)
+        last = first - 1 if first is not None else events
+        return _Bound(stored, asked, way, owner, by.agent, last, beat_at, by.until)
 
     async def _events(self, bound: _Bound) -> None:
         tenant, rid = self._tenant, bound.stored.rid

@@ -7,13 +7,25 @@ arrays under the names of the tables; a version that was replaced long ago is ju
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from fhir_server.kit import json
 from fhir_server.search.compile import condition
 from fhir_server.search.extract import extract
-from fhir_server.search.predicates import NOTHING, All, AnyOf, Faceted, Keys, Match, Predicate, Without, coded, resolved
+from fhir_server.search.predicates import (
+    NOTHING,
+    All,
+    AnyOf,
+    Coded,
+    Faceted,
+    Keys,
+    Match,
+    Predicate,
+    Without,
+    coded,
+    resolved,
+)
 from fhir_server.search.query import Query
 from fhir_server.search.rewrite import Scene, names, whole
 from fhir_server.search.verify import checker
@@ -39,21 +51,26 @@ ix_string AS (
 _WIDTHS = {"dates": 3, "numbers": 8, "strings": 2}
 
 
-def settled(part: Predicate, keys: frozenset[int]) -> bool | None:
-    """Tell whether a version with these keys meets a condition; None when keys alone cannot tell."""
+def settled(part: Predicate, keys: frozenset[int], behind: Collection[int] = ()) -> bool | None:
+    """Tell whether a version with these keys meets a condition; None when keys alone cannot tell.
+
+    `behind` are the keys of the codes and systems that its keys stand under in the dictionary of codings.
+    """
     match part:
-        case Faceted(Keys() as inner):
-            return settled(inner, keys)
+        case Faceted():
+            return settled(part.part, keys, behind)
         case Keys():
             return not keys.isdisjoint(part.any_of)
+        case Coded():
+            return part.at in behind
         case All():
-            found = [settled(inner, keys) for inner in part.parts]
+            found = [settled(inner, keys, behind) for inner in part.parts]
             return False if False in found else None if None in found else True
         case AnyOf():
-            found = [settled(inner, keys) for inner in part.parts]
+            found = [settled(inner, keys, behind) for inner in part.parts]
             return True if True in found else None if None in found else False
         case Without():
-            inside = settled(part.part, keys)
+            inside = settled(part.part, keys, behind)
             return None if inside is None else not inside
         case _:
             return None
@@ -67,7 +84,10 @@ class Standing:
         self.refers = frozenset(names(query))
         self._rids: dict[tuple[str, str], int] = {}
         self._known = -1
-        self._meant = self.wanted = Match(NOTHING)
+        self.meant = Match(NOTHING)
+        """The condition as it is before the dictionary of codings is asked."""
+        self.codings: set[int] = set()
+        """What it asks of that dictionary, which may know more with every commit."""
         self.decide: Callable[[bytes], bool] = lambda _body: False
 
     def known(self, tenant: Tenant) -> dict[tuple[str, str], int]:
@@ -81,45 +101,32 @@ class Standing:
         rids = self.known(tenant)
         if len(rids) != self._known:
             scene = Scene(self._query.base, tenant.key, rids)
-            self._meant = self.wanted = whole(self._query, scene)
+            self.meant = whole(self._query, scene)
+            self.codings = coded(self.meant.predicate)
             self.decide, self._known = checker(self._query, scene), len(rids)
-
-    @property
-    def meant(self) -> Predicate:
-        """The condition as it is before the dictionary of codings is asked."""
-        return self._meant.predicate
-
-    @property
-    def codings(self) -> set[int]:
-        """What the search asks of the dictionary of codings, which may know more with every commit."""
-        return coded(self._meant.predicate)
-
-    def resolve(self, known: Mapping[int, tuple[int, ...]]) -> None:
-        """Take in what the dictionary of codings says now."""
-        self.wanted = Match(resolved(self._meant.predicate, Known(known)), self._meant.doubt)
 
 
 async def look_up(tenant: Tenant, searches: Iterable[Standing]) -> None:
-    """Ask once for everything that the searches refer to and that is not known yet, and for the codings they ask for."""
+    """Ask once for everything that the searches refer to and that is not known yet."""
     all_searches = list(searches)
     unknown = {name for search in all_searches for name in search.refers - search.known(tenant).keys()}
     if unknown:
         await ident.look_up(tenant, unknown)
     for search in all_searches:
         search.settle(tenant)
-    known = await codings.look_up(tenant, {at for search in all_searches for at in search.codings})
-    for search in all_searches:
-        search.resolve(known)
 
 
 async def meeting(tenant: Tenant, search: Standing, versions: Sequence[Kept]) -> list[Kept]:
-    """Return those of the versions, all of the search's type, that meet it."""
-    wanted = search.wanted
+    """Return those of the versions, all of the search's type, that meet it; `look_up` comes before."""
+    asked, known = search.meant, dict[int, tuple[int, int]]()
+    if search.codings:
+        known = await codings.behind(tenant, {key for version in versions for key in version.keys})
     met: dict[int, bool] = {}
     unsettled: list[int] = []
     for position, version in enumerate(versions):
-        hit = settled(wanted.predicate, version.keys)
-        doubt = settled(wanted.doubt, version.keys)
+        behind = {at for key in version.keys for at in known.get(key, ())}
+        hit = settled(asked.predicate, version.keys, behind)
+        doubt = settled(asked.doubt, version.keys, behind)
         if hit is False:
             continue
         if hit is None or doubt is None:
@@ -127,8 +134,10 @@ async def meeting(tenant: Tenant, search: Standing, versions: Sequence[Kept]) ->
         else:
             met[position] = doubt
     if unsettled:
-        asked = await _ask(tenant, wanted, [versions[position] for position in unsettled])
-        met.update({unsettled[number]: doubt for number, doubt in asked.items()})
+        named = await codings.look_up(tenant, search.codings) if search.codings else {}
+        wanted = Match(resolved(asked.predicate, Known(named)), asked.doubt)
+        there = await _ask(tenant, wanted, [versions[position] for position in unsettled])
+        met.update({unsettled[number]: doubt for number, doubt in there.items()})
     return [versions[at] for at in sorted(met) if not met[at] or search.decide(versions[at].stored.body)]
 
 

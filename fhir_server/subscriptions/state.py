@@ -42,20 +42,30 @@ WHERE rid = $1 AND (status = 'active' OR (status = 'error' AND topic IS NOT NULL
 """
 _COUNTED = "(t.status = 'active' OR t.status = 'error' AND t.topic IS NOT NULL)"
 """Whose changes are numbered: what a topic-based Subscription in error misses is told later, or asked for by `$events`."""
+# Not served and not counted, whatever its topic: what it asks for cannot be judged.
+_BREAK = f"""
+WITH {_BUMP}
+UPDATE {{s}}.subscription_state t SET status = 'error', last_error = $3, topic = NULL, lease_until = NULL, fence = fence + 1,
+  updated_at = now()
+WHERE rid = $1 AND version = $2 AND {_COUNTED} RETURNING version
+"""
 _WATCHES = f"""
 SELECT (SELECT revision FROM {{s}}.subscription_revision) AS revision, t.rid, t.version, t.agent, t.criteria_type, t.types,
   t.ends_at, t.topic, t.topic_rid, t.topic_version
 FROM (SELECT) one LEFT JOIN {{s}}.subscription_state t ON {_COUNTED} ORDER BY t.rid
 """
 _REVISION = "SELECT revision FROM {s}.subscription_revision"
-_LOCK = "SELECT FROM {s}.subscription_state WHERE rid = ANY($1::bigint[]) ORDER BY rid FOR UPDATE"
-# In two statements: the second sees what whoever held the locks before has written.
+# What is locked is read as whoever held the lock before has left it. That a change was not numbered before is seen as of the
+# beginning of the statement: who numbers holds the place in the outbox (`outbox.hold`), so nobody else does at the same time.
 _NUMBER = f"""
-WITH fresh AS (
+WITH locked AS MATERIALIZED (
+  SELECT t.rid, t.events, t.channel FROM {{s}}.subscription_state t
+  WHERE t.rid = ANY($1::bigint[]) AND {_COUNTED} ORDER BY t.rid FOR UPDATE),
+fresh AS (
   SELECT t.rid AS subscription, t.events + row_number() OVER (PARTITION BY t.rid ORDER BY u.place) AS event, u.rid, u.version,
     u.method, CASE WHEN t.channel = 'websocket' THEN 'kept' ELSE 'waiting' END AS state
   FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::smallint[]) WITH ORDINALITY u(subscription, rid, version, method, place)
-  JOIN {{s}}.subscription_state t ON t.rid = u.subscription AND {_COUNTED}
+  JOIN locked t ON t.rid = u.subscription
   WHERE NOT EXISTS (
     SELECT FROM {{s}}.delivery d WHERE d.subscription = t.rid AND d.rid = u.rid AND d.version = u.version)),
 made AS (
@@ -205,6 +215,11 @@ async def stop(tenant: Tenant, rid: int, status: Status, reason: str, fence: int
     return await tenant.pool.fetchval(tenant.sql(_STOP), rid, status, reason, fence) is not None
 
 
+async def break_off(tenant: Tenant, watch: Watch, reason: str) -> bool:
+    """Serve and count it no longer; False when another version of it is counted by now, or none."""
+    return await tenant.pool.fetchval(tenant.sql(_BREAK), watch.rid, watch.version, reason) is not None
+
+
 async def revision(tenant: Tenant) -> int:
     """Return the number that is raised whenever who is told of what may be another."""
     return int(await tenant.pool.fetchval(tenant.sql(_REVISION)))
@@ -228,7 +243,6 @@ async def number(connection: asyncpg.Connection, tenant: Tenant, found: Mapping[
     wanted = [(rid, *change) for rid, changes in found.items() for change in changes]
     if wanted:
         columns = [list(column) for column in zip(*wanted, strict=True)]
-        await connection.execute(tenant.sql(_LOCK), list(found))
         await connection.execute(tenant.sql(_NUMBER), *columns)
 
 

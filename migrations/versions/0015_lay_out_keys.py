@@ -7,7 +7,7 @@ from alembic import context, op
 from fhir_server.storage.schema.core import LAYOUT
 
 revision = "0015"
-down_revision = "0011"
+down_revision = "0013"
 
 
 def upgrade() -> None:

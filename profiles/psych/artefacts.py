@@ -25,29 +25,39 @@ TWIN: Mapping[str, str] = {
 }
 """Codes of the CodeSystem `digital-twin` that are of no feature."""
 
+ORIGINS: Mapping[str, str] = {
+    "twin": "Computed by the digital twin",
+    "prediction": "Said by a model",
+    "rules": "Written by the alert rules",
+    "note": "Drafted by the server",
+    "proposed": "Found in a text, not yet accepted",
+}
+"""Codes of `meta.tag` that mark what the server itself has written."""
+
 
 def artefacts(features: Iterable[tuple[str, str]] = (), base: str = BASE) -> Iterator[Resource]:
     """Yield the resources; `features` are (code, meaning) of what the twin computes, which the twin's own table knows."""
     yield from structures(base)
-    yield _code_system("actigraphy", "What wearables measure and LOINC has no code for", LOCAL, actigraphy(base), base)
-    yield _code_system("coverage-gap", "Why there are no data over a time", GAPS, gaps(base), base)
-    yield _code_system(
+    yield code_system("actigraphy", "What wearables measure and LOINC has no code for", LOCAL, actigraphy(base), base)
+    yield code_system("coverage-gap", "Why there are no data over a time", GAPS, gaps(base), base)
+    yield code_system(
         "message-category", "Messages that the server sends", messages.CATEGORIES, messages.category(base), base
     )
-    yield _code_system(
+    yield code_system(
         "message-reason", "Classes of reasons for messages", messages.REASONS, messages.reason(base), base
     )
-    yield _code_system("message-outcome", "Why a message was not sent", messages.OUTCOMES, messages.outcome(base), base)
-    yield _code_system(
+    yield code_system("message-outcome", "Why a message was not sent", messages.OUTCOMES, messages.outcome(base), base)
+    yield code_system(
         "message-detail", "How much a message may say", messages.DETAILS, f"{base}/CodeSystem/message-detail", base
     )
     yield _value_set(
         "message-reasons", "Classes of reasons for messages", messages.reason(base), messages.REASONS, base
     )
-    yield _code_system("alert-reason", "What an alert is about", alerting.REASONS, alerting.reasons(base), base)
-    yield _code_system("alerting", "What the rule engine writes", alerting.ACTIONS, alerting.actions(base), base)
+    yield code_system("alert-reason", "What an alert is about", alerting.REASONS, alerting.reasons(base), base)
+    yield code_system("alerting", "What the rule engine writes", alerting.ACTIONS, alerting.actions(base), base)
+    yield code_system("origin", "Which part of the server wrote it", ORIGINS, f"{base}/CodeSystem/origin", base)
     twin = dict(TWIN) | dict(features)
-    yield _code_system("digital-twin", "What the digital twin computes", twin, digital_twin(base), base)
+    yield code_system("digital-twin", "What the digital twin computes", twin, digital_twin(base), base)
     stages = {code: LOCAL[code] for code in STAGES}
     yield _value_set("sleep-stages", "Stages of sleep", actigraphy(base), stages, base)
     yield _value_set("coverage-gaps", "Why there are no data", gaps(base), GAPS, base)
@@ -59,7 +69,8 @@ def artefacts(features: Iterable[tuple[str, str]] = (), base: str = BASE) -> Ite
         yield questionnaire(instrument, base)
 
 
-def _code_system(name: str, title: str, codes: Mapping[str, str], url: str, base: str) -> Resource:
+def code_system(name: str, title: str, codes: Mapping[str, str], url: str, base: str) -> Resource:
+    """Return a complete CodeSystem of `codes`, each with what it means."""
     concepts = [{"code": code, "display": text[:120], "definition": text} for code, text in codes.items()]
     return {
         "resourceType": "CodeSystem",

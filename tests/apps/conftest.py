@@ -22,7 +22,7 @@ from fhir_server.cli import demo_apps, demo_users, services
 from fhir_server.kit import clock
 from fhir_server.kit import json as kit_json
 from fhir_server.settings import Settings
-from tests.fire.instance import ROOT, Up, up
+from tests.fire.instance import PYTHON, ROOT, Up, up
 from workers.demo import generate
 
 PATIENTS = 6
@@ -39,6 +39,8 @@ class Instance:
     origin: str
     passwords: dict[str, str]
     headers: dict[str, str]
+    administrator: dict[str, str]
+    """Headers of who manages clients."""
 
     def get(self, path: str) -> dict[str, Any]:
         answer = httpx.get(f"{self.origin}/fhir/{path}", headers=self.headers, timeout=60)
@@ -53,9 +55,31 @@ def over(data: Path) -> Instance:
     """Return an instance that runs already, with the demo in it."""
     port = json.loads((data / "instance.json").read_text())["port"]
     users = demo_users.prepare(Settings(data=data, port=port))
-    token = Up(None, data, port, {**os.environ, "PYTHONPATH": str(ROOT)}).token("system/*.cruds")  # type: ignore[arg-type]
+    running = Up(None, data, port, {**os.environ, "PYTHONPATH": str(ROOT)})  # type: ignore[arg-type]
     passwords = {user.login: user.password for user in users}
-    return Instance(f"http://127.0.0.1:{port}", passwords, {"Authorization": f"Bearer {token}"})
+    return Instance(f"http://127.0.0.1:{port}", passwords, bearer(running, "system/*.cruds"), administrator(running))
+
+
+def bearer(running: Up, scope: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {running.token(scope)}"}
+
+
+def administrator(running: Up) -> dict[str, str]:
+    """Return the headers of a console, registered on the machine as docs/administration.md has it."""
+    words = ("--name", "console", "--scope", "__admin", "--json", "--data", str(running.data))
+    command = [*PYTHON, "clients", "add", *words]
+    done = subprocess.run(command, env=running.environment, check=True, capture_output=True, text=True)
+    return taken(f"http://127.0.0.1:{running.port}", "__admin", json.loads(done.stdout))
+
+
+def taken(origin: str, scope: str, client: dict[str, str]) -> dict[str, str]:
+    """Return the headers of a client that proves itself by its secret."""
+    answer = httpx.post(
+        f"{origin}/oauth2/token", data={"grant_type": "client_credentials", "scope": scope},
+        auth=(client["client_id"], client["client_secret"]), timeout=60,
+    )  # fmt: skip
+    assert answer.status_code == 200, answer.text
+    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
 @pytest.fixture(scope="session")
@@ -66,8 +90,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
         return
     data = tmp_path_factory.mktemp("apps") / "data"
     with up(data, "--no-demo", "--processes", "1") as running:
-        token = running.token("system/*.cruds")
-        origin, headers = f"http://127.0.0.1:{running.port}", {"Authorization": f"Bearer {token}"}
+        origin, headers = f"http://127.0.0.1:{running.port}", bearer(running, "system/*.cruds")
         settings = Settings(data=data, port=running.port)
         with httpx.Client(base_url=f"{origin}/fhir", headers=headers, timeout=120) as client:
             end = clock.now().date() - timedelta(days=1)
@@ -79,7 +102,8 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
                 users = demo_users.prepare(ready)
                 demo_apps.prepare(ready)
             _wait_for_twins(client)
-        yield Instance(origin, {user.login: user.password for user in users}, headers)
+        passwords = {user.login: user.password for user in users}
+        yield Instance(origin, passwords, headers, administrator(running))
 
 
 def _wait_for_twins(client: httpx.Client) -> None:

@@ -65,13 +65,15 @@ def test_axe_finds_nothing_serious(tabs, instance, scheme):
 def test_it_reads_when_it_is_opened_and_tries_again(tabs, instance):
     page = tabs(locale="de-DE").page
     asked: list[str] = []
-    page.route("**/fhir/Patient/*/$timeline?*", lambda route: (asked.append(route.request.url), route.abort()))
+    page.route(
+        "**/fhir/Patient/*/$timeline?*include=signal*", lambda route: (asked.append(route.request.url), route.abort())
+    )
     open_twin(page, instance)
     assert not asked
     assert "Aktogramm" in page.inner_text("#actogram summary")
     page.click("#actogram summary")
     page.wait_for_selector("#actogram .bad")
-    page.unroute("**/fhir/Patient/*/$timeline?*")
+    page.unroute("**/fhir/Patient/*/$timeline?*include=signal*")
     page.click("#actogram summary")
     page.click("#actogram summary")
     page.wait_for_selector(".acto-row")

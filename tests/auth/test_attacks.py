@@ -10,7 +10,6 @@ import asyncio
 import base64
 import json
 import re
-import statistics
 import time
 from typing import Any
 
@@ -476,7 +475,7 @@ async def test_54_references_to_hidden_and_absent_are_taken_alike(ward, person):
 
 
 async def test_31_hidden_takes_as_long_as_absent(ward, person):
-    """Medians of interleaved reads; a difference that shows would be milliseconds, what is allowed is noise."""
+    """The quickest of interleaved reads; a difference that shows would be milliseconds, what is allowed is noise."""
     hidden, nobody = ward.hidden["Observation"], ids.new_id()
     times: dict[str, list[float]] = {hidden: [], nobody: []}
     for _ in range(40):
@@ -484,7 +483,7 @@ async def test_31_hidden_takes_as_long_as_absent(ward, person):
             start = time.perf_counter()
             await person.get(f"Observation/{id_}")
             kept.append(time.perf_counter() - start)
-    about, absent = (statistics.median(kept) for kept in times.values())
+    about, absent = (min(kept) for kept in times.values())
     assert 0.6 < about / absent < 1.6
 
 

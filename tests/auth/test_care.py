@@ -169,7 +169,7 @@ async def test_what_is_about_nobody_and_what_names_a_patient_elsewhere(system, a
     assert (await user.get(f"Location/{place}")).status == 200
     assert await seen(user, "Device") == {mine}
     assert (await user.get("Binary/x")).status == 404
-    for type_ in ("Bundle", "Subscription", "Parameters", "MessageHeader"):
+    for type_ in ("Bundle", "Parameters", "MessageHeader"):
         assert (await user.get(f"{type_}/x")).status == 403
 
 

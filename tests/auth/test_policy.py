@@ -15,6 +15,7 @@ from fhir_server.auth.scopes import INTERACTIONS, LETTERS
 from fhir_server.context import ANONYMOUS, RequestContext
 from fhir_server.errors import Forbidden
 from fhir_server.kit import clock, ids
+from fhir_server.kit.memo import Memo
 from fhir_server.search.extract import extract
 from fhir_server.storage import visibility as sql
 from fhir_server.storage.commands import IndexRows
@@ -136,7 +137,9 @@ async def test_patient_is_the_compartment_and_nothing_else(acting, tenant, patie
     expected = (Grant((pack(COMPARTMENT, rid),)),)
     found = await visibilities(ctx, "search-system")
     assert set(found) == {t for t in R4.types if t in ("Patient", "Binary") or R4.compartment("Patient", t)}
+    [told] = found.pop("Provenance")
     assert set(found.values()) == {expected}
+    assert (told.all_of, len(told.through)) == (expected[0].all_of, 1), "and nothing that it tells of is hidden"
 
 
 async def test_scopes_are_a_union_and_the_widest_wins(acting, patient):
@@ -311,11 +314,14 @@ def test_both_sees_what_each_sees(left, right, held):
     assert admits(both(left, right), held) == (admits(left, held) and admits(right, held))
 
 
+@pytest.mark.parametrize("single", [False, True])
 @pytest.mark.parametrize("few", [100, 0])
 @pytest.mark.parametrize("sign", [1, -1])
-async def test_the_sql_says_what_admits_says(tenant, monkeypatch, few, sign):
-    """Every small Visibility with groups, asked of PostgreSQL and of memory."""
+async def test_the_sql_says_what_admits_says(tenant, monkeypatch, few, sign, single):
+    """Every small Visibility with groups, asked of PostgreSQL and of memory, for many rows and for a single one."""
     monkeypatch.setattr(sql, "FEW", few)  # many are asked for another way; references and hashes stand in keys alone
+    monkeypatch.setattr(sql, "_SINGLE", few)
+    monkeypatch.setattr(sql, "_conditions", Memo(1000))
     one, two, three = sign, 2 * sign, 3 * sign
     table = product([(), (one,)], [(), (two,)], [(), ((one, three),), ((one, three), (two, three))])
     shapes = [Grant(a, n, o) for a, n, o in table]
@@ -324,8 +330,35 @@ async def test_the_sql_says_what_admits_says(tenant, monkeypatch, few, sign):
     rows = [frozenset(held) for held in held_by]
     for sight, held in product(sights, rows):
         args: list = [sorted(held)]
-        text = f"SELECT {visible_sql('r', sight, args)} FROM (SELECT $1::bigint[] AS keys, $1 AS patients) r"
+        text = (
+            f"SELECT {visible_sql('r', sight, args, one=single)} FROM (SELECT $1::bigint[] AS keys, $1 AS patients) r"
+        )
         assert await tenant.pool.fetchval(text, *args) == admits(sight, held), (sight, held)
+
+
+async def test_one_row_among_many_patients(tenant):
+    """A row's patients are looked for as text: not as parts of other numbers, in any order, and nobody's row is nobody's."""
+    group = (12, 105, 1212, 2105, 99999999999)
+    rows: list[list[int] | None] = [
+        None,
+        [],
+        [1],
+        [5],
+        [12],
+        [21],
+        [121],
+        [1212],
+        [2105, 7],
+        [7, 12],
+        [105, 12],
+        [12, 105],
+        [12, 1212],
+    ]
+    rows += [[99999999999], [9999999999], [12121], [7, 8], [1051]]
+    for patients in rows:
+        args: list = [patients]
+        text = f"SELECT {visible_sql('r', (Grant(any_of=(group,)),), args, one=True)} FROM (SELECT $1::bigint[] AS patients) r"
+        assert bool(await tenant.pool.fetchval(text, *args)) == bool({*(patients or ())} & {*group}), patients
 
 
 def test_a_single_resource_is_granted_by_sql_alone():
@@ -360,7 +393,10 @@ async def test_a_limit_narrows_every_answer(acting, tenant, monkeypatch):
     ids_ = [await store(tenant, resource, extract(tenant, resource)) for resource in (hidden, shown)]
     seen = await visibility(ctx, "Observation", "read")
     assert [await read(tenant, "Observation", id_, seen) is not None for id_ in ids_] == [False, True]
-    assert set((await visibilities(ctx, "search-system")).values()) == {(Grant(none_of=(label,)),)}
+    found = await visibilities(ctx, "search-system")
+    [told] = found.pop("Provenance")
+    assert set(found.values()) == {(Grant(none_of=(label,)),)}
+    assert (told.none_of, len(told.through)) == ((label,), 1)
     assert await unrestricted(ctx, "Observation", "update")
     assert kept_from(await visibility(ctx, "Observation", "update")) == (label,)
     with pytest.raises(Forbidden):

@@ -23,6 +23,7 @@ class Answer:
     status: int
     body: bytes
     location: str | None
+    retry_after: str | None = None
 
 
 class Connection(asyncio.Protocol):
@@ -37,6 +38,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._body: list[bytes] = []
         self._location: str | None = None
+        self._retry_after: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
@@ -51,12 +53,15 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() == b"location":
             self._location = value.decode()
+        elif name.lower() == b"retry-after":
+            self._retry_after = value.decode()
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        answer = Answer(self._parser.get_status_code(), b"".join(self._body), self._location)
+        status, body = self._parser.get_status_code(), b"".join(self._body)
+        answer = Answer(status, body, self._location, self._retry_after)
         waiting, self._waiting = self._waiting, None
         self._fresh()
         if waiting and not waiting.done():

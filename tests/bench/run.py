@@ -19,6 +19,7 @@ from tests.bench import (
     draft,
     fhirpath,
     imports,
+    ingest,
     loop,
     mix,
     pat,
@@ -33,6 +34,7 @@ from tests.bench import (
     xml,
 )
 from tests.bench.client import connections, request
+from tests.bench.ingest import Load
 from tests.bench.rig import Rig, machine, rig
 
 SYNTHEA = ROOT.parent / "shared" / "data" / "synthea-120"
@@ -40,7 +42,9 @@ FAILED = "failed"
 Json = dict[str, Any]
 
 
-def run(parts: tuple[str, ...] = PARTS, synthea: Path = SYNTHEA, sizes: tuple[int, ...] = ()) -> Json:
+def run(
+    parts: tuple[str, ...] = PARTS, synthea: Path = SYNTHEA, sizes: tuple[int, ...] = (), load: Load | None = None
+) -> Json:
     """Measure the parts; what was not measured (no data set, not asked for) is null."""
     with rig() as made:
         details: Json = {"machine": {**machine(made.folder), "web_processes": made.settings.processes}}
@@ -50,6 +54,8 @@ def run(parts: tuple[str, ...] = PARTS, synthea: Path = SYNTHEA, sizes: tuple[in
                 details[name] = _guarded(part)
     if "scale" in parts:  # in a database of its own: what others have left there would be found too
         details["scale"] = _scale(sizes or scale.SIZES)
+    if "ingest" in parts:  # in one of its own: nobody else's work stands in the way of its twins
+        details["ingest"] = _ingest(load or Load())
     if "fhirpath" in parts:
         details["fhirpath"] = fhirpath.measure()
     if "xml" in parts:
@@ -67,6 +73,12 @@ def _scale(sizes: tuple[int, ...]) -> Any:
     if sizes == scale.SIZES and FAILED not in found:
         scale.REPORT.write_text(scale.report(found, where))
     return found
+
+
+def _ingest(load: Load) -> Any:
+    """Measure a hub's stream."""
+    with rig() as made:
+        return {"machine": machine(made.folder)} | _guarded(lambda: ingest.measure(made, load))
 
 
 def _guarded(part: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -125,6 +137,7 @@ def _object(details: Json) -> Json:
         "pat_week_ms": details.get("pat", {}).get("week_ms"),
         "predictions_night_s": details.get("predictions", {}).get("thousand_on_two_workers_s"),
         "rules_patients_per_s": details.get("rules", {}).get("patients_per_s"),
+        "ingest_per_s": details.get("ingest", {}).get("accepted_per_s"),
         "draft_s": details.get("draft", {}).get("p50_s"),
         "match_ms": details.get("subscriptions", {}).get("alone_ms"),
         "stages": None if micro and FAILED in micro else micro,

@@ -3,15 +3,18 @@
 import asyncio
 import json
 import re
+from datetime import UTC, datetime
 
 import pytest
 
-from tests.bench import loop
-from tests.bench.client import Connection, Measured, closed_loop, request, timed
+from fhir_server.kit import clock
+from tests.bench import ingest, loop
+from tests.bench.client import Connection, Measured, closed_loop, connections, request, timed
 from tests.bench.create import observation
 from tests.bench.run import _object
 from tests.bench.seeds import SIZES, TYPES, seeds
 from tests.shared_data import shared
+from workers.ingest import observe, payload
 
 PLAIN = b"HTTP/1.1 201 Created\r\nLocation: /fhir/A/1/_history/1\r\nContent-Length: 2\r\n\r\n{}"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
@@ -65,6 +68,46 @@ async def test_a_connection_that_breaks_is_an_error() -> None:
     with pytest.raises(ConnectionError):
         await closed_loop(server.sockets[0].getsockname()[1], 1, 1, turn)
     server.close()
+
+
+async def test_a_stream_sends_again_what_was_refused_and_counts_both() -> None:
+    """Two batches, each refused once."""
+    answers = iter(
+        [
+            b"HTTP/1.1 429 X\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ]
+        * 2
+    )
+
+    async def hub(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answer in answers:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(hub, "127.0.0.1", 0)
+    sent, queue = ingest.Sent(), asyncio.Queue[tuple[float, bytes] | None]()
+    for batch in ((clock.monotonic(), request("POST", "/")), (clock.monotonic(), request("POST", "/")), None):
+        queue.put_nowait(batch)
+    async with connections(server.sockets[0].getsockname()[1], 1) as (connection,):
+        await ingest._sender(connection, queue, sent)
+    server.close()
+    sent.seconds = 2.0
+    assert sent.statuses == {429: 2, 200: 2}
+    looks = [ingest.Look(at, 100 + at, 50, events, 0) for at, events in ((0, 0), (1, 4), (2, 1), (3, 9))]
+    found = ingest._figures(ingest.Load(60, 2, 1), sent, looks, {"web": 1.0})
+    assert found["accepted"] == 2 * ingest.BATCH
+    assert (found["refused_429"], found["accepted_per_s"]) == (2, 60.0)
+    assert found["events_wait_s"] == {"most": 4, "end": 1}, "what came after the load is not the load's"
+    assert found["web_mib"] == {"begin": 100, "end": 102, "most": 102}
+    assert found["cpu_of_one_core"] == {"web": 0.5}
+
+
+async def test_a_minute_of_a_stream_is_what_ingest_takes() -> None:
+    body = json.loads(ingest.body(datetime(2026, 1, 5, tzinfo=UTC)))
+    items = [found.item for each in payload.payloads(body, "hub") for found in payload.read(each)]
+    assert len({observe.observation_id("p", item) for item in items}) == ingest.BATCH
 
 
 def test_the_loop_is_made_of_real_resources_that_point_to_each_other() -> None:

@@ -39,7 +39,7 @@ def below(path: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 
 def test_the_commands_are_those_that_were_asked_for() -> None:
-    asked = "up serve worker load ingest token clients users messages letters doctor bench conformance test"
+    asked = "up serve worker load ingest token clients users messages letters events doctor bench conformance test"
     assert set(COMMANDS) == {*asked.split(), "twin", "models", "rules", "deidentify"}
 
 

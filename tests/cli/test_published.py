@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 
 from fhir_server.cli.published import artefacts_of
 from fhir_server.interactions.publish import publish
+from fhir_server.settings import ROOT
 from fhir_server.storage.tenants import Tenant
 from tests.http.client import caller
 from tests.rest_fixtures import http, services
@@ -36,3 +39,16 @@ async def test_what_somebody_changed_is_put_right(http: httpx.AsyncClient, tenan
     assert (await client.put("ValueSet/sleep-stages", changed)).status == 200
     assert await publish(tenant, artefacts_of(BASE)) == 1
     assert (await client.get("ValueSet/sleep-stages")).json["status"] == "active"
+
+
+def test_every_code_system_that_is_written_is_published() -> None:
+    named = {
+        name
+        for folder in ("fhir_server", "workers", "profiles")
+        for file in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"\{(?:base|BASE)\}/CodeSystem/([a-z-]+)", file.read_text(encoding="utf-8"))
+    }
+    published = {each["id"]: each for each in artefacts_of(BASE) if each["resourceType"] == "CodeSystem"}
+    assert named <= published.keys()
+    assert {"note-section", "symptom"} <= named
+    assert {c["code"] for c in published["note-section"]["concept"]} >= {"subjective", "plan", "risk", "method"}

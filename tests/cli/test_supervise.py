@@ -23,7 +23,7 @@ STUBBORN = [
 ]
 
 
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     for _ in range(int(seconds * 50)):
         if condition():
             return

@@ -143,13 +143,21 @@ async def test_the_right_to_create_provenance_is_needed(http: httpx.AsyncClient,
 
 
 async def test_it_stays_inside_the_scope(http: httpx.AsyncClient, system: Caller) -> None:
-    """A Provenance of an Observation is in nobody's compartment (CompartmentDefinition), so a patient's token writes none."""
-    patient = (await system.post("Patient", {"resourceType": "Patient"})).json
+    """It belongs to whom its targets belong to: a patient's token explains what it writes itself, and nobody else's."""
+    patient, other = [(await system.post("Patient", {"resourceType": "Patient"})).json for _ in range(2)]
     who = await caller(http, system.tenant, "patient/*.cruds", patient["id"])
     subject = {"reference": f"Patient/{patient['id']}"}
-    refused = await who.post("Observation", observation(subject=subject), x_provenance=header())
+    theirs = await system.post("Observation", observation(subject={"reference": f"Patient/{other['id']}"}))
+    also = header(target=[{"reference": f"Observation/{theirs.id}"}])
+    refused = await who.post("Observation", observation(subject=subject), x_provenance=also)
     assert (refused.status, refused.issue) == (403, "write-outside-scope")
     assert (await who.get("Observation?_summary=count")).json["total"] == 0
+    made = await who.post("Observation", observation(subject=subject), x_provenance=header())
+    assert made.status == 201, made.text
+    assert await of(who, f"Observation/{made.id}") == [[f"Observation/{made.id}/_history/1"]]
+    gone = await who.send("DELETE", f"Observation/{made.id}", x_provenance=header())
+    assert gone.status == 204, gone.text
+    assert len(await of(who, f"Observation/{made.id}")) == 2
     own = await who.put(f"Patient/{patient['id']}", patient | {"active": True}, x_provenance=header())
     assert own.status == 200, own.text
 

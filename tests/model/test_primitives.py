@@ -74,10 +74,10 @@ def test_dates_hold_to_the_calendar(year: int, month: int, day: int) -> None:
 
 @pytest.mark.parametrize("type_", ["base64Binary", "code", "dateTime", "xhtml", "oid"])
 def test_no_grammar_can_be_made_to_backtrack(type_: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for piece in ("A", " ", "A ", "=", "1", ".1", "<div>", "</div", "a b"):
         matches(type_, piece * 50_000 + "!")
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 RANGES = [

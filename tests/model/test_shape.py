@@ -9,10 +9,10 @@ from tests.r4_examples import examples
 
 
 def test_a_decoder_can_be_made_for_every_type() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for type_ in R4.types:
         assert decoder(type_) is decoder(type_)
-    assert time.perf_counter() - started < 5  # about 0.3 s
+    assert time.process_time() - started < 5  # about 0.3 s
 
 
 def test_nearly_all_examples_take_the_fast_path() -> None:

@@ -1,25 +1,36 @@
 """Run the tests of the policy compiler against faults in it, and write down how many they notice.
 
 `python -m tests.mutation --most 20 --write` tries 20 faults of each module, chosen by a fixed seed; without `--most` all of them.
-A fault counts as noticed when a test fails or the tests take too long. One PostgreSQL serves all runs.
+A fault counts as noticed when a test fails, or when the tests take so long that they never end. One PostgreSQL serves all
+runs, each with a database of its own, copied from one that is migrated. What came of each fault stands in `--log` at once:
+whoever starts again with the same file goes on where the last run stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import json
 import os
 import random
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
 
 from fhir_server.cli.embedded import embedded_postgres
+from fhir_server.storage import migrate
+from tests.conftest import TENANTS
 from tests.mutation.mutants import places
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "conformance" / "mutation.md"
-SECONDS = 240
+SECONDS = 1_500
+"""Many times what the tests take, also on a machine that does other work: who is slower is in a loop."""
+TEMPLATE, COPY = "mutation_template", "mutation_run"
 _AUTH = "tests/auth/"
 MODULES: dict[str, tuple[str, ...]] = {
     "fhir_server.storage.visibility": ("test_consent_oracle.py", "test_policy.py"),
@@ -41,10 +52,26 @@ MODULES: dict[str, tuple[str, ...]] = {
 """Modules, with the tests that have to notice a fault in them."""
 
 
-def _run(tests: tuple[str, ...], environment: dict[str, str]) -> bool:
+def _named(url: str, database: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+
+
+async def _fresh(url: str, name: str, template: str | None = None) -> str:
+    """Make an empty database, or a copy of one: what a run leaves behind is under keys that the next one does not have."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await connection.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+    finally:
+        await connection.close()
+    return _named(url, name)
+
+
+def _run(tests: tuple[str, ...], url: str, mutant: str = "") -> bool:
     """Tell whether the tests notice; they run with one tenant of the two."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "tests.mutation.plugin", "-k", "not second"]
-    command += ["-m", "not slow", *(_AUTH + name for name in tests)]
+    command += ["-p", "no:cacheprovider", "-m", "not slow", *(_AUTH + name for name in tests)]
+    environment = os.environ | {"MUTANT": mutant, "TEST_DATABASE_URL": asyncio.run(_fresh(url, COPY, TEMPLATE))}
     try:
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
@@ -52,15 +79,33 @@ def _run(tests: tuple[str, ...], environment: dict[str, str]) -> bool:
     return done.returncode != 0
 
 
-def _try(module: str, most: int | None, environment: dict[str, str]) -> tuple[int, int, list[str]]:
+class Log:
+    """What came of each fault, a line each."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path is not None and path.exists() else []
+        self.known: dict[str, bool] = dict(json.loads(line) for line in lines)
+
+    def add(self, mutant: str, *, noticed: bool) -> None:
+        """Keep one."""
+        self.known[mutant] = noticed
+        if self.path is not None:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([mutant, noticed]) + "\n")
+
+
+def _try(module: str, most: int | None, url: str, log: Log) -> tuple[int, int, list[str]]:
     source = (ROOT / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
     found = places(source)
     chosen = found if most is None else random.Random(module).sample(found, min(most, len(found)))
     survived = []
     for place, choice, was, becomes in sorted(chosen):
-        noticed = _run(MODULES[module], environment | {"MUTANT": f"{module}:{place}:{choice}"})
-        print(f"{module} {was} -> {becomes}: {'noticed' if noticed else 'SURVIVED'}", flush=True)
-        if not noticed:
+        mutant = f"{module}:{place}:{choice}"
+        if mutant not in log.known:
+            log.add(mutant, noticed=_run(MODULES[module], url, mutant))
+            print(f"{module} {was} -> {becomes}: {'noticed' if log.known[mutant] else 'SURVIVED'}", flush=True)
+        if not log.known[mutant]:
             survived.append(f"`{was}` → `{becomes}`".replace("|", "\\|"))
     return len(chosen), len(found), survived
 
@@ -87,13 +132,15 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=None, help="so many faults of each module")
     parser.add_argument("--module", action="append", default=None, help="only these")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
+    parser.add_argument("--log", type=Path, default=None, help="what came of each fault, to go on from")
     given = parser.parse_args()
+    log = Log(given.log)
     with tempfile.TemporaryDirectory() as folder, embedded_postgres(Path(folder)) as url:
-        environment = os.environ | {"TEST_DATABASE_URL": url}
+        migrate.upgrade(asyncio.run(_fresh(url, TEMPLATE)), TENANTS)
         tests = dict.fromkeys(test for name in given.module or MODULES for test in MODULES[name])
-        if failing := [test for test in tests if _run((test,), environment | {"MUTANT": ""})]:
+        if not log.known and (failing := [test for test in tests if _run((test,), url)]):
             sys.exit(f"without any fault these tests fail already: {', '.join(failing)}")
-        page = _page({name: _try(name, given.most, environment) for name in given.module or MODULES})
+        page = _page({name: _try(name, given.most, url, log) for name in given.module or MODULES})
     print(page)
     if given.write:
         PAGE.write_text(page, encoding="utf-8")

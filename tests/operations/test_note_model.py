@@ -147,6 +147,7 @@ FAILURES: dict[str, tuple[Callable[[ModelServer], None], str]] = {
     "nothing": (lambda m: m.says({"sections": []}), "nothing"),
     "refusal": (lambda m: m.fails(400, code="content_filter"), "refused"),
     "bad-key": (lambda m: m.fails(401), "refused"),
+    "redirect": (lambda m: m.redirects(307, "http://127.0.0.2:9/v1/chat/completions"), "sends elsewhere"),
     "overrun": (lambda m: m.fails(429), "in time"),
     "server-error": (lambda m: m.fails(500), "in time"),
     "silence": (lambda m: m.hangs(), "in time"),

@@ -75,7 +75,9 @@ async def test_risk_is_told_in_percent_with_interval_inputs_and_comparator(
     for risk in found:
         [prediction] = risk["prediction"]
         interval = extension(prediction, "prediction-interval")
-        assert 0 < interval["low"] <= prediction["probabilityDecimal"] <= interval["high"] < 100
+        assert 0 < interval["low"] <= interval["high"] < 100
+        inside = interval["low"] <= prediction["probabilityDecimal"] <= interval["high"]
+        assert inside != ("badly calibrated" in prediction["rationale"])
         assert 0 < extension(prediction, "prediction-comparator")["probability"] < 100
         assert extension(prediction, "prediction-input")["name"] in prediction["rationale"]
         horizon = 7 if "07" in risk["method"]["coding"][0]["code"] else 14

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from datetime import timedelta
 
 import httpx
@@ -59,6 +60,51 @@ async def test_ninety_days_as_days(system: Caller, somebody: str) -> None:
     assert next(value(gap, "reason") for gap in features["steps"]["part"] if gap["name"] == "gap") == "no-data"
     assert rows(features["steps"], "band")[89][0] is not None
     assert parts(answer.json, "pending")[0]["valueBoolean"] is False
+
+
+async def test_only_the_parts_that_are_asked_for(system: Caller, somebody: str) -> None:
+    whole = (await system.get(f"Patient/{somebody}/$timeline")).json["parameter"]
+    for kind in ("signal", "feature", "stream", "states", "questionnaire", "trend", "medication", "encounter"):
+        answer = (await system.get(f"Patient/{somebody}/$timeline?include={kind}")).json["parameter"]
+        assert {each["name"] for each in answer} == {"window", "pending", kind}
+        assert [each for each in answer if each["name"] == kind] == [each for each in whole if each["name"] == kind]
+    wrong = await system.get(f"Patient/{somebody}/$timeline?include=weather")
+    assert (wrong.status, wrong.issue) == (400, "parameter-value")
+
+
+async def test_weeks_are_medians_and_means_of_what_the_states_say(system: Caller, somebody: str) -> None:
+    first = END - timedelta(days=41)
+    url = f"Patient/{somebody}/$timeline?start={first}&end={END}&include=feature,stream&resolution=week"
+    answer = (await system.get(url)).json
+    found = await system.get(f"Observation?patient={somebody}&code=digital-twin-state&_count=200")
+    states = {each["resource"]["effectivePeriod"]["start"][:10]: each["resource"] for each in found.json["entry"]}
+    by_week = [[states.get(str(first + timedelta(days=7 * w + d))) for d in range(7)] for w in range(6)]
+    for code in ("steps", "sleep-midpoint", "sleep-duration"):
+        told = rows(named(answer, "feature")[code], "values")
+        for week, (low, middle, high) in zip(by_week, told, strict=True):
+            said = [
+                part["valueQuantity"]["value"]
+                for state in week
+                if state
+                for part in state["component"]
+                if part["code"]["coding"][0]["code"] == code and "valueQuantity" in part
+            ]
+            expected = (min(said), statistics.median(said), max(said)) if said else (None, None, None)
+            assert (low, middle, high) == pytest.approx(expected)
+    streams = named(answer, "stream")
+    assert streams
+    for name, stream in streams.items():
+        for week, (measured,) in zip(by_week, rows(stream, "coverage"), strict=True):
+            said = [
+                each["valueDecimal"]
+                for state in week
+                if state
+                for extension in state["extension"]
+                if extension["url"].endswith("/digital-twin-coverage")
+                for each in extension["extension"]
+                if each["url"] == name
+            ]
+            assert measured == pytest.approx(sum(said) / 7, abs=0.006)
 
 
 async def test_every_source_is_there(system: Caller, somebody: str) -> None:

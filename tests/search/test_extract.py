@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from time import perf_counter
+from time import process_time
 from typing import Any, ClassVar
 
 import pytest
@@ -108,10 +108,10 @@ def test_extraction_is_fast_enough_to_be_on_every_write() -> None:
 
 
 def timed(tenant: Cached) -> float:
-    start = perf_counter()
+    start = process_time()
     for _ in range(20):
         extract(tenant, HEART_RATE)
-    return (perf_counter() - start) / 20
+    return (process_time() - start) / 20
 
 
 def test_the_subject_leads_the_patients_of_a_series() -> None:

@@ -98,7 +98,7 @@ async def answer(tenant: Any, type_: str, query: str) -> FhirError | None:
 @pytest.mark.parametrize("at", range(len(HOSTILE)))
 async def test_hostile_values(target: Any, at: int) -> None:
     type_, query = HOSTILE[at]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         refused = await answer(target, type_, query)
     if refused is not None:
         assert 400 <= refused.status < 500

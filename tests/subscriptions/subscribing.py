@@ -99,7 +99,7 @@ async def status_of(tenant: Tenant, id_: str) -> tuple[str, str | None]:
     return resource["status"], resource.get("error")
 
 
-async def until(ask: Callable[[], Awaitable[Any]], seconds: float = 40.0) -> Any:
+async def until(ask: Callable[[], Awaitable[Any]], seconds: float = 120.0) -> Any:
     """Return the first true answer."""
     async with asyncio.timeout(seconds):
         while True:
@@ -108,7 +108,7 @@ async def until(ask: Callable[[], Awaitable[Any]], seconds: float = 40.0) -> Any
             await asyncio.sleep(0.02)
 
 
-async def until_status(tenant: Tenant, id_: str, wanted: str, seconds: float = 40.0) -> str | None:
+async def until_status(tenant: Tenant, id_: str, wanted: str, seconds: float = 120.0) -> str | None:
     async def reached() -> tuple[str, str | None] | None:
         now = await status_of(tenant, id_)
         return now if now[0] == wanted else None

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from fhir_server.settings import Settings
-from fhir_server.storage.commands import TWIN
+from fhir_server.storage.commands import CLIENT, POST, TWIN
+from fhir_server.storage.outbox import Event
 from fhir_server.storage.tenants import Tenant
+from fhir_server.subscriptions import match, state
 from fhir_server.subscriptions.judge import judge
 from tests.subscriptions import subscribing as given
 from workers.jobs.dispatch import dispatch
@@ -126,3 +128,35 @@ async def test_the_servers_own_bookkeeping_does_not_go_round_in_circles(tenant: 
     text = tenant.sql("SELECT count(*) FROM {s}.history WHERE rid = $1")
     assert await tenant.pool.fetchval(text, watching) == 1
     await tenant.pool.execute(tenant.sql("UPDATE {s}.subscription_state SET status = 'off' WHERE rid = $1"), watching)
+
+
+async def test_codes_that_nobody_had_written_before_are_told_in_every_system(
+    tenant: Tenant, unique: str, settings: Settings
+) -> None:
+    who = await given.client(tenant, "system/*.cruds")
+    watching = await active(tenant, settings, f"Observation?code={unique}", who)
+    other = await active(tenant, settings, f"Observation?code:not={unique}&_tag={unique}", who)
+    made = []
+    for number in range(4):
+        code = {"coding": [{"system": f"urn:{number % 2}", "code": unique if number else f"not-{unique}"}]}
+        tagged = given.observation(unique, number) | {"code": code, "meta": {"tag": [{"code": unique}]}}
+        made.append((await given.write(tenant, tagged, who)).rid)
+        await drain(tenant, settings)
+    assert [rid for _, rid, _ in await told(tenant, watching)] == made[1:]
+    assert [rid for _, rid, _ in await told(tenant, other)] == made[:1]
+
+
+async def test_a_change_alone_is_matched_by_two_statements(tenant: Tenant, unique: str, settings: Settings) -> None:
+    """What it costs is mostly round trips: the versions, and the numbers."""
+    who = await given.client(tenant, "system/*.cruds")
+    await active(tenant, settings, f"Observation?patient={unique}&code=8867-4", who)
+    await given.write(tenant, given.observation(unique), who)
+    await drain(tenant, settings)
+    done = await given.write(tenant, given.observation(unique), who)
+    event = Event(1, done.rid, "Observation", done.id, 1, POST, CLIENT, (), await state.revision(tenant))
+    asked: list[str] = []
+    async with tenant.pool.acquire() as connection, connection.transaction():
+        with connection.query_logger(lambda record: asked.append(record.query)):
+            assert await match.enqueue(connection, tenant, [event]) >= 1
+    assert len(asked) == 2
+    await drain(tenant, settings)

@@ -148,7 +148,7 @@ async def misbehave(system: Caller, tenant: Tenant, workers: list[Worker], uniqu
         async def judged(id_: str = answer.id) -> bool:
             return (await given.status_of(tenant, id_))[0] != "requested"
 
-        await given.until(judged, 30)
+        await given.until(judged)
         if (await given.status_of(tenant, answer.id))[0] == "active":
             break
     task = asyncio.create_task(writing(system, unique, seconds))

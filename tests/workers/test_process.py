@@ -26,6 +26,7 @@ from fhir_server.subscriptions import schedule
 from tests.conftest import ORIGIN, TENANTS
 from tests.subscriptions import subscribing as given
 from tests.subscriptions.receiver import Received, Receiver, receiving
+from workers import loop
 from workers.queue import Waker
 
 
@@ -68,7 +69,7 @@ async def subscribed(tenant: Tenant, url: str, path: str, author: given.Principa
     """Return a patient and the id of an active Subscription to it."""
     patient = given.word()
     made = await given.write(tenant, given.subscription(f"Observation?patient={patient}", f"{url}/{path}"), author)
-    await given.until_status(tenant, made.id, "active", 30)
+    await given.until_status(tenant, made.id, "active")
     return patient, made.id
 
 
@@ -178,7 +179,7 @@ async def test_a_database_that_restarts_is_waited_for(
 
 async def again(tenant: Tenant, patient: str, author: given.Principal, value: int) -> bytes:
     """Commit, however often the connection turns out to be of before the restart."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while True:
             try:
                 return (await given.write(tenant, given.observation(patient, value), author)).body
@@ -194,8 +195,10 @@ async def test_from_commit_to_receiver(
     tmp_path: Path,
     receiver: Receiver,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Reports how long a change is on its way over Redis; asserts only that nothing waits for the next look of the poll."""
+    monkeypatch.setattr(loop, "PAUSE", 60.0)
     tenant = web["default"]
     settings = given.settings(tmp_path, database_url=database_url, redis_url=redis_url)
     async with given.working(settings, {"default": tenants["default"]}):
@@ -211,4 +214,4 @@ async def test_from_commit_to_receiver(
     with capsys.disabled():
         numbers = f"p50 {waits[50] * 1000:.0f} ms, p99 {waits[98] * 1000:.0f} ms"
         print(f"\ncommit to receiver: {numbers}, load {os.getloadavg()[0]:.1f}")
-    assert waits[50] < 0.5
+    assert waits[50] < 30.0

@@ -38,7 +38,7 @@ async def write(tenant: Tenant, commands: list[Command]) -> None:
     await commit(tenant, commands)
 
 
-async def until(what: Any, seconds: float = 60) -> Any:
+async def until(what: Any, seconds: float = 180) -> Any:
     end = clock.monotonic() + seconds
     while not (found := await what()):
         assert clock.monotonic() < end, "too late"

@@ -29,10 +29,10 @@ def generate(seed: int, patients: int = PATIENTS, days: int = DAYS, *, end: date
     yield bundle(clinic())
     for who in people(seed, patients, days, end=end):
         yield bundle([patient(who), *devices(who), *record(who), *answered(who)])
-        yield from _wearables(who)
+        yield from wearables(who)
 
 
-def _wearables(who: Person) -> Iterator[dict[str, Any]]:
+def wearables(who: Person) -> Iterator[dict[str, Any]]:
     """Yield the device Observations of a patient, some weeks to a Bundle."""
     waiting: list[Resource] = []
     for number, found in enumerate(observations(who), 1):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fhir_server.kit.logs import logger
 from workers.gateway.breaker import breaker_of
 from workers.gateway.endpoint import Endpoint
-from workers.gateway.errors import Busy, Garbled, GatewayError, Refused
+from workers.gateway.errors import Busy, Garbled, GatewayError, Redirected, Refused
 from workers.gateway.task import Progress
 
 if TYPE_CHECKING:  # the package takes half a second and 40 MB: only who asks a model loads it
@@ -77,11 +77,13 @@ async def complete(endpoint: Endpoint, question: Question, progress: Progress | 
 
 
 async def _tries(endpoint: Endpoint, question: Question, progress: Progress | None) -> Reply:
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     shaped = True
+    # of its own, for the package's follows redirects: the prompt would go where nobody has looked whether it may
+    http = DefaultAsyncHttpxClient(follow_redirects=False, timeout=endpoint.timeout)
     async with AsyncOpenAI(
-        api_key=endpoint.key, base_url=endpoint.base_url, timeout=endpoint.timeout, max_retries=0
+        api_key=endpoint.key, base_url=endpoint.base_url, timeout=endpoint.timeout, max_retries=0, http_client=http
     ) as client:
         attempt = 0
         while True:
@@ -183,6 +185,10 @@ def _judged(error: APIStatusError, *, shaped: bool) -> Exception:
     """Return what a status means: whether another try may help, and when."""
     status = error.status_code
     words = f"The language model's endpoint answers {status}"
+    if 300 <= status < 400:
+        return Redirected(
+            f"{words}: redirects are never followed. Set OPENAI_BASE_URL to where it leads, if that is meant."
+        )
     if status == 400 and shaped and "response_format" in str(error.message):
         return _Unshaped()
     if status == 429 and error.code == "insufficient_quota":

@@ -34,6 +34,12 @@ class Refused(GatewayError):
     code = "refused"
 
 
+class Redirected(Refused):
+    """The endpoint answers with a redirect, which is never followed: OPENAI_BASE_URL is set anew if that is meant."""
+
+    code = "redirected"
+
+
 class Busy(GatewayError):
     """The endpoint is away, slow or overrun, also after all tries; or the circuit is open. `after` is when to ask again."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from fhir_server.kit import json
@@ -237,8 +238,9 @@ def observation_id(patient: str, sample: Sample) -> str:
     return hashed("in", patient, *sample.origin.key, sample.measure, statistic, days + str(sample.start.ms), end, step)
 
 
+@lru_cache(maxsize=4096)
 def device_id(patient: str, origin: Origin) -> str:
-    """Return the id of a device of a patient."""
+    """Return the id of a device of a patient; a batch asks for the same one again and again."""
     return hashed("dev", patient, *origin.key)
 
 

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
+from weakref import WeakSet
 
 import asyncpg
 
 from fhir_server.kit import clock
 from fhir_server.search import own as search_own
 from fhir_server.settings import Settings
-from fhir_server.storage import blocks, jobs, messages, outbox, reads
+from fhir_server.storage import aside, blocks, jobs, messages, outbox, reads
 from fhir_server.storage import commands as origins
 from fhir_server.storage.commands import CLIENT, IMPORT, MESSAGE, SUBSCRIPTION
-from fhir_server.storage.jobs import NewJob
+from fhir_server.storage.jobs import Job, NewJob
+from fhir_server.storage.outage import passing
 from fhir_server.storage.outbox import Event
 from fhir_server.storage.tenants import Tenant
-from fhir_server.subscriptions import match, state
-from workers.jobs import alerts, parameters, rulebook
+from fhir_server.subscriptions import isolate, match, state
+from workers.jobs import alerts, careful, parameters, rulebook
+from workers.jobs.careful import Consequences
 
 CONSUMER = "dispatch"
 TWIN = "twin"
@@ -34,22 +38,52 @@ REMIND = "remind"
 _DUE = frozenset({"Appointment", "Task", "ServiceRequest", "CarePlan"})
 """Types of which somebody may be reminded."""
 _PAGE = 500
+_wary: WeakSet[Tenant] = WeakSet()
+"""Tenants whose last page failed for a reason that will not pass by itself."""
 
 
 async def dispatch(tenant: Tenant, settings: Settings) -> bool:
-    """Act on the next page of events; False when there was nothing to read."""
+    """Act on the next page of events; False when there was nothing to read.
+
+    A page whose consequences fail for a reason that will not pass is acted on with care the next time (`careful.py`).
+    """
     if not await outbox.pending(tenant, CONSUMER):
         return False
+    try:
+        if tenant in _wary:
+            busy = await _carefully(tenant, settings)
+        else:
+            busy = await _quickly(tenant, settings)
+    except Exception as error:
+        if not passing(error):
+            _wary.add(tenant)
+        raise
+    _wary.discard(tenant)
+    return busy
+
+
+async def _quickly(tenant: Tenant, settings: Settings) -> bool:
     async with tenant.pool.acquire() as connection, connection.transaction():
         events = await outbox.read_events(connection, tenant, CONSUMER, _PAGE)
         if events:
-            await _feed_twins(connection, tenant, events, settings)
-            await jobs.add(connection, tenant, await _judgements(connection, tenant, events, clock.now()))
-            await jobs.add(connection, tenant, _parameters(events, clock.now()))
-            await jobs.add(connection, tenant, _messages(events, clock.now(), settings))
-            await jobs.add(connection, tenant, await _alerts(connection, tenant, events, settings))
-            await match.enqueue(connection, tenant, events)
+            for act in CONSEQUENCES.values():
+                await act(connection, tenant, events, settings)
     return bool(events)
+
+
+async def _carefully(tenant: Tenant, settings: Settings) -> bool:
+    async with tenant.pool.acquire() as connection, connection.transaction():
+        events = await outbox.read_events(connection, tenant, CONSUMER, _PAGE)
+        found = await careful.act(connection, tenant, events, settings, CONSEQUENCES)
+        await aside.put(connection, tenant, found.failed)
+    await careful.tell(tenant, found)
+    return bool(events)
+
+
+async def replay(tenant: Tenant, job: Job, settings: Settings) -> None:  # noqa: ARG001
+    """Try again what was set aside and is marked; what fails again stays aside."""
+    while await careful.again(tenant, settings, CONSEQUENCES, CONSUMER):
+        pass
 
 
 async def _feed_twins(
@@ -76,45 +110,48 @@ def _twin(key: str, now: datetime, last: datetime | None, rest: timedelta) -> Ne
 
 
 async def _judgements(
-    connection: asyncpg.Connection, tenant: Tenant, events: Sequence[Event], now: datetime
-) -> list[NewJob]:
-    """Return a job for each Subscription that somebody else than the server has changed, or whose topic was changed."""
+    connection: asyncpg.Connection, tenant: Tenant, events: Sequence[Event], _settings: Settings
+) -> None:
+    """Ask for a job for each Subscription that somebody else than the server has changed, or whose topic was changed."""
     rids = {event.rid for event in events if event.type == "Subscription" and event.origin != SUBSCRIPTION}
     if topics := [event.rid for event in events if event.type == "Basic"]:
         rids.update(await state.of_topic(connection, tenant, topics))
-    return [(JUDGE, str(rid), {}, now) for rid in sorted(rids)]
+    await jobs.add(connection, tenant, [(JUDGE, str(rid), {}, clock.now()) for rid in sorted(rids)])
 
 
-def _parameters(events: Sequence[Event], now: datetime) -> list[NewJob]:
-    """Return a job for each SearchParameter that somebody has changed."""
+async def _parameters(
+    connection: asyncpg.Connection, tenant: Tenant, events: Sequence[Event], _settings: Settings
+) -> None:
+    """Ask for a job for each SearchParameter that somebody has changed."""
     rids = {event.rid for event in events if event.type == search_own.TYPE}
-    return [(parameters.KIND, str(rid), {}, now) for rid in sorted(rids)]
+    await jobs.add(connection, tenant, [(parameters.KIND, str(rid), {}, clock.now()) for rid in sorted(rids)])
 
 
-def _messages(events: Sequence[Event], now: datetime, settings: Settings) -> list[NewJob]:
-    """Return a job for each Communication that somebody else than the messages has written, and for what is to be reminded of."""
+async def _messages(
+    connection: asyncpg.Connection, tenant: Tenant, events: Sequence[Event], settings: Settings
+) -> None:
+    """Ask for a job for each Communication that others than the messages have written, and for what is to be reminded of."""
+    now = clock.now()
     rids = {event.rid for event in events if event.type == "Communication" and event.origin != MESSAGE}
     found: list[NewJob] = [(messages.JOB, str(rid), {}, now) for rid in sorted(rids)]
     if settings.reminder_hours and (settings.sends_text or settings.sends_mail):
         found += [(REMIND, str(rid), {}, now) for rid in sorted({e.rid for e in events if e.type in _DUE})]
-    return found
+    await jobs.add(connection, tenant, found)
 
 
-async def _alerts(
-    connection: asyncpg.Connection, tenant: Tenant, events: Sequence[Event], settings: Settings
-) -> list[NewJob]:
-    """Return an evaluation of each patient with a new state, new answers, another override, or an Observation that a rule names."""
+async def _alerts(connection: asyncpg.Connection, tenant: Tenant, events: Sequence[Event], settings: Settings) -> None:
+    """Ask for an evaluation of each patient with a new state, answers, override, or Observation that a rule names."""
     new = [event for event in events if event.patients and _may_wake(event)]
     entries = await rulebook.active(tenant, settings.canonical_base) if new else []
     if not entries:
-        return []
+        return
     named = [event.rid for event in new if event.type == "Observation" and event.origin != origins.TWIN]
     holding = await reads.holding(connection, tenant, named, rulebook.waking_keys(tenant, entries)) if named else set()
     woken = [
         event for event in new if event.type != "Observation" or event.origin == origins.TWIN or event.rid in holding
     ]
     patients = sorted({patient for event in woken for patient in event.patients})
-    return [(alerts.KIND, str(patient), {}, clock.now()) for patient in patients]
+    await jobs.add(connection, tenant, [(alerts.KIND, str(patient), {}, clock.now()) for patient in patients])
 
 
 def _may_wake(event: Event) -> bool:
@@ -122,3 +159,18 @@ def _may_wake(event: Event) -> bool:
     return (event.type == "Observation" and event.origin == origins.TWIN) or (
         event.type in (*_READ, "Basic") and event.origin in _OBSERVED
     )
+
+
+async def _match(connection: asyncpg.Connection, tenant: Tenant, events: Sequence[Event], _settings: Settings) -> None:
+    await match.enqueue(connection, tenant, events)
+
+
+CONSEQUENCES: Final[Consequences] = {
+    "twins": _feed_twins,
+    "judgements": _judgements,
+    "parameters": _parameters,
+    "messages": _messages,
+    "alerts": _alerts,
+    isolate.MATCH: _match,
+}
+"""What follows from events, in this order; the names stand in the rows of what was set aside."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from fhir_server.settings import Settings
-from fhir_server.storage import async_jobs, predictions
+from fhir_server.storage import aside, async_jobs, predictions
 from fhir_server.storage.jobs import Job
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions.judge import judge
@@ -28,6 +28,7 @@ KINDS: Final[Kinds] = {
     alerts.KIND: Kind(alerts.run, limit=timedelta(minutes=1)),
     alerts.CLOCK: Kind(alerts.tick, limit=timedelta(minutes=1)),
     predictions.KIND: Kind(predict.run),
+    aside.JOB: Kind(dispatch.replay),
     parameters.KIND: Kind(parameters.run, limit=timedelta(minutes=1)),
     message.KIND: Kind(message.run, limit=timedelta(minutes=5)),
     remind.KIND: Kind(remind.run, limit=timedelta(minutes=2)),

@@ -39,6 +39,10 @@ REASONS: Final = {
     "withheld": ("policy keeps these sources in", "die Quellen dürfen das Haus nicht verlassen"),
     "over-budget": ("the tokens that may be used are used up", "die erlaubten Token sind verbraucht"),
     "refused": ("its endpoint refused", "der Endpunkt lehnte ab"),
+    "redirected": (
+        "its endpoint sends elsewhere, where nothing is sent: look at OPENAI_BASE_URL",
+        "der Endpunkt verweist woandershin, wohin nichts gesendet wird: OPENAI_BASE_URL prüfen",
+    ),
     "busy": ("its endpoint did not answer in time", "der Endpunkt antwortete nicht rechtzeitig"),
     "garbled": ("its answer could not be read", "die Antwort war nicht lesbar"),
 }  # fmt: skip

@@ -7,7 +7,7 @@ from datetime import timedelta
 from fhir_server.audit.partitions import ensure_partitions
 from fhir_server.auth import expiry
 from fhir_server.kit import metrics
-from fhir_server.storage import async_jobs, contacts, jobs, messages, outbox
+from fhir_server.storage import aside, async_jobs, contacts, jobs, messages, outbox
 from fhir_server.storage.blobs import keep
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions import binding, breaker, closing, deliveries
@@ -28,6 +28,7 @@ async def measure(tenant: Tenant) -> bool:
     depth = await jobs.depth(tenant)
     for state in ("ready", "running", "dead"):
         metrics.QUEUE_DEPTH.labels(f"{tenant.name}/jobs-{state}").set(depth.get(state, 0))
+    metrics.QUEUE_DEPTH.labels(f"{tenant.name}/events-aside").set(await aside.waiting(tenant))
     metrics.QUEUE_DEPTH.labels(f"{tenant.name}/notifications").set(await deliveries.waiting(tenant))
     for state, count in (await messages.waiting(tenant)).items():
         metrics.QUEUE_DEPTH.labels(f"{tenant.name}/messages-{state}").set(count)
@@ -39,6 +40,7 @@ async def tidy(tenant: Tenant) -> bool:
     """Delete what has been read or has run out, and make the coming months of the audit trail; True while there is more."""
     trimmed = await outbox.trim(tenant)
     forgotten = await deliveries.forget(tenant, _REMEMBERED)
+    await aside.forget(tenant)
     await expiry.purge(tenant)
     await async_jobs.forget(tenant)
     await binding.purge(tenant)

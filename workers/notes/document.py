@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from fhir_server.kit import clock, html
-from workers.notes.note import OUTLINES, Kind, Note, Section, Statement, markdown, sources, title
+from workers.notes.note import OUTLINES, Kind, Note, Section, Statement, markdown, section_system, sources, title
 from workers.notes.record import Citation, Record
 from workers.twin.codes import BASE, LOINC, SNOMED, origin, profile
 from workers.twin.resources import Resource
@@ -126,7 +126,7 @@ def section(told: Section, base: str = BASE) -> Resource:
     made: Resource = {
         "extension": [_statement(each, base) for each in told.statements],
         "title": told.title,
-        "code": {"coding": [{"system": f"{base}/CodeSystem/note-section", "code": told.code}]},
+        "code": {"coding": [{"system": section_system(base), "code": told.code}]},
         "text": {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml"><ul>{items}</ul></div>'},
     }
     return made | ({"entry": entries} if entries else {})

@@ -25,6 +25,7 @@ from workers.twin.resources import Resource
 
 Kind = Literal["symptom", "medication", "score", "risk"]
 RISKS: Final = frozenset({"suicidality", "self-harm"})
+RISK_STATEMENT: Final = ("risk-statement", "Statement about risk, verbatim")
 VERSION: Final = "rules-1"
 
 
@@ -128,6 +129,16 @@ def proposal(found: Finding, text: str, document: Resource, base: str = BASE) ->
     return made | _observation(found, text, source, when, base)
 
 
+def symptom_system(base: str) -> str:
+    """Return the URL of the CodeSystem of `symptom_codes`."""
+    return f"{base}/CodeSystem/symptom"
+
+
+def symptom_codes() -> dict[str, str]:
+    """Return what a finding may be of, by code."""
+    return {code: row["en"] for code, row in table("symptoms")["symptoms"].items()} | dict([RISK_STATEMENT])
+
+
 def proposal_id(document: str, found: Finding) -> str:
     """Return the id of what a finding becomes: the same for the same place of the same document."""
     parts = (document, found.kind, found.concept, str(found.start), str(found.end), VERSION)
@@ -151,7 +162,7 @@ def _span(found: Finding, text: str, source: str, base: str) -> Resource:
 
 def _condition(found: Finding, source: str, document: Resource, base: str) -> Resource:
     row = table("symptoms")["symptoms"][found.concept]
-    codings = [{"system": f"{base}/CodeSystem/symptom", "code": found.concept, "display": row["en"]}]
+    codings = [{"system": symptom_system(base), "code": found.concept, "display": row["en"]}]
     codings += [{"system": SNOMED, "code": row["snomed"], "display": row["en"]}] if "snomed" in row else []
     unconfirmed = {"system": "http://terminology.hl7.org/CodeSystem/condition-ver-status", "code": "unconfirmed"}
     active = {"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "active"}
@@ -201,9 +212,9 @@ def _observation(found: Finding, text: str, source: str, when: Resource, base: s
             "valueQuantity": value,
         }
     said = {
-        "system": f"{base}/CodeSystem/symptom",
-        "code": "risk-statement",
-        "display": "Statement about risk, verbatim",
+        "system": symptom_system(base),
+        "code": RISK_STATEMENT[0],
+        "display": RISK_STATEMENT[1],
     }
     first, last = found.sentence
     return made | {"code": {"coding": [said], "text": said["display"]}, "valueString": text[first:last].strip()}

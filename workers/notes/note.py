@@ -109,6 +109,16 @@ OUTLINES: Final[Mapping[Kind, Outline]] = {
     )),
 }  # fmt: skip
 
+SECTIONS: Final[Mapping[str, str]] = {
+    code: titles[0] for outline in reversed(list(OUTLINES.values())) for code, titles, _ in outline.sections
+}
+"""Codes of sections and what they hold: the CodeSystem `note-section`."""
+
+
+def section_system(base: str) -> str:
+    """Return the URL of the CodeSystem of `SECTIONS`."""
+    return f"{base}/CodeSystem/note-section"
+
 
 def arranged(
     kind: Kind, language: Language, statements: Iterable[Statement], *, method: str, template: str, reason: str = ""

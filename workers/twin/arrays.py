@@ -26,9 +26,19 @@ def runs(mask: Bools) -> tuple[Ints, Ints]:
 
 def distinct(values: Ints) -> Ints:
     """Return the different values, sorted; quick where equal ones stand together."""
-    heads = np.ones(len(values), bool)
-    heads[1:] = values[1:] != values[:-1]
-    return np.unique(values[heads])
+    return np.unique(values[_heads(values)])
+
+
+def numbered(values: Ints) -> tuple[Ints, Ints]:
+    """Return the different values, sorted, and of each value its place among them; quick where equal ones stand together."""
+    heads = _heads(values)
+    found, place = np.unique(values[heads], return_inverse=True)
+    return found, np.asarray(np.repeat(place, np.diff(np.append(heads, len(values)))), np.int64)
+
+
+def _heads(values: Ints) -> Ints:
+    """Return where a stretch of equal values begins."""
+    return np.flatnonzero(np.concatenate((np.ones(min(1, len(values)), bool), values[1:] != values[:-1])))
 
 
 def median(values: Floats) -> float:

@@ -78,7 +78,7 @@ def baseline(feature: Feature, column: Column, row: int, *, shrunk: bool = True)
     if len(values) < (MINIMUM_DAYS if norm is None else FEW_DAYS):
         return None
     if feature.circular:
-        values = _unwrapped(values)
+        values = unwrapped(values)
     median = statistics.median(values.tolist())  # for so few values faster than numpy, and the same
     mad = statistics.median(np.abs(values - median).tolist())
     spread = max(mad * NORMAL, feature.resolution)
@@ -112,7 +112,7 @@ def deviation(feature: Feature, value: float, base: Baseline) -> Deviation:
     return Deviation(z, low, high, ("above" if z > 0 else "below") if strong else "within")
 
 
-def _unwrapped(hours: Floats) -> Floats:
+def unwrapped(hours: Floats) -> Floats:
     """Return clock hours as numbers around their circular mean, so that 23:30 and 00:30 are an hour apart."""
     angle = hours * (2 * np.pi / 24)
     centre = float(np.arctan2(np.sin(angle).sum(), np.cos(angle).sum())) * 24 / (2 * np.pi)

@@ -9,7 +9,7 @@ A withdrawn or emptied Observation leaves its (rid, version) behind, so that an 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, NamedTuple, TypeAlias
@@ -189,27 +189,54 @@ def only(block: Block, rids: Container[int]) -> Block:
     return Block(block.devices, block.sources[kept], rows)
 
 
-def settle(block: Block, day: date) -> Settled:
-    """Return what holds: of several rows for one (device, start, duration) the one with the best claim."""
-    rows, sources = block.rows, block.sources
-    device = sources["device"][rows["source"]]
-    if len(rows) < 2 or not _repeated(rows, device).any():
-        return _settled(rows, sources, day)
-    place = rows["source"]
-    claim = (sources["rid"][place], rows["value"], sources["rank"][place], sources["issued"][place])
-    order = np.lexsort((*claim, rows["duration"], rows["start"], device))
-    rows, device = rows[order], device[order]
-    return _settled(rows[np.append(~_repeated(rows, device), True)], sources, day)
+def settle(days: Sequence[tuple[date, Block]]) -> tuple[tuple[str, ...], Settled]:
+    """Return the devices by name, and what holds in the blocks of one signal, whose days ascend.
+
+    Of several rows for one (device, start, duration) the one with the best claim. A day at a time would say the same: a row
+    starts in its block's day. `Settled.device` is an index into the devices.
+    """
+    devices = tuple(sorted({name for _, block in days for name in block.devices}))
+    numbers = {name: i for i, name in enumerate(devices)}
+    first = np.cumsum([0, *(len(block.sources) for _, block in days)])
+    sources = np.concatenate([block.sources for _, block in days])
+    rows = np.concatenate([block.rows.view(np.uint8) for _, block in days]).view(ROW)  # numpy copies records one by one
+    lengths = [len(block.rows) for _, block in days]
+    renumber = [np.array([numbers[name] for name in block.devices] or [-1], np.int64) for _, block in days]
+    named = [own[block.sources["device"]] for own, (_, block) in zip(renumber, days, strict=True)]
+    place = rows["source"] + np.repeat(first[:-1], lengths)
+    midnight = np.array([(day - FIRST).days * DAY for day, _ in days], np.int64)
+    found = _Rows(rows["start"] + np.repeat(midnight, lengths), rows["duration"].astype(np.int64), rows["value"].copy(),
+                  place, np.concatenate(named)[place])  # fmt: skip
+    return devices, _best(found, sources)
 
 
-def _repeated(rows: NDArray[Any], device: NDArray[Any]) -> Bools:
+class _Rows(NamedTuple):
+    """Rows as columns, `place` in the sources, before conflicts are settled."""
+
+    start: Ints
+    duration: Ints
+    value: Floats
+    place: Ints
+    device: Ints
+
+    def only(self, chosen: Ints | Bools) -> _Rows:
+        """Return some of the rows, in the order given."""
+        start, duration, value, place, device = self
+        return _Rows(start[chosen], duration[chosen], value[chosen], place[chosen], device[chosen])
+
+
+def _best(rows: _Rows, sources: NDArray[Any]) -> Settled:
+    """Return the rows that hold, with what their sources say."""
+    if len(rows.start) > 1 and _repeated(rows).any():
+        own = sources[rows.place]
+        order = np.lexsort((own["rid"], rows.value, own["rank"], own["issued"], rows.duration, rows.start, rows.device))
+        rows = rows.only(order)
+        rows = rows.only(np.append(~_repeated(rows), True))
+    offset, rid = (sources[name].astype(np.int64)[rows.place] for name in ("offset", "rid"))
+    return Settled(rows.start, rows.duration, rows.value, offset, rows.device, rid)
+
+
+def _repeated(rows: _Rows) -> Bools:
     """Return which rows are followed by another one of the same (device, start, duration)."""
-    same = (rows["start"][1:] == rows["start"][:-1]) & (rows["duration"][1:] == rows["duration"][:-1])
-    return np.asarray(same & (device[1:] == device[:-1]))
-
-
-def _settled(rows: NDArray[Any], sources: NDArray[Any], day: date) -> Settled:
-    """Return rows and their sources as columns."""
-    start = rows["start"].astype(np.int64) + (day - FIRST).days * DAY
-    offset, device, rid = (sources[name].astype(np.int64)[rows["source"]] for name in ("offset", "device", "rid"))
-    return Settled(start, rows["duration"].astype(np.int64), rows["value"].copy(), offset, device, rid)
+    same = (rows.start[1:] == rows.start[:-1]) & (rows.duration[1:] == rows.duration[:-1])
+    return np.asarray(same & (rows.device[1:] == rows.device[:-1]))

@@ -28,6 +28,9 @@ PRIOR: Final = 3.0
 """Spread of a new level around the median of the window, in spreads of a day."""
 
 OUTLIER, BROAD = 0.05, 8.0
+FARTHEST: Final = 100.0
+"""Spreads beyond which a day is no further away: its density would be 0 under either normal."""
+
 YOUNGEST, OLDEST = 3, 21
 """A change is told when it is at least 3 days of age, as long as it is at most 21."""
 
@@ -87,33 +90,40 @@ def _window(feature: Feature, column: Column, row: int) -> Floats | None:
     if feature.circular:
         values = (values - values[-1] + 12) % 24 - 12
     window = np.full(WINDOW, np.nan)
-    window[WINDOW - len(values) :] = (values - median(values)) / _spread(values, feature.resolution)
+    far = (values - median(values)) / _spread(values, feature.resolution)
+    window[WINDOW - len(values) :] = np.clip(far, -FARTHEST, FARTHEST)
     return window
 
 
 def run_lengths(windows: Floats) -> Floats:
     """Return (n, days + 1): of each row of standardised days the posterior of the run length on its last day."""
     n, days = windows.shape
-    weight = np.zeros((n, days + 1))
-    weight[:, 0] = 1.0
-    count, total = np.full((n, days + 1), PRIOR**-2), np.zeros((n, days + 1))
+    values, known = np.nan_to_num(windows.T), ~np.isnan(windows.T)
+    broad = OUTLIER * np.exp(-0.5 * (values / BROAD) ** 2) / BROAD
+    # A row for each day on which a run can have begun, so that as days go by a run stays where it is.
+    weight, total = np.zeros((days + 1, n)), np.zeros((days + 1, n))
+    count = np.full((days + 1, n), PRIOR**-2)
+    weight[0] = 1.0
     for day in range(days):
-        x = windows[:, day : day + 1]
-        known = ~np.isnan(x)
-        reach = slice(0, day + 1)
-        mean, variance = total[:, reach] / count[:, reach], 1 + 1 / count[:, reach]
-        value = np.where(known, x, 0.0)
-        inside = (1 - OUTLIER) * np.exp(-0.5 * (value - mean) ** 2 / variance) / np.sqrt(variance)
-        outside = OUTLIER * np.exp(-0.5 * (value / BROAD) ** 2) / BROAD
-        likely = np.where(known, inside + outside, 1.0)
-        part = np.where(known, inside / (inside + outside), 0.0)
-        joint = weight[:, reach] * likely
-        weight[:, 1 : day + 2] = joint * (1 - HAZARD)
-        weight[:, 0] = joint.sum(axis=1) * HAZARD
-        weight /= weight.sum(axis=1, keepdims=True)
-        count[:, 1 : day + 2], total[:, 1 : day + 2] = count[:, reach] + part, total[:, reach] + part * value
-        count[:, 0], total[:, 0] = PRIOR**-2, 0.0
-    return weight
+        counted, summed, weighed = count[: day + 1], total[: day + 1], weight[: day + 1]
+        variance = 1 + 1 / counted
+        inside = summed / counted
+        inside -= values[day]
+        inside *= inside
+        inside /= variance
+        inside *= -0.5
+        np.exp(inside, out=inside)
+        inside /= np.sqrt(variance)
+        inside *= 1 - OUTLIER
+        likely = inside + broad[day]
+        part = inside / likely * known[day]
+        weighed *= np.where(known[day], likely, 1.0)
+        weighed *= (1 - HAZARD) / weighed.sum(axis=0)
+        weight[day + 1] = HAZARD
+        counted += part
+        part *= values[day]
+        summed += part
+    return np.ascontiguousarray(weight[::-1].T)
 
 
 def _told(weight: Floats, window: Floats) -> Change:

@@ -5,6 +5,7 @@ Equal blocks give equal bytes, so that a job can see that nothing changed.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from workers.twin.block import ROW, SOURCE, Block
 FORMAT = 1
 LEVEL = 3
 LIMIT = 256 << 20
+_own = threading.local()
 
 
 class _Header(msgspec.Struct, array_like=True):
@@ -37,7 +39,7 @@ def encode(block: Block) -> bytes:
 
 def decode(data: bytes) -> Block:
     """Return the block that `encode` wrote."""
-    plain = zstandard.ZstdDecompressor().decompress(data, max_output_size=LIMIT)
+    plain = _decompressor().decompress(data, max_output_size=LIMIT)
     end = 4 + int.from_bytes(plain[:4], "little")
     header = msgspec.msgpack.decode(plain[4:end], type=_Header)
     if header.format != FORMAT:
@@ -48,22 +50,22 @@ def decode(data: bytes) -> Block:
     return Block(header.devices, _table(plain[end:middle], SOURCE, header.sources), rows)
 
 
+def _decompressor() -> zstandard.ZstdDecompressor:
+    """Return this thread's: to make one takes longer than to open a block, and threads may not share it."""
+    if not hasattr(_own, "decompressor"):
+        _own.decompressor = zstandard.ZstdDecompressor()
+    found: zstandard.ZstdDecompressor = _own.decompressor
+    return found
+
+
 def _columns(table: NDArray[Any]) -> bytes:
     """Return column after column, of each the first bytes of all values, then the second: neighbours are alike."""
-    pieces = []
-    for name in table.dtype.names or ():
-        column = np.ascontiguousarray(table[name]).view(np.uint8)
-        pieces.append(column.reshape(len(table), table.dtype[name].itemsize).T.tobytes())
-    return b"".join(pieces)
+    return np.ascontiguousarray(table).view(np.uint8).reshape(len(table), table.dtype.itemsize).T.tobytes()
 
 
 def _table(data: bytes, dtype: np.dtype[Any], length: int) -> NDArray[Any]:
     """Return the table whose columns were written by `_columns`."""
-    table, at = np.empty(length, dtype), 0
-    for name in dtype.names or ():
-        column = dtype[name]
-        size = column.itemsize * length
-        piece = np.frombuffer(data, np.uint8, size, at).reshape(column.itemsize, length)
-        table[name] = np.ascontiguousarray(piece.T).view(column).reshape(length)
-        at += size
-    return table
+    if not length:
+        return np.empty(0, dtype)
+    planes = np.frombuffer(data, np.uint8, dtype.itemsize * length).reshape(dtype.itemsize, length)
+    return planes.T.copy().view(dtype).reshape(length)

@@ -73,6 +73,17 @@ def decode(data: bytes) -> Page:
     return msgspec.msgpack.decode(data, type=Page)
 
 
+class _Numbers(msgspec.Struct, frozen=True, array_like=True):
+    numbers: tuple[Number, ...]
+    coverage: tuple[tuple[str, float], ...]
+
+
+def decode_numbers(data: bytes) -> Page:
+    """Return the numbers and measured parts of a page without its signals and inputs, in a fraction of the time."""
+    found = msgspec.msgpack.decode(data, type=_Numbers)
+    return Page(found.numbers, found.coverage, (), ())
+
+
 def pages_changed(day: date) -> tuple[date, date]:
     """Return the first and last local day whose pages may change when blocks of a UTC day did."""
     return day - timedelta(days=1), day + timedelta(days=AFTER)
@@ -124,18 +135,23 @@ def as_table(book: Book, first: date, last: date, fresh: int = 0) -> Table:
     """Return the pages of `first` to `last` as columns; what looks at a fortnight is computed from row `fresh` on."""
     days = (last - first).days + 1
     columns = {feature.code: Column.blank(days) for feature in FEATURES}
+    numbers: dict[str, tuple[list[int], list[float], list[float]]] = {code: ([], [], []) for code in columns}
     coverage: dict[str, Floats] = {}
     for row in range(days):
         page = book.get(first + timedelta(days=row))
         if page is None:
             continue
         for code, value, part, reason, method in page.numbers:
+            rows, values, parts = numbers[code]
+            rows.append(row)
+            values.append(math.nan if value is None else value)
+            parts.append(math.nan if part is None else part)
             column = columns[code]
-            column.value[row] = math.nan if value is None else value
-            column.coverage[row] = math.nan if part is None else part
             column.reason[row], column.method[row] = reason, method
         for name, measured in page.coverage:
             coverage.setdefault(name, np.zeros(days))[row] = measured
+    for code, (rows, values, parts) in numbers.items():
+        columns[code].value[rows], columns[code].coverage[rows] = values, parts
     columns[FORTNIGHTLY] = social_jetlag(columns["sleep-midpoint"], first, fresh)
     return Table(first, days, columns, coverage)
 

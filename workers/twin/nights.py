@@ -55,13 +55,16 @@ class _Episode:
     end: int | None
 
 
-def nights(recording: Recording, counts: Floats, first: date) -> Nights:
-    """Return the nights that end on `first` and later; `counts` is the activity grid that starts one day earlier."""
+def nights(recording: Recording, counts: Floats, first: date, fresh: int = 0) -> Nights:
+    """Return the nights that end on `first` and later; `counts` is the activity grid that starts one day earlier.
+
+    Of nights before row `fresh` that are scored from counts only `states` is told, which regularity looks at.
+    """
     days = len(counts) - 1
     unknown = np.full(days, np.nan)
     out = Nights(unknown.copy(), unknown.copy(), unknown.copy(), unknown.copy(), unknown.copy(), [""] * days, {})
     stages, sessions = recording.tracks.get(STAGED), recording.tracks.get(SESSIONS)
-    _score(out, counts, first)
+    _score(out, counts, first, fresh)
     for method, episodes in ((STAGED, _staged(stages)), (SESSIONS, _sessions(sessions))):
         placed = _place(out, episodes, ordinal(first), days, method)
         out.states[method] = _states(placed, stages, ordinal(first), days)
@@ -175,7 +178,7 @@ def _fill(flat: Floats, start: int, end: int, state: int) -> None:
     piece[~np.isnan(piece)] = state
 
 
-def _score(out: Nights, counts: Floats, first: date) -> None:
+def _score(out: Nights, counts: Floats, first: date, fresh: int) -> None:
     """Fill every night from activity counts where enough of it was worn."""
     days = len(counts) - 1
     flat = counts.reshape(-1).copy()
@@ -188,7 +191,7 @@ def _score(out: Nights, counts: Floats, first: date) -> None:
     known = (~np.isnan(states)).mean(axis=1)
     for row in np.flatnonzero(known > 0):
         out.coverage[row] = known[row]
-        if known[row] >= MINIMUM_KNOWN:
+        if row >= fresh and known[row] >= MINIMUM_KNOWN:
             _main_rest(out, states[row], int(row), (ordinal(first) + int(row) - 1) * DAY + HALF_DAY * MINUTE)
 
 
@@ -229,19 +232,24 @@ def unworn(flat: Floats, offset: int) -> Bools:
     return out
 
 
-def rest_by(counts: Floats, method: str, score: Callable[[Floats], Floats]) -> Column:
-    """Return the minutes asleep in the longest rest of each night by another scoring of the same counts."""
+def rest_by(counts: Floats, method: str, score: Callable[[Floats], Floats], fresh: int = 0) -> Column:
+    """Return the minutes asleep in the longest rest of each night from row `fresh` on, by another scoring of the same counts.
+
+    The scoring looks at minutes around each, far fewer than the half day in front of a night.
+    """
     days = len(counts) - 1
     column = Column.blank(days)
     flat = counts.reshape(-1).copy()
     if np.isnan(flat).all():
         return column
     flat[unworn(flat, HALF_DAY)] = np.nan
-    states = score(flat)[HALF_DAY : HALF_DAY + days * DAY_MINUTES].reshape(days, DAY_MINUTES)
-    column.coverage[:] = (~np.isnan(states)).mean(axis=1)
+    left = days - fresh
+    scored = score(flat[fresh * DAY_MINUTES :])
+    states = scored[HALF_DAY : HALF_DAY + left * DAY_MINUTES].reshape(left, DAY_MINUTES)
+    column.coverage[fresh:] = (~np.isnan(states)).mean(axis=1)
     for row in np.flatnonzero(column.coverage > 0).tolist():
         enough = column.coverage[row] >= MINIMUM_KNOWN
-        asleep = float(len(longest_rest(states[row]))) if enough else np.nan
+        asleep = float(len(longest_rest(states[row - fresh]))) if enough else np.nan
         column.put(row, asleep, method, "too-little-coverage")
     return column
 

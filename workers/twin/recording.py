@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 import numpy as np
 
-from workers.twin.arrays import DAY, DAY_MINUTES, MINUTE, Bools, Floats, Ints, distinct
+from workers.twin.arrays import DAY, DAY_MINUTES, MINUTE, Bools, Floats, Ints, distinct, numbered
 from workers.twin.block import FIRST, Block, settle
 from workers.twin.catalogue import NAMES, named
 from workers.twin.effective import CALENDAR_DAY, EPOCH, UNKNOWN_OFFSET
@@ -77,18 +78,7 @@ def _end(track: Track) -> Ints:
 
 def _track(days: list[tuple[date, Block]], zone: tzinfo) -> Track:
     """Return one signal's samples over several blocks on the wall clock."""
-    devices = tuple(sorted({name for _, block in days for name in block.devices}))
-    numbers = {name: i for i, name in enumerate(devices)}
-    pieces = []
-    for day, block in days:
-        settled = settle(block, day)
-        renumber = np.array([numbers[name] for name in block.devices], np.int64)
-        pieces.append(settled._replace(device=renumber[settled.device]))
-    start, duration, offset, device, rid = (
-        np.concatenate([getattr(piece, name) for piece in pieces])
-        for name in ("start", "duration", "offset", "device", "rid")
-    )
-    value = np.concatenate([piece.value for piece in pieces])
+    devices, (start, duration, value, offset, device, rid) = settle(days)
     if not _ordered(device, start, duration):
         order = np.lexsort((duration, start, device))
         start, duration, value = start[order], duration[order], value[order]
@@ -106,27 +96,22 @@ def _ordered(device: Ints, start: Ints, duration: Ints) -> bool:
 
 def _wall_offsets(start: Ints, offset: Ints, rid: Ints, zone: tzinfo) -> Ints:
     """Return minutes east of UTC for each sample."""
-    stated = (offset != UNKNOWN_OFFSET) & (offset != CALENDAR_DAY)
     by_zone = zone_offsets(start, zone)
-    place = _groups(rid)
-    begin = np.full(int(place.max()) + 1 if len(place) else 0, np.iinfo(np.int64).max)
+    if np.array_equal(offset, by_zone):  # of a person at home
+        return by_zone
+    stated = (offset != UNKNOWN_OFFSET) & (offset != CALENDAR_DAY)
+    rids, place = numbered(rid)  # they come in long runs
+    begin = np.full(len(rids), np.iinfo(np.int64).max)
     np.minimum.at(begin, place, start)
     agrees = offset == zone_offsets(begin, zone)[place]
     minutes = np.where(stated & ~agrees, offset, by_zone)
     return np.where(offset == CALENDAR_DAY, 0, minutes)
 
 
-def _groups(rid: Ints) -> Ints:
-    """Return a number from 0 on for each different rid; they come in long runs, so only where one begins is looked at."""
-    heads = np.flatnonzero(np.concatenate((np.ones(min(1, len(rid)), bool), rid[1:] != rid[:-1])))
-    _, numbers = np.unique(rid[heads], return_inverse=True)
-    return np.asarray(np.repeat(numbers, np.diff(np.append(heads, len(rid)))), np.int64)
-
-
 def zone_offsets(instants: Ints, zone: tzinfo) -> Ints:
     """Return the zone's offset in minutes at each instant; looked up once a day, in a day with a change every quarter hour."""
     out = np.zeros(len(instants), np.int64)
-    days, place = np.unique(instants // DAY, return_inverse=True)
+    days, place = numbered(instants // DAY)
     before = np.array([_offset(int(day) * DAY, zone) for day in days], np.int64)
     after = np.array([_offset(int(day + 1) * DAY, zone) for day in days], np.int64)
     if len(days):
@@ -138,6 +123,7 @@ def zone_offsets(instants: Ints, zone: tzinfo) -> Ints:
     return out
 
 
+@lru_cache(maxsize=4096)
 def _offset(instant: int, zone: tzinfo) -> int:
     """Return minutes east of UTC at one instant; 0 outside of the years that datetime knows."""
     try:
@@ -168,8 +154,9 @@ def minute_grid(track: Track | None, signal: str, first: date, days: int) -> Flo
 
 def _device_grid(track: Track, chosen: Bools, first: date, days: int, *, additive: bool) -> Floats:
     """Return the grid of one device; an interval longer than a minute stands for each of its minutes."""
-    minute = (track.local[chosen] - ordinal(first) * DAY) // MINUTE
-    duration, value = track.duration[chosen], track.value[chosen]
+    begin = ordinal(first) * DAY
+    about = chosen & (track.local + track.duration > begin - MINUTE) & (track.local < begin + days * DAY)
+    minute, duration, value = (track.local[about] - begin) // MINUTE, track.duration[about], track.value[about]
     span = np.maximum(1, -(-duration // MINUTE))
     near = (minute + span > 0) & (minute < days * DAY_MINUTES)
     minute, duration, value, span = minute[near], duration[near], value[near], span[near]

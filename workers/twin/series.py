@@ -14,9 +14,11 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
-from workers.twin.arrays import Bools, Floats, median
-from workers.twin.daybook import Page
+from workers.twin.arrays import Bools, Floats
+from workers.twin.baseline import unwrapped
+from workers.twin.daybook import Page, Summary
 from workers.twin.digest import Digest
+from workers.twin.features import BY_CODE, Feature
 from workers.twin.recording import Track, minute_grid, ordinal
 
 Resolution = Literal["minute", "hour", "day", "week", "month"]
@@ -86,7 +88,7 @@ def features(
     buckets: Buckets, pages: Mapping[date, Page], digests: Mapping[date, Digest], codes: Iterable[str]
 ) -> dict[str, Line]:
     """Return the features of days in buckets: low, median, high; band of the baseline; the farthest deviation with interval."""
-    lines = {code: _Collected(buckets) for code in codes}
+    lines = {code: _Collected(buckets, BY_CODE[code]) for code in codes}
     for day, page in pages.items():
         place = buckets.place(day)
         for code, value, part, reason, _ in page.numbers:
@@ -105,8 +107,8 @@ def features(
 class _Collected:
     """The days' numbers of one feature by bucket, until they are put together."""
 
-    def __init__(self, buckets: Buckets) -> None:
-        self.count = buckets.count
+    def __init__(self, buckets: Buckets, feature: Feature) -> None:
+        self.count, self.feature = buckets.count, feature
         self.values: dict[int, list[float]] = {}
         self.parts: dict[int, list[float]] = {}
         self.reasons: dict[int, str] = {}
@@ -115,57 +117,87 @@ class _Collected:
 
     def add(self, place: int, value: float | None, part: float | None, reason: str) -> None:
         if value is not None:
-            self.values.setdefault(place, []).append(value)
+            self.values.setdefault(place, []).append(round(value, self.feature.decimals))  # as the state says it
         elif reason:
             self.reasons[place] = reason
         if part is not None:
             self.parts.setdefault(place, []).append(part)
 
     def compare(self, place: int, band: tuple[float, float], far: tuple[float, float, float]) -> None:
-        self.bands.setdefault(place, []).append(band)
+        low, high = (round(edge, self.feature.decimals) for edge in band)
+        self.bands.setdefault(place, []).append((low, high))
         if place not in self.farthest or abs(far[0]) > abs(self.farthest[place][0]):
             self.farthest[place] = far
 
     def line(self) -> Line:
         made = Line.blank(self.count)
         for place, values in self.values.items():
-            made.values[place] = min(values), median(np.array(values)), max(values)
+            made.values[place] = self._about(values)
         for place, parts in self.parts.items():
             made.coverage[place] = sum(parts) / len(parts)
         for place, bands in self.bands.items():
-            made.band[place] = [median(np.array(side)) for side in zip(*bands, strict=True)]
+            made.band[place] = [_middle(list(side)) for side in zip(*bands, strict=True)]
         for place, far in self.farthest.items():
             made.deviation[place] = far
         made.gaps = gaps(np.isnan(made.values[:, 0]), self.reasons)
         return made
 
+    def _about(self, values: list[float]) -> tuple[float, float, float]:
+        """Return lowest, median, highest; clock hours around their mean, so that the lowest may lie before midnight."""
+        if self.feature.circular and len(values) > 1:
+            values = unwrapped(np.array(values)).tolist()
+        low, middle, high = min(values), _middle(values), max(values)
+        turn = middle - middle % 24 if self.feature.circular else 0.0
+        return low - turn, middle - turn, high - turn
+
+
+def streams(buckets: Buckets, pages: Mapping[date, Page]) -> dict[str, Floats]:
+    """Return of each stream the measured part of every bucket, as the states say it; a day without it counts as 0."""
+    out: dict[str, Floats] = {}
+    days = np.zeros((buckets.count, 1))
+    for day in _days(buckets):
+        place, page = buckets.place(day), pages.get(day)
+        days[place] += 1
+        for name, measured in page.coverage if page else ():
+            out.setdefault(name, np.zeros((buckets.count, 1)))[place, 0] += measured
+    return {name: found / np.maximum(days, 1) for name, found in sorted(out.items())}
+
 
 def signals(buckets: Buckets, pages: Mapping[date, Page], names: Iterable[str]) -> dict[str, Line]:
     """Return the signals of days in buckets, with the measured part of each and the reason for a gap."""
-    lines: dict[str, Line] = {name: Line.blank(buckets.count) for name in names}
-    medians: dict[tuple[str, int], list[float]] = {}
-    reasons: dict[str, dict[int, str]] = {name: {} for name in lines}
+    found: dict[str, dict[int, list[Summary]]] = {name: {} for name in names}
+    reasons: dict[str, dict[int, str]] = {name: {} for name in found}
     days = np.zeros(buckets.count)
     for day in _days(buckets):
         place, page = buckets.place(day), pages.get(day)
         days[place] += 1
         told = {each.signal: each for each in page.signals} if page else {}
-        for name, line in lines.items():
+        for name, places in found.items():
             each = told.get(name)
             if each is None:
                 reasons[name].setdefault(place, "not-measured" if told else "no-data")
-                continue
-            line.values[place] = np.fmin(line.values[place, 0], each.low), 0, np.fmax(line.values[place, 2], each.high)
-            medians.setdefault((name, place), []).append(each.median)
-            line.total[place] = np.nansum([line.total[place, 0], each.total])
-            if each.coverage is not None:
-                line.coverage[place] = np.nansum([line.coverage[place, 0], each.coverage])
-    for (name, place), found in medians.items():
-        lines[name].values[place, 1] = median(np.array(found))
-    for name, line in lines.items():
-        line.coverage[:, 0] /= np.maximum(days, 1)
-        line.gaps = gaps(np.isnan(line.values[:, 0]), reasons[name])
-    return lines
+            else:
+                places.setdefault(place, []).append(each)
+    return {name: _signal(places, days, reasons[name]) for name, places in found.items()}
+
+
+def _signal(places: Mapping[int, list[Summary]], days: Floats, reasons: Mapping[int, str]) -> Line:
+    """Return one signal as a line, from the days of each bucket."""
+    line = Line.blank(len(days))
+    for place, told in places.items():
+        line.values[place] = min(x.low for x in told), _middle([x.median for x in told]), max(x.high for x in told)
+        line.total[place] = sum(x.total for x in told)
+        parts = [x.coverage for x in told if x.coverage is not None]
+        if parts:
+            line.coverage[place] = sum(parts) / max(days[place], 1)
+    line.gaps = gaps(np.isnan(line.values[:, 0]), reasons)
+    return line
+
+
+def _middle(values: list[float]) -> float:
+    """Return the median of a few numbers, without numpy, which costs more than the few are worth."""
+    ordered, half = sorted(values), len(values) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def minutes(buckets: Buckets, track: Track | None, name: str) -> Line:

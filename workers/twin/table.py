@@ -16,14 +16,14 @@ from workers.twin.sleep import sadeh, scripps
 
 
 def table(recording: Recording, first: date, last: date, fresh: int = 0) -> Table:
-    """Return the features of the local days from `first` to `last`, those of windows from row `fresh` on.
+    """Return the features of the local days from `first` to `last`, those of windows and of scored sleep from row `fresh` on.
 
     The sleep of the first day needs the blocks of the day before; windows reach back into the table only, so their
     first rows (six, of social jetlag thirteen) see shorter windows.
     """
     days = (last - first).days + 1
     grid = grids(recording, first, days)
-    found = nights(recording, grid.counts, first)
+    found = nights(recording, grid.counts, first, fresh)
     columns = daily.sleep(found)
     columns["steps"] = daily.steps(recording, grid, first)
     columns["activity-mean"] = daily.activity(grid)
@@ -33,8 +33,8 @@ def table(recording: Recording, first: date, last: date, fresh: int = 0) -> Tabl
     columns |= weekly.rhythm(grid, fresh)
     columns["sleep-regularity-index"] = weekly.regularity(found, fresh)
     columns["social-jetlag"] = weekly.social_jetlag(columns["sleep-midpoint"], first, fresh)
-    columns["sleep-duration-sadeh"] = rest_by(grid.counts, "actigraphy-sadeh", sadeh)
-    columns["sleep-duration-scripps"] = rest_by(grid.counts, "actigraphy-scripps", scripps)
+    columns["sleep-duration-sadeh"] = rest_by(grid.counts, "actigraphy-sadeh", sadeh, fresh)
+    columns["sleep-duration-scripps"] = rest_by(grid.counts, "actigraphy-scripps", scripps, fresh)
     for name in ("hrv-rmssd", "hrv-sdnn"):
         columns[name] = daily.variability(recording, name, first, days)
     columns |= daily.scores(recording, first, days)

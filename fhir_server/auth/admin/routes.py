@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fhir_server.auth import bearer
-from fhir_server.auth.admin import clients, users
+from fhir_server.auth.admin import clients, events, users
 from fhir_server.auth.admin.task import Endpoint, Task
 from fhir_server.auth.body import BodyTooLong, read_body
 from fhir_server.auth.launch_scopes import ADMIN
@@ -31,6 +31,8 @@ PATHS: Final[dict[str, dict[str, Endpoint]]] = {
     "/admin/users": {"GET": users.listed, "POST": users.add},
     "/admin/users/{id}": {"GET": users.look, "PATCH": users.change},
     "/admin/roles": {"GET": users.roles},
+    "/admin/events": {"GET": events.listed},
+    "/admin/events/replay": {"POST": events.replay},
     "/admin/emergencies": {"GET": users.emergencies},
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fhir_server.auth import launch_scopes
-from fhir_server.auth.reach import shared
+from fhir_server.auth.reach import owned, shared
 from fhir_server.context import Scope
 
 _VERBS = {"r": "read", "s": "search", "c": "add", "u": "change", "d": "delete"}
@@ -83,6 +83,8 @@ def _named(type_: str) -> str:
 def _whose(scope: Scope) -> str:
     if scope.level == "patient":
         return "Of the chosen patient only."
+    if owned(scope.type):
+        return "Your own: the app is told of what changes, as far as you may see it, while it has your access."
     if scope.type != "*" and shared(scope.type):
         return "As far as you may see it yourself; it is about no patient."
     return "Of everybody whose record you may see yourself."

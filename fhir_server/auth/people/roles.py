@@ -50,7 +50,7 @@ ROLES: Final[dict[str, Role]] = {
     ),
     "clinician": Role(
         "treats patients: reads all, documents, deletes nothing",
-        ("*.rs", *(f"{type_}.cu" for type_ in _NOTES)),
+        ("*.rs", "Subscription.cud", *(f"{type_}.cu" for type_ in _NOTES)),
         SEE_CLINICAL | {LAUNCH, "__break-glass"},
     ),
     "patient": Role(

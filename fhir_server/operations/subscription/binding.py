@@ -46,7 +46,7 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
     if not all(map(_is_socket, stored)):
         text = "A websocket can be bound to Subscriptions to topics whose channel is websocket, and to no others."
         raise Unprocessable(text, "subscription-no-websocket", "Subscription.channel.type")
-    token, expires = await binding.issue(ctx.tenant, ctx.principal.agent, [each.rid for each in stored])
+    token, expires = await binding.issue(ctx.tenant, ctx.principal, [each.rid for each in stored])
     parameter: list[Json] = [
         {"name": "token", "valueString": token},
         {"name": "expiration", "valueDateTime": instant(expires)},

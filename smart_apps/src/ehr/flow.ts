@@ -4,7 +4,7 @@ import { html, nothing, type TemplateResult } from "lit";
 import { t, type Word } from "../shared/language";
 import type { Event_ } from "../shared/trace";
 
-export type Step = "launch" | "open" | "discovery" | "authorize" | "back" | "token" | "refresh" | "revoke" | "fhir" | "jwks" | "note";
+export type Step = "launch" | "open" | "discovery" | "authorize" | "back" | "token" | "refresh" | "revoke" | "fhir" | "jwks" | "note" | "subscribe" | "bind" | "socket";
 
 /** What a step of a flow is, from its address and what was sent. */
 export function stepOf(event: Event_): Step {
@@ -17,6 +17,9 @@ export function stepOf(event: Event_): Step {
   if (path.endsWith("/oauth2/token")) return /grant_type=refresh_token/.test(event.sent ?? "") ? "refresh" : "token";
   if (path.endsWith("/oauth2/revoke")) return "revoke";
   if (path.endsWith("/oauth2/jwks")) return "jwks";
+  if (path.endsWith("/websocket")) return "socket";
+  if (path.endsWith("/$get-ws-binding-token")) return "bind";
+  if (path.endsWith("/Subscription") || (event.method === "PUT" && path.includes("/Subscription/"))) return "subscribe";
   return path.includes("/.well-known/") ? "discovery" : "fhir";
 }
 

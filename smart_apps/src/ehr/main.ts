@@ -8,25 +8,29 @@ import { type Asked, called, launch, user } from "../shared/launch";
 import { Problem, problemOf } from "../shared/problems";
 import { type App, type Session, again, open } from "../shared/session";
 import "../shared/theme";
+import { show } from "../shared/sources";
 import { CHANNEL, TRACED, type Event_, watch } from "../shared/trace";
+import { type Alert, Alerts } from "./alerts";
 import "./ehr.css";
-import { panel, stepOf } from "./flow";
+import { type Step, panel, stepOf } from "./flow";
 import { encounters, patients } from "./launch";
 import { CODE_SECONDS, ERRORS, type Fault, Probe, type Verdict } from "./probe";
 
 const APP: App = {
   clientId: "clarity-ehr",
-  scope: "launch __launch openid fhirUser online_access user/*.rs",
+  scope: "launch __launch openid fhirUser online_access user/*.rs user/Subscription.cu",
   needs: ["user/Patient.rs"],
   patient: false,
 };
+/** Steps of the simulator itself that the panel shows; what it reads on the way would bury the flow of an app. */
+const OWN: Step[] = ["launch", "token", "refresh", "revoke", "discovery"];
 const PLACES = ["frame", "tab", "standalone"] as const;
 
 const root = document.querySelector<HTMLElement>("#app")!;
 const state = {
   session: null as Session | null, name: "", all: [] as Patient[], visits: [] as Encounter[], events: [] as Event_[],
   app: "clarity-twin", patient: "", where: "frame" as (typeof PLACES)[number], frame: "", message: "", waiting: "",
-  fault: "none" as Fault, secret: false, verdict: null as Verdict | null,
+  fault: "none" as Fault, secret: false, verdict: null as Verdict | null, alerts: null as Alerts | null,
 };
 
 async function start(): Promise<void> {
@@ -37,9 +41,11 @@ async function start(): Promise<void> {
     state.session = session;
     [state.name, state.all] = await Promise.all([user(session.client), patients(session.client)]);
     new BroadcastChannel(CHANNEL).onmessage = (event: MessageEvent<Event_>) => note(event.data);
-    watch((event) => (["launch", "token", "refresh", "revoke", "discovery"].includes(stepOf(event)) || state.waiting ? note(event) : undefined));
+    watch((event) => (OWN.includes(stepOf(event)) || state.waiting ? note(event) : undefined));
     await choose(state.all[0]?.id ?? "");
     root.dataset["ready"] = "yes";
+    state.alerts = alerts(session);
+    state.alerts.start();
   } catch (error) {
     stop(problemOf(error));
   }
@@ -56,6 +62,25 @@ function stop(problem: Problem): void {
 
 async function begin(): Promise<void> {
   await again(APP).catch((error) => stop(problemOf(error)));
+}
+
+function alerts(session: Session): Alerts {
+  return new Alerts(session.client, {
+    draw,
+    name: (patient) => called(state.all.find((each) => each.id === patient)?.name) || patient,
+    tell: (step) => note({ ...step, at: Date.now() }),
+    resource: (alert) => void show(session.client, { title: alert.what, items: [{ reference: alert.reference, text: alert.reference }] }),
+    twin: (alert) => void twin(alert),
+    again: () => void begin(),
+  });
+}
+
+/** The twin of the patient of an alert, who is the chosen one from then on. */
+async function twin(alert: Alert): Promise<void> {
+  const place = state.where === "tab" ? "tab" : "frame";
+  const opens = opened({ client_id: "clarity-twin", patient: alert.patient }, place);
+  await choose(alert.patient);
+  await opens;
 }
 
 function note(event: Event_): void {
@@ -80,13 +105,18 @@ async function launched(event: SubmitEvent): Promise<void> {
   const form = new FormData(event.target as HTMLFormElement);
   const asked: Asked = { client_id: text(form, "app"), need_patient_banner: form.has("banner") };
   for (const name of ["patient", "encounter", "intent"] as const) if (text(form, name)) asked[name] = text(form, name);
-  [state.message, state.app] = ["", asked.client_id];
+  state.app = asked.client_id;
+  await opened(asked, state.where, text(form, "context"));
+}
+
+async function opened(asked: Asked, where: (typeof PLACES)[number], context = ""): Promise<void> {
+  state.message = "";
   // a tab is opened at once, while the browser still knows that somebody clicked
-  const tab = state.where === "frame" ? null : window.open("about:blank", `${TRACED}-${Date.now()}`);
+  const tab = where === "frame" ? null : window.open("about:blank", `${TRACED}-${Date.now()}`);
   try {
-    if (text(form, "context")) asked.fhirContext = JSON.parse(text(form, "context"));
+    if (context) asked.fhirContext = JSON.parse(context);
     const url = await launch(state.session!.client, asked);
-    const address = state.where === "standalone" ? url.split("?")[0]! : url;
+    const address = where === "standalone" ? url.split("?")[0]! : url;
     note({ kind: "redirect", at: Date.now(), url: address });
     if (tab) tab.location.href = address;
     else state.frame = address;
@@ -123,9 +153,11 @@ async function probed(event: SubmitEvent): Promise<void> {
 function draw(): void {
   render(
     html`${bar(t("app.ehr"))}
+      ${state.alerts?.messages() ?? nothing}
       <main class="ehr">
         <div class="forms">${launchForm()} ${probeForm()}</div>
         <div class="stage">
+          ${state.alerts?.list() ?? nothing}
           ${state.frame ? html`<iframe class="card" id="stage" name=${`${TRACED}-frame`} title=${state.app} src=${state.frame}></iframe>` : nothing}
           ${panel(state.events, () => ((state.events = []), draw()))}
         </div>

@@ -4,8 +4,9 @@ import type { CodeableConcept, Consent, Device, Observation, Patient } from "fhi
 
 import { allowed, get } from "../shared/fhir";
 import { type Change, change } from "../twin/change";
-import { type Day, shift, states } from "../twin/data";
+import { type Day, shift } from "../twin/data";
 import { BY_CODE } from "../twin/features";
+import { Timeline } from "../twin/timeline";
 
 /** Days that are told, and those before them that are the person's own usual. */
 export const NOW = 7;
@@ -51,18 +52,14 @@ export interface Mine {
 /** Reads it all; `today` is a local day, which is not over and therefore not told. */
 export async function read(client: Client, patient: string, today: string): Promise<Mine> {
   const first = shift(today, -NOW);
-  const [person, found, devices, consents] = await Promise.all([
+  const timeline = new Timeline(client, patient, today);
+  const [person, , devices, consents] = await Promise.all([
     get<Patient>(client, `Patient/${patient}`),
-    states(client, patient, shift(first, -BEFORE)),
+    timeline.load(shift(first, -BEFORE), shift(today, -1), "day"),
     allowed<Device>(client, `Device?patient=${patient}&_count=100`),
     allowed<Consent>(client, `Consent?patient=${patient}&_sort=-date&_count=100`),
   ]);
-  const known = new Map(found.map((each) => [each.date, each]));
-  const span = (from: string, count: number): Day[] => Array.from({ length: count }, (_, at) => {
-    const date = shift(from, at);
-    return known.get(date) ?? { date, reference: "", values: new Map(), coverage: new Map() };
-  });
-  const [days, before] = [span(first, NOW), span(shift(first, -BEFORE), BEFORE)];
+  const [days, before] = [timeline.buckets(first, shift(today, -1), "day"), timeline.buckets(shift(first, -BEFORE), shift(first, -1), "day")];
   return {
     patient: person, first, last: shift(today, -1), days,
     changes: compared(days, before),

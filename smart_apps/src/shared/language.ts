@@ -56,6 +56,7 @@ const STYLES = {
   short: { day: "numeric", month: "short", year: "numeric" },
   long: { weekday: "short", day: "numeric", month: "long", year: "numeric" },
   axis: { day: "numeric", month: "short" },
+  month: { month: "short", year: "numeric" },
 } as const satisfies Record<string, Intl.DateTimeFormatOptions>;
 
 /** A local day as written in a resource: it is shown as that day wherever the reader is. */

@@ -1,10 +1,12 @@
 /** Everything that is said, in German. */
+import { live } from "./words.live.de";
 import { models } from "./words.models.de";
 import { people } from "./words.people.de";
 import type { Words } from "./words.en";
 
 export const de: Words = {
   ...people,
+  ...live,
   ...models,
   "app.twin": "Zwilling",
   "loading": "Die Akte wird gelesen …",
@@ -98,13 +100,22 @@ export const de: Words = {
   "risk.status": "vorläufig: niemand hat sie bestätigt",
 
   "chart.title": "{days} Tage auf einer Achse",
-  "chart.help": "Pfeiltasten wechseln den Tag, Enter öffnet, worauf er beruht.",
+  "chart.help": "Pfeiltasten wechseln den Tag, Enter öffnet, worauf er beruht; + und − holen näher und weiter weg, Umschalt mit Pfeil verschiebt.",
   "chart.band": "eigener gewohnter Bereich (28 Tage)",
   "chart.beyond": "außerhalb des eigenen Bereichs",
   "chart.visit": "Besuch",
   "chart.cursor": "Tag {date}",
   "chart.cursor.none": "Auf einen Tag zeigen oder mit den Pfeiltasten wechseln.",
   "chart.range": "Gezeigte Tage",
+  "chart.failed": "Diese Tage konnten nicht gelesen werden: {text}",
+  "chart.farther": "Weiter",
+  "chart.nearer": "Näher",
+  "chart.later": "Später",
+  "chart.earlier": "Früher",
+  "chart.week": "Woche {from} – {to}: Mediane der Tage",
+  "chart.axis": "Zeitachse",
+  "chart.title.weeks": "{days} Wochen auf einer Achse",
+  "chart.range.years": "{years} Jahre",
   "chart.no-number": "keine Zahl: {reason}",
   "lane.sleep": "Schlaf",
   "lane.steps": "Schritte",

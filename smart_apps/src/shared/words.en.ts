@@ -1,9 +1,11 @@
 /** Everything that is said, in English; the German table has the same keys. */
+import { live } from "./words.live.en";
 import { models } from "./words.models.en";
 import { people } from "./words.people.en";
 
 export const en = {
   ...people,
+  ...live,
   ...models,
   "app.twin": "Twin",
   "loading": "Reading the record …",
@@ -97,13 +99,22 @@ export const en = {
   "risk.status": "preliminary: nobody has confirmed it",
 
   "chart.title": "{days} days on one axis",
-  "chart.help": "Arrow keys move the day, Enter opens what it rests on.",
+  "chart.help": "Arrow keys move the day, Enter opens what it rests on; + and − come nearer and go farther, Shift with an arrow moves the span.",
   "chart.band": "own usual range (28 days)",
   "chart.beyond": "outside of the own range",
   "chart.visit": "visit",
   "chart.cursor": "Day {date}",
   "chart.cursor.none": "Point at a day, or move with the arrow keys.",
   "chart.range": "Days shown",
+  "chart.failed": "These days could not be read: {text}",
+  "chart.farther": "Farther",
+  "chart.nearer": "Nearer",
+  "chart.later": "Later",
+  "chart.earlier": "Earlier",
+  "chart.week": "Week {from} – {to}: medians of the days",
+  "chart.axis": "Time axis",
+  "chart.title.weeks": "{days} weeks on one axis",
+  "chart.range.years": "{years} years",
   "chart.no-number": "no number: {reason}",
   "lane.sleep": "Sleep",
   "lane.steps": "Steps",

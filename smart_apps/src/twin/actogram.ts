@@ -2,7 +2,7 @@
  * Activity as a double-plotted actogram: days down, each day and the next across, a bar for each hour of the wall clock, so that a
  * night stands in one piece and a rhythm that drifts is a slanted edge. Read from `$timeline` when it is opened, and not before.
  */
-import type { Parameters, ParametersParameter, SampledData } from "fhir/r4";
+import type { Parameters } from "fhir/r4";
 import { html, nothing, render, svg, type TemplateResult } from "lit";
 
 import { get } from "../shared/fhir";
@@ -11,6 +11,7 @@ import { problemOf } from "../shared/problems";
 import type { Session } from "../shared/session";
 import { median } from "./change";
 import { shift } from "./data";
+import { part, rows } from "./timeline";
 
 const DAYS = 28;
 const HOURS = 24;
@@ -57,13 +58,13 @@ async function opened(section: HTMLDetailsElement, session: Session, today: stri
 
 async function read(session: Session, today: string): Promise<Activity | null> {
   const start = shift(today, -DAYS);
-  const query = `start=${start}&end=${shift(today, -1)}&resolution=hour&series=${STREAMS.join(",")}`;
+  const query = `start=${start}&end=${shift(today, -1)}&resolution=hour&include=signal&series=${STREAMS.join(",")}`;
   const answer = await get<Parameters>(session.client, `Patient/${session.patient}/$timeline?${query}`);
   for (const stream of STREAMS) {
     const signal = answer.parameter?.find((each) => each.name === "signal" && part(each, "code")?.valueCode === stream);
-    const totals = signal && points(signal, "total");
-    if (!signal || !totals?.some((value) => value !== null)) continue;
-    const covered = points(signal, "coverage");
+    const totals = rows(signal, "total").map((row) => row[0] ?? null);
+    if (!totals.some((value) => value !== null)) continue;
+    const covered = rows(signal, "coverage").map((row) => row[0] ?? null);
     const at = (bucket: number): number | null => ((covered[bucket] ?? 0) < ENOUGH ? null : (totals[bucket] ?? null));
     return {
       stream,
@@ -73,17 +74,6 @@ async function read(session: Session, today: string): Promise<Activity | null> {
     };
   }
   return null;
-}
-
-function part(parameter: ParametersParameter | undefined, name: string): ParametersParameter | undefined {
-  return parameter?.part?.find((each) => each.name === name);
-}
-
-/** The numbers of a series with one column, null where nothing is known. */
-function points(signal: ParametersParameter, name: string): (number | null)[] {
-  const sampled: SampledData | undefined = part(part(signal, name), "points")?.valueSampledData;
-  const [origin, factor] = [sampled?.origin.value ?? 0, sampled?.factor ?? 1];
-  return (sampled?.data ?? "").split(" ").filter(Boolean).map((text) => (Number.isNaN(Number(text)) ? null : origin + factor * Number(text)));
 }
 
 // ---- drawing ----

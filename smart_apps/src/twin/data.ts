@@ -1,11 +1,9 @@
-/**
- * Everything that the page reads, in one place: the daily states of the twin by search, and what stands beside them.
- * Whoever wants another source for the days (an operation that aggregates) changes this file only.
- */
+/** What the page reads beside the days of `timeline.ts`, and a state of the twin as it is found by search. */
 import type Client from "fhirclient/lib/Client";
 import type { Encounter, MedicationRequest, MedicationStatement, Observation, Patient, RiskAssessment } from "fhir/r4";
 
-import { all, allowed, get } from "../shared/fhir";
+import { allowed, get } from "../shared/fhir";
+import type { Timeline } from "./timeline";
 
 const BASE = "https://fhir.clarity.example";
 export const TWIN = `${BASE}/CodeSystem/digital-twin`;
@@ -15,6 +13,9 @@ export interface Value {
   value: number | null;
   /** Why there is no number. */
   reason: string;
+  /** Lowest and highest of a bucket of several days; null where they are the value itself. */
+  least: number | null;
+  most: number | null;
   low: number | null;
   high: number | null;
   spread: number | null;
@@ -25,8 +26,12 @@ export interface Value {
   zHigh: number | null;
 }
 
+/** A day; or a week, of which a value is the median of the days and the deviation the farthest. */
 export interface Day {
   date: string;
+  /** Its last day. */
+  until: string;
+  /** The state that it rests on; "" for a week and where there is none. */
   reference: string;
   values: Map<string, Value>;
   /** Measured part of the day by stream, 0 to 1; a stream that is not in it was not measured. */
@@ -63,7 +68,9 @@ export interface Risk {
 
 export interface Record_ {
   patient: Patient;
-  /** Consecutive local days, oldest first; a day without a state has no values. */
+  /** The first day from which on days, scores and assessments were read. */
+  from: string;
+  /** The days that are compared: consecutive local days from the first to the last of which anything is known, oldest first. */
   days: Day[];
   visits: Visit[];
   medications: Span[];
@@ -75,8 +82,8 @@ export interface Record_ {
 
 const SCORES: Record<string, Score["kind"]> = { "44261-6": "phq9", "70274-6": "gad7" };
 
-/** Reads the record of a patient from a local day on. */
-export async function read(client: Client, patient: string, from: string): Promise<Record_> {
+/** Reads the record of a patient from a local day on; the days themselves are of `timeline`. */
+export async function read(client: Client, patient: string, timeline: Timeline, from: string, today: string): Promise<Record_> {
   const withheld: string[] = [];
   const some = async <T extends Encounter | MedicationRequest | MedicationStatement | RiskAssessment | Observation>(
     type: string,
@@ -86,25 +93,39 @@ export async function read(client: Client, patient: string, from: string): Promi
     if (found === null) withheld.push(type);
     return found ?? [];
   };
-  const scores = Object.keys(SCORES).map((code) => encodeURIComponent(`${LOINC}|${code}`)).join(",");
-  const [person, days, encounters, statements, requests, answers, risks] = await Promise.all([
+  const [person, , encounters, statements, requests, answers, risks] = await Promise.all([
     get<Patient>(client, `Patient/${patient}`),
-    states(client, patient, from),
-    some<Encounter>("Encounter", "_sort=-date&_count=100"),
-    some<MedicationStatement>("MedicationStatement", "_count=100"),
-    some<MedicationRequest>("MedicationRequest", "_count=100"),
-    some<Observation>("Observation", `code=${scores}&date=ge${from}&_sort=date&_count=100`),
-    some<RiskAssessment>("RiskAssessment", `date=ge${from}&_sort=-date&_count=100`),
+    timeline.load(from, today, "day"),
+    some<Encounter>("Encounter", "_sort=-date&_count=200&_elements=status,class,type,period&_total=none"),
+    some<MedicationStatement>("MedicationStatement", "_count=100&_total=none"),
+    some<MedicationRequest>("MedicationRequest", "_count=100&_total=none"),
+    some<Observation>("Observation", `${SCORED}&date=ge${from}`),
+    some<RiskAssessment>("RiskAssessment", `date=ge${from}&_sort=-date&_count=100&_total=none`),
   ]);
   return {
-    patient: person,
-    days: filled(days),
+    patient: person, from,
+    days: known(timeline.buckets(from, today, "day")),
     visits: encounters.map(visitOf).filter((visit) => visit !== null).sort(byDate),
     medications: spans(statements, requests),
     scores: answers.map(scoreOf).filter((score) => score !== null),
     risks: risks.filter((risk) => !predicted(risk)).map(riskOf).filter((risk) => risk !== null),
     withheld,
   };
+}
+
+/** What scores of questionnaires are searched by: what is drawn of them, and no more. */
+const SCORED = `code=${Object.keys(SCORES).map((code) => encodeURIComponent(`${LOINC}|${code}`)).join(",")}&_sort=date&_count=500&_elements=status,code,value,effective&_total=none`;
+
+/** The scores before a day, as far back as there are any. */
+export async function earlier(client: Client, patient: string, before: string): Promise<Score[]> {
+  const found = await allowed<Observation>(client, `Observation?patient=${patient}&${SCORED}&date=lt${before}`);
+  return (found ?? []).map(scoreOf).filter((score) => score !== null);
+}
+
+/** From the first to the last day of which anything is known. */
+export function known(days: Day[]): Day[] {
+  const there = (each: Day): boolean => each.reference !== "" || each.values.size > 0;
+  return days.slice(Math.max(0, days.findIndex(there)), days.findLastIndex(there) + 1);
 }
 
 function byDate(one: { date: string }, other: { date: string }): number {
@@ -115,12 +136,6 @@ function byDate(one: { date: string }, other: { date: string }): number {
 
 /** What the state of a day is searched by. */
 export const STATE = `code=${encodeURIComponent(`${TWIN}|digital-twin-state`)}&status=final`;
-
-/** The states of a patient from a local day on, as they were found. */
-export async function states(client: Client, patient: string, from: string): Promise<Day[]> {
-  const found = await all<Observation>(client, `Observation?patient=${patient}&${STATE}&date=ge${from}&_sort=date&_count=100`);
-  return found.map(dayOf);
-}
 
 type Component = NonNullable<Observation["component"]>[number];
 
@@ -135,6 +150,7 @@ export function dayOf(state: Observation): Day {
   const told = state.extension?.find((each) => each.url.endsWith("/digital-twin-coverage"))?.extension ?? [];
   return {
     date: (state.effectivePeriod?.start ?? "").slice(0, 10),
+    until: (state.effectivePeriod?.start ?? "").slice(0, 10),
     reference: `Observation/${state.id ?? ""}`,
     values,
     coverage: new Map(told.map((each) => [each.url, each.valueDecimal ?? 0])),
@@ -156,6 +172,8 @@ function valueOf(part: Component): Value {
   return {
     value: part.valueQuantity?.value ?? null,
     reason: part.dataAbsentReason?.coding?.find((coding) => coding.system === TWIN)?.code ?? "",
+    least: null,
+    most: null,
     low: range?.low?.value ?? (around ? median - 3 * spread : null),
     high: range?.high?.value ?? (around ? median + 3 * spread : null),
     spread,
@@ -172,19 +190,6 @@ function deviate(value: Value | undefined, part: Component): void {
   value.z = part.valueQuantity?.value ?? null;
   value.zLow = interval.find((each) => each.url === "low")?.valueDecimal ?? null;
   value.zHigh = interval.find((each) => each.url === "high")?.valueDecimal ?? null;
-}
-
-/** The same days with those between that have no state. */
-function filled(days: Day[]): Day[] {
-  const sorted = days.filter((each) => each.date).sort(byDate);
-  const known = new Map(sorted.map((each) => [each.date, each]));
-  const first = sorted[0]?.date;
-  const last = sorted.at(-1)?.date;
-  const found: Day[] = [];
-  for (let date = first; date && last && date <= last; date = shift(date, 1)) {
-    found.push(known.get(date) ?? { date, reference: "", values: new Map(), coverage: new Map() });
-  }
-  return found;
 }
 
 /** A day some days later, both as local dates. */

@@ -31,9 +31,19 @@ export function seconds(date: string): number {
   return Date.parse(`${date}T00:00:00Z`) / 1000;
 }
 
+/** The middle of a bucket on that axis. */
+export function middle(each: Day): number {
+  return (seconds(each.date) + seconds(each.until)) / 2;
+}
+
+/** Days of a bucket. */
+export function step(days: Day[]): number {
+  return days[0] ? between(days[0].date, days[0].until) + 1 : 1;
+}
+
 /** The lanes for which the days hold anything. */
 export function lanes(days: Day[], record: Record_): Lane[] {
-  const x = days.map((each) => seconds(each.date));
+  const x = days.map(middle);
   const made: (Lane | null)[] = [
     sleep(days, x),
     measured(days, x, "steps", "lane.steps", "unit.steps", 84, true),
@@ -45,7 +55,7 @@ export function lanes(days: Day[], record: Record_): Lane[] {
   return made.filter((lane) => lane !== null);
 }
 
-function column(days: Day[], code: string, part: "value" | "low" | "high"): Numbers {
+function column(days: Day[], code: string, part: "value" | "low" | "high" | "least" | "most"): Numbers {
   return days.map((each) => each.values.get(code)?.[part] ?? null);
 }
 
@@ -62,7 +72,7 @@ function measured(days: Day[], x: number[], code: string, title: Word, unit: Wor
     ? { stroke: () => colour("accent"), fill: () => colour("accent"), width: 0, points: { show: false }, paths: uPlot.paths.bars!({ size: [0.62, 14] }) }
     : { stroke: () => colour("accent"), width: 1.6, spanGaps: false, points: { show: true, size: 3.5, fill: () => colour("accent") } };
   const low = column(days, code, "low");
-  const all = [...y, ...low, ...column(days, code, "high")].filter((value) => value !== null);
+  const all = [...y, ...low, ...column(days, code, "high"), ...column(days, code, "least"), ...column(days, code, "most")].filter((value) => value !== null);
   const least = bars ? 0 : Math.min(...all);
   const most = Math.max(...all);
   const pad = (most - least) * 0.08 || 1;
@@ -70,8 +80,29 @@ function measured(days: Day[], x: number[], code: string, title: Word, unit: Wor
     id: code, title, unit, height, data: [x, low, column(days, code, "high"), y], series: [...around.series, line],
     bands: around.bands, scale: { range: [bars ? 0 : least - pad, most + pad] },
     ticks: (value) => (value >= 10_000 ? `${number(value / 1000)}k` : number(value)),
-    over: (plot) => marks(plot, days, code, 3),
+    over: (plot) => {
+      ranges(plot, days, code);
+      marks(plot, days, code, 3);
+    },
   };
+}
+
+/** From the lowest to the highest day of a week. */
+function ranges(plot: uPlot, days: Day[], code: string): void {
+  const { ctx } = plot;
+  ctx.save();
+  ctx.strokeStyle = colour("strong-line");
+  ctx.lineWidth = devicePixelRatio;
+  ctx.beginPath();
+  for (const each of days) {
+    const value = each.values.get(code);
+    if (value?.least == null || value.most === null) continue;
+    const at = plot.valToPos(middle(each), "x", true);
+    ctx.moveTo(at, plot.valToPos(value.least, "y", true));
+    ctx.lineTo(at, plot.valToPos(value.most, "y", true));
+  }
+  ctx.stroke();
+  ctx.restore();
 }
 
 /** Days outside of the own range: a ring and a triangle that says the direction, so that colour is not the only sign. */
@@ -86,7 +117,7 @@ function marks(plot: uPlot, days: Day[], code: string, series: number): void {
     const value = each.values.get(code);
     const y = plot.data[series]?.[index];
     if (!value || y == null || value.z === null || Math.abs(value.z) < 3) return;
-    const at = plot.valToPos(seconds(each.date), "x", true);
+    const at = plot.valToPos(middle(each), "x", true);
     const top = plot.valToPos(y, "y", true);
     const up = value.direction === "above" ? -1 : 1;
     ctx.beginPath();
@@ -166,7 +197,7 @@ function scores(days: Day[], x: number[], record: Record_): Lane | null {
   const first = days[0]?.date ?? "";
   const [phq9, gad7]: [Numbers, Numbers] = [x.map(() => null), x.map(() => null)];
   for (const score of record.scores) {
-    const index = between(first, score.date);
+    const index = Math.floor(between(first, score.date) / step(days));
     if (index >= 0 && index < days.length) (score.kind === "phq9" ? phq9 : gad7)[index] = score.value;
   }
   if (phq9.every((value) => value === null) && gad7.every((value) => value === null)) return null;
@@ -202,22 +233,22 @@ function ends(plot: uPlot, names: [string, number, string][]): void {
 
 // ---- one plot ----
 
-/** Makes the plot of a lane; `visits` are drawn through all of them. */
-export function plot(lane: Lane, where: HTMLElement, width: number, visits: string[], last: boolean, moved: (index: number | null) => void): uPlot {
+/** Makes the plot of a lane; `half` are the seconds of half a bucket, `chosen` hears of a span that was dragged; `visits` are drawn through all of them. */
+export function plot(lane: Lane, where: HTMLElement, width: number, half: number, visits: string[], last: boolean, moved: (index: number | null) => void, chosen: (from: number, to: number) => void): uPlot {
   const font = "11px system-ui, sans-serif";
   const ink = (): string => colour("soft");
   const options: Options = {
     width, height: lane.height + (last ? 24 : 0), padding: [6, RIGHT, last ? 0 : 4, 0],
     tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "UTC"),
     legend: { show: false },
-    cursor: { sync: { key: "clarity-days" }, y: false, points: { show: false }, drag: { x: false, y: false } },
-    scales: { x: { time: true, range: (_self, low, high) => [low - 43_200, high + 43_200] }, y: lane.scale },
+    cursor: { sync: { key: "clarity-days" }, y: false, points: { show: false }, drag: { x: true, y: false, setScale: false, dist: 6 } },
+    scales: { x: { time: true, range: (_self, low, high) => [low - half, high + half] }, y: lane.scale },
     series: [{}, ...lane.series],
     bands: lane.bands,
     axes: [
       {
         show: last, size: 24, stroke: ink, font, grid: { show: false }, ticks: { show: false }, space: 70,
-        values: (_self, splits) => splits.map((split) => day(new Date(split * 1000).toISOString(), "axis")),
+        values: (_self, splits) => splits.map((split) => day(new Date(split * 1000).toISOString(), half > 43_200 ? "month" : "axis")),
       },
       {
         size: LEFT, stroke: ink, font, space: 26, gap: 6, ticks: { show: false }, grid: { stroke: () => colour("line"), width: 1 },
@@ -229,6 +260,7 @@ export function plot(lane: Lane, where: HTMLElement, width: number, visits: stri
       drawClear: [(self) => lines(self, visits)],
       draw: [lane.over],
       setCursor: [(self) => moved(self.cursor.idx ?? null)],
+      setSelect: [(self) => (self.select.width > 0 ? chosen(self.posToVal(self.select.left, "x"), self.posToVal(self.select.left + self.select.width, "x")) : undefined)],
     },
   };
   return new uPlot(options, lane.data, where);

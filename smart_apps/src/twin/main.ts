@@ -10,10 +10,11 @@ import { show } from "../shared/sources";
 import "../shared/theme";
 import "./twin.css";
 import { actogram } from "./actogram";
-import { Chart } from "./chart";
+import { Axis } from "./axis";
 import { type Record_, between, read, shift } from "./data";
 import { type Panel, models, panel } from "./risk";
 import { type Choice, cards, changes, missing, period, risks } from "./summary";
+import { Timeline } from "./timeline";
 
 const TYPES = ["Encounter", "Condition", "MedicationRequest", "MedicationStatement", "QuestionnaireResponse", "RiskAssessment", "DetectedIssue", "Provenance"];
 const APP: App = {
@@ -21,13 +22,14 @@ const APP: App = {
   scope: `launch launch/patient openid fhirUser online_access ${["Patient", "Observation", ...TYPES].map((type) => `patient/${type}.rs`).join(" ")} user/Device.rs user/Library.rs`,
   needs: ["patient/Patient.rs", "patient/Observation.rs"],
 };
-const RANGES = [30, 90, 365];
+/** Days that are read at first: three months to show, and a month before them to compare with. */
+const FIRST = 120;
 const PERIODS: Choice[] = ["visit", 7, 14, 28];
 
 const root = document.querySelector<HTMLElement>("#app")!;
 const today = new Intl.DateTimeFormat("en-CA").format(new Date());
-const state: { session?: Session; record?: Record_; panel?: Panel; range: number; choice: Choice; read: number } = { range: 90, choice: "visit", read: 0 };
-let chart: Chart | null = null;
+const state: { session?: Session; record?: Record_; panel?: Panel; choice: Choice } = { choice: "visit" };
+let axis: Axis | null = null;
 
 async function start(): Promise<void> {
   document.title = `Clarity · ${t("app.twin")}`;
@@ -41,14 +43,11 @@ async function start(): Promise<void> {
   }
 }
 
-/** Reads as many days as are shown and compared; more only when they are asked for. */
 async function load(): Promise<void> {
-  const session = state.session!;
-  const days = Math.max(state.range, 90) + 30;
-  if (days <= state.read) return;
-  const first = state.panel ?? panel(session.client, session.patient);
-  [state.record, state.panel] = await Promise.all([read(session.client, session.patient, shift(today, -days)), first]);
-  state.read = days;
+  const { client, patient } = state.session!;
+  const timeline = new Timeline(client, patient, today);
+  axis = new Axis(state.session!, timeline, today, (source) => void show(client, source));
+  [state.record, state.panel] = await Promise.all([read(client, patient, timeline, shift(today, -FIRST), today), panel(client, patient)]);
 }
 
 function stop(problem: Problem): void {
@@ -57,7 +56,7 @@ function stop(problem: Problem): void {
   };
   const act = ["network", "none"].includes(problem.kind) ? () => location.reload() : () => void again(APP).catch((error) => stop(problemOf(error)));
   render(html`${bar(t("app.twin"))}${problemPage(problem, label[problem.kind] ?? t("launch-again"), act)}`, root);
-  chart = null;
+  axis = null;
 }
 
 function draw(): void {
@@ -65,7 +64,6 @@ function draw(): void {
   if (!session || !record) return;
   const compared = period(record, state.choice, today);
   const found = changes(compared);
-  const days = record.days.filter((each) => each.date >= shift(today, -state.range));
   const opens = (source: Parameters<typeof show>[1]): void => void show(session.client, source);
   render(
     html`${bar(t("app.twin"), html`<a class="quiet-button" href="../notes/?iss=${encodeURIComponent(session.client.state.serverUrl)}">${t("app.notes")}</a>`, html`<button class="quiet-button" id="print" @click=${() => window.print()}>${t("print")}</button>`)}
@@ -85,42 +83,18 @@ function draw(): void {
         </section>
         <section class="card side" aria-label=${t("missing")}>${missing(record, found, today)}${risks(record, compared, opens)}</section>
         ${state.panel ? models(state.panel, today, opens) : nothing}
-        <section class="card axis" aria-label=${t("chart.title", { days: days.length })}>
-          <div class="row head">
-            <h2>${t("chart.title", { days: days.length })}</h2>
-            <p class="legend soft"><span class="key band"></span>${t("chart.band")} <span class="key tri" aria-hidden="true">▲</span>${t("chart.beyond")} <span class="key visit"></span>${t("chart.visit")}</p>
-            <label class="choose">${t("chart.range")}
-              <select id="range" @change=${(event: Event) => void widen(Number((event.target as HTMLSelectElement).value))}>
-                ${RANGES.map((each) => html`<option value=${each} ?selected=${each === state.range}>${each}</option>`)}
-              </select>
-            </label>
-          </div>
-          ${days.length ? nothing : html`<p class="alarm">${t("problem.none")}. ${t("problem.none.why")} ${t("problem.none.do")}</p>`}
-          <div id="chart"></div>
-        </section>
+        <section class="card axis" aria-label=${t("chart.axis")}><div id="axis"></div><div id="chart"></div></section>
         ${actogram(session, today)}
         <p class="soft foot">${t("disclaimer")}</p>
       </main>`,
     root,
   );
-  chart ??= new Chart(document.querySelector<HTMLElement>("#chart")!, (reference, title) => opens({ title, items: [{ reference, text: "" }] }));
-  chart.show(record, days);
-  root.dataset["ready"] = "yes";
+  void axis?.show(record).then(() => (root.dataset["ready"] = "yes"));
 }
 
 function choose(value: string): void {
   state.choice = value === "visit" ? "visit" : Number(value);
   draw();
-}
-
-async function widen(range: number): Promise<void> {
-  state.range = range;
-  try {
-    await load();
-    draw();
-  } catch (error) {
-    stop(problemOf(error));
-  }
 }
 
 function banner(patient: Patient): unknown {
@@ -140,12 +114,12 @@ let dark: string | undefined;
 addEventListener("beforeprint", () => {
   dark = document.documentElement.dataset["theme"];
   document.documentElement.dataset["theme"] = "light";
-  chart?.fit(1140);
+  axis?.fit(1140);
 });
 addEventListener("afterprint", () => {
   if (dark) document.documentElement.dataset["theme"] = dark;
   else delete document.documentElement.dataset["theme"];
-  chart?.fit();
+  axis?.fit();
   dispatchEvent(new Event("clarity-theme"));
 });
 

@@ -17,14 +17,20 @@ export interface Axis {
 /** Where a day begins, in pixels from the left of the lane; days outside are cut to the edges. */
 function at(axis: Axis, date: string): number {
   const span = axis.width - LEFT - RIGHT;
-  const index = between(axis.days[0]?.date ?? date, date);
-  return LEFT + (span * Math.min(Math.max(index, 0), axis.days.length)) / Math.max(axis.days.length, 1);
+  const [index, all] = [between(axis.days[0]?.date ?? date, date), length(axis)];
+  return LEFT + (span * Math.min(Math.max(index, 0), all)) / Math.max(all, 1);
+}
+
+/** Days from the first to the last of the axis. */
+function length(axis: Axis): number {
+  const last = axis.days.at(-1);
+  return axis.days[0] && last ? between(axis.days[0].date, last.until) + 1 : 0;
 }
 
 /** One bar a medicine; what began before the first day or goes on has an open end. */
 export function medication(axis: Axis, spans: Span[]): TemplateResult {
   const first = axis.days[0]?.date ?? "";
-  const last = axis.days.at(-1)?.date ?? "";
+  const last = axis.days.at(-1)?.until ?? "";
   const shown = spans.filter((span) => span.start <= last && (span.end ?? last) >= first);
   if (!shown.length) return html`<p class="soft lane-none">${t("none.medication")}</p>`;
   return html`<div class="boxes">
@@ -45,10 +51,10 @@ export function medication(axis: Axis, spans: Span[]): TemplateResult {
 /** One mark a visit; the lines through the lanes above stand at the same days. */
 export function visits(axis: Axis, all: Visit[]): TemplateResult | typeof nothing {
   const first = axis.days[0]?.date ?? "";
-  const last = axis.days.at(-1)?.date ?? "";
+  const last = axis.days.at(-1)?.until ?? "";
   const shown = all.filter((visit) => visit.date >= first && visit.date <= last);
   if (!shown.length) return nothing;
-  const half = (axis.width - LEFT - RIGHT) / axis.days.length / 2;
+  const half = (axis.width - LEFT - RIGHT) / length(axis) / 2;
   return html`<svg class="visits" width=${axis.width} height=${ROW}>
     ${shown.map(
       (visit) => svg`<g role="button" tabindex="0" aria-label=${`${visit.text}, ${day(visit.date)}`}
@@ -66,25 +72,34 @@ function diamond(x: number, y: number, size: number): string {
   return `M${x} ${y - size}L${x + size} ${y}L${x} ${y + size}L${x - size} ${y}Z`;
 }
 
-/** One row a stream, one cell a day: empty, part, all. */
+/** One row a stream, one cell a bucket: empty, part, all. Cells of a shade are one path, for thousands of them are many. */
 export function coverage(axis: Axis): TemplateResult {
   const streams = [...new Set(axis.days.flatMap((each) => [...each.coverage.keys()]))].sort();
   if (!streams.length) return html`<p class="soft">${t("coverage.none")}</p>`;
   const step = (axis.width - LEFT - RIGHT) / axis.days.length;
   return html`<div class="coverage" role="img" aria-label=${summary(axis, streams)}>
-    ${streams.map(
-      (stream) => html`<div class="stream">
+    ${streams.map((stream) => {
+      const cells = ["", "", "", ""];
+      axis.days.forEach((each, index) => {
+        cells[shade(each.coverage.get(stream) ?? 0)] += `M${(LEFT + index * step + 0.5).toFixed(1)} 0h${Math.max(step - 1, 0.8).toFixed(1)}v${CELL}h${-Math.max(step - 1, 0.8).toFixed(1)}z`;
+      });
+      return html`<div class="stream">
         <span class="stream-name">${name(stream)}</span>
-        <svg width=${axis.width} height=${CELL} aria-hidden="true">
-          ${axis.days.map((each, index) => {
-            const part = each.coverage.get(stream) ?? 0;
-            return svg`<rect class=${`c${shade(part)}`} x=${LEFT + index * step + 0.5} y="0" width=${Math.max(step - 1, 1)} height=${CELL}
-              rx="1.5"><title>${cell(stream, each.date, part)}</title></rect>`;
-          })}
+        <svg width=${axis.width} height=${CELL} aria-hidden="true" @pointermove=${(event: PointerEvent) => tip(event, axis, stream, step)}>
+          <title></title>${cells.map((path, at) => (path ? svg`<path class=${`c${at}`} d=${path} />` : nothing))}
         </svg>
-      </div>`,
-    )}
+      </div>`;
+    })}
   </div>`;
+}
+
+/** Says what is under the pointer. */
+function tip(event: PointerEvent, axis: Axis, stream: string, step: number): void {
+  const box = event.currentTarget as SVGSVGElement;
+  const each = axis.days[Math.floor((event.clientX - box.getBoundingClientRect().left - LEFT) / step)];
+  const text = each ? cell(stream, each.date, each.coverage.get(stream) ?? 0) : "";
+  const title = box.querySelector("title")!;
+  if (title.textContent !== text) title.textContent = text;
 }
 
 function shade(part: number): number {

@@ -14,6 +14,8 @@ from fhir_server.auth.people import accounts
 from fhir_server.auth.people.accounts import Account
 from fhir_server.auth.people.roles import ROLES
 from fhir_server.kit import clock, json
+from fhir_server.storage import aside, ident
+from fhir_server.storage.outbox import Event
 from fhir_server.storage.tenants import Tenant
 from tests.auth.conftest import key_set, make_key
 
@@ -210,3 +212,24 @@ async def test_an_administrators_app_may_and_nobody_elses(tenant, http, unique, 
 
 async def test_a_client_does_not_remove_itself(admin, unique):
     await admin("DELETE", f"clients/console-{unique}", status=409)
+
+
+async def test_changes_that_could_not_be_acted_on_are_listed_and_replayed(admin: Admin) -> None:
+    rid = await ident.rids(admin.tenant, [("Observation", "set-aside")])
+    event = Event(3, rid["Observation", "set-aside"], "Observation", "set-aside", 2, 2, 0, ())
+    async with admin.tenant.pool.acquire() as connection, connection.transaction():
+        await aside.put(connection, admin.tenant, [aside.Failed(event, "twins", "KeyError")])
+    try:
+        [row] = [r for r in (await admin("GET", "events"))["events"] if "/set-aside/" in r["change"]]
+        assert (row["change"], row["consequence"], row["error"], row["again"]) == (
+            "Observation/set-aside/_history/2", "twins", "KeyError", False,
+        )  # fmt: skip
+        refused = await admin("POST", "events/replay", {"ids": ["x"]}, 422)
+        assert refused["issue"][0]["expression"] == ["ids"]
+        assert await admin("POST", "events/replay", {"ids": ["999999999"]}, 202) == {"replayed": 0}
+        assert await admin("POST", "events/replay", {"ids": [row["id"]]}, 202) == {"replayed": 1}
+        [row] = [r for r in (await admin("GET", "events"))["events"] if "/set-aside/" in r["change"]]
+        assert row["again"]
+        assert "events replayed" in await trail(admin)
+    finally:
+        await admin.tenant.pool.execute(admin.tenant.sql("DELETE FROM {s}.outbox_aside"))

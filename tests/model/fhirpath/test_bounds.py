@@ -25,11 +25,11 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("expression", PROGRAMS.values(), ids=PROGRAMS.keys())
 def test_work_is_bounded(expression: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(FhirPathError) as caught:
         compile_path(expression)(MANY, services=Services(steps=100_000))
     assert caught.value.id == "fhirpath-limit"
-    assert time.perf_counter() - begin < 10
+    assert time.process_time() - begin < 10
 
 
 def test_the_budget_has_a_default() -> None:
@@ -39,9 +39,9 @@ def test_the_budget_has_a_default() -> None:
 
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$", "(a*)*b", "(.*)*x", "^(([a-z])+.)+[A-Z]([a-z])+$"])
 def test_no_pattern_backtracks(pattern: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     compile_path("%text.matches(%pattern)")({"resourceType": "Basic"}, text="a" * 100_000 + "!", pattern=pattern)
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 @pytest.mark.parametrize("pattern", ["(?=a)", "(?<!a)b", r"(a)\1", "(", "a{2000}", "(((a{100}){100}){100}){10}"])

@@ -15,9 +15,10 @@ from fhir_server.storage.commands import IMPORT
 from fhir_server.storage.commit import commit
 from fhir_server.storage.ident import known_rid
 from fhir_server.storage.keystore import KeyDestroyed
+from tests.gateway_server import model_server
 from tests.workers.gateway.conftest import put
 from workers.gateway.ask import ask
-from workers.gateway.errors import Busy, Garbled, NotConfigured, OverBudget, Refused, Withheld
+from workers.gateway.errors import Busy, Garbled, NotConfigured, OverBudget, Redirected, Refused, Withheld
 from workers.gateway.task import Source, Task
 
 SCHEMA = {
@@ -225,6 +226,20 @@ async def test_what_no_second_try_helps_is_refused_at_once(tenant, record, model
     assert row.state == "refused"
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("where", ["another", "same"])
+async def test_redirects_are_never_followed(tenant, record, model, settings, status, where):
+    async with model_server() as elsewhere:
+        elsewhere.says(statements(("Fine.", ["S1"])))
+        model.redirects(status, (elsewhere.url if where == "another" else model.url) + "/chat/completions")
+        with pytest.raises(Redirected):
+            await ask(tenant, task(record), settings())
+        assert elsewhere.requests == []
+    assert len(model.requests) == 1
+    [row] = await log(tenant, record)
+    assert row.state == "redirected"
+
+
 async def test_an_account_without_quota_is_refused(tenant, record, model, settings):
     model.fails(429, code="insufficient_quota")
     with pytest.raises(Refused):
@@ -252,12 +267,12 @@ async def test_a_silent_model_is_given_up(tenant, record, model, settings, begun
 async def test_cancelling_hangs_up(tenant, record, model, settings):
     model.hangs(begun=True)
     running = asyncio.create_task(ask(tenant, task(record), settings(openai_timeout_seconds=30.0)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await model.begun.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await model.hung_up.wait()
     [row] = await log(tenant, record)
     assert row.state == "cancelled"

@@ -64,7 +64,7 @@ def test_a_block_comes_back_from_its_bytes(arrivals):
 
 
 def values(block):
-    return settle(block, DAY).value.tolist()
+    return settle([(DAY, block)])[1].value.tolist()
 
 
 def test_a_newer_version_replaces_and_an_older_one_stays_out():
@@ -117,7 +117,7 @@ def test_rows_belong_to_the_utc_day_in_which_they_start():
     found = contributions(5, 1, reading)
     assert [day.isoformat() for _, day in found] == ["2026-05-01", "2026-05-02"]
     blocks = gather([(5, 1, reading), (6, 1, read(heart_rate("2026-05-02T00:00:00Z")))])
-    settled = settle(blocks["activity-counts", date(2026, 5, 2)], date(2026, 5, 2))
+    _, settled = settle([(date(2026, 5, 2), blocks["activity-counts", date(2026, 5, 2)])])
     assert settled.value.tolist() == [3, 4]
     assert settled.start.tolist() == [1777680000000, 1777680060000]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from workers.twin.changes import OLDEST, SURE, WINDOW, changes, run_lengths
+from workers.twin.changes import FARTHEST, OLDEST, SURE, WINDOW, changes, run_lengths
 from workers.twin.features import BY_CODE, Column
 
 STEPS, MIDPOINT = BY_CODE["steps"], BY_CODE["sleep-midpoint"]
@@ -51,6 +51,15 @@ def test_an_odd_day_and_a_gap_are_no_change():
     found = changes([(STEPS, gap)], range(60))["steps"]
     assert found[35] is None
     assert not any(day.told for day in found[40:])
+
+
+def test_a_day_beyond_all_measure_is_an_odd_day_like_any_other():
+    """Its density is 0 under either normal: the posterior stays one, and the far day no change."""
+    values = days(3)
+    values[50] = 1e9
+    posterior = run_lengths(np.clip((values[None, 18:60] - 8000) / 1500, -FARTHEST, FARTHEST))
+    assert posterior.sum() == pytest.approx(1)
+    assert not any(day.told for day in of(values)[14:])
 
 
 def test_a_change_is_over_when_it_has_become_usual():

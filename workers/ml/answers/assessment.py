@@ -47,6 +47,8 @@ class About:
     zone: tzinfo = UTC
     basis: tuple[str, ...] = ()
     base: str = BASE
+    assumed: str | None = None
+    """What is taken for granted about the patient and does not stand in the record."""
 
 
 def _meta(name: str | None, base: str) -> Resource:
@@ -118,7 +120,7 @@ def _assessment(about: About, card: Card, horizon: int, prediction: Resource) ->
         "performer": {"reference": device_of(card)},
         "basis": [{"reference": name} for name in about.basis],
         "prediction": [prediction | {"whenPeriod": when}],
-        "note": [{"text": DISCLAIMER}, {"text": f"Model card: {library_of(card)}."}],
+        "note": [{"text": text} for text in (DISCLAIMER, f"Model card: {library_of(card)}.", about.assumed) if text],
     }
     return made if made["basis"] else made | {"basis": [{"display": "No data"}]}
 
@@ -174,10 +176,17 @@ def _abstained(said: Abstained, base: str) -> Resource:
 
 def _why(said: Answer) -> str:
     named = [f"{part.feature} {'raises' if part.adds > 0 else 'lowers'} it" for part in said.parts[:3] if part.adds]
-    return (
-        f"{_percent(said.probability)} %, {_percent(said.low)} to {_percent(said.high)} % seen at such probabilities in people who "
-        f"were not learned from (95 %). The comparator says {_percent(said.comparator)} %. {'; '.join(named)}."
-    )  # fmt: skip
+    low, high = _percent(said.low), _percent(said.high)
+    own, other = _percent(said.probability), _percent(said.comparator)
+    texts = [
+        f"{own} %, where {low} to {high} % were seen at such probabilities in people who were not learned from (95 %)"
+    ]
+    if not low <= own <= high:
+        texts.append("The model's own number lies outside of what was seen: it is badly calibrated there")
+    texts.append(
+        f"The comparator says {other} %" + ("" if low <= other <= high else ": the two disagree, rely on neither")
+    )
+    return ". ".join([*texts, *(["; ".join(named)] if named else [])]) + "."
 
 
 def _extension(of: str, base: str, /, **parts: Any) -> Resource:

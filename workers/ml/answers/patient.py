@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta, tzinfo
 from typing import Final
 
@@ -110,7 +110,10 @@ def _treatments(known: Known, models: Models) -> _Said:
         if model is None or course is None:
             continue
         start, *later = course
-        about = _about(known, start.day, (each.reference for each in course))
+        about = replace(
+            _about(known, start.day, (each.reference for each in course)),
+            assumed=f"Taken for granted, not read from the record: an antipsychotic was started on {start.day} and goes on.",
+        )
         x = _inputs(model, start.value, [each.value - start.value for each in later])
         if x is not None:
             yield (

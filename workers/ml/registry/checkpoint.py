@@ -47,14 +47,18 @@ def beside(folder: str, location: str) -> str:
 
 
 def fetch(place: str, settings: Settings) -> bytes:
-    """Return what lies at a path or s3:// address; FileNotFoundError says where nothing is."""
+    """Return what lies at a path or s3:// address; FileNotFoundError says where nothing is, OSError who did not answer."""
     if not place.startswith(S3):
         return Path(place).read_bytes()
+    from botocore.exceptions import BotoCoreError
+
     parts, client = urlsplit(place), _client(settings)
     try:
         answer: bytes = client.get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))["Body"].read()
     except client.exceptions.ClientError as error:
         raise FileNotFoundError(f"{place}: {error.response.get('Error', {}).get('Code', 'refused')}") from error
+    except BotoCoreError as error:  # no credentials, no answer, no such host
+        raise OSError(f"{place}: {type(error).__name__}") from error
     return answer
 
 

@@ -16,7 +16,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Probabilities from 0 to 1. `low` to `high` is what was seen at such probabilities, with 95 %, in people not learned from."""
+    """Probabilities from 0 to 1. `low` to `high` is what was seen at such probabilities, with 95 %, in people not learned from:
+    where the model is badly calibrated, its probability lies outside.
+    """
 
     probability: float
     low: float

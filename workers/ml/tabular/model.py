@@ -99,10 +99,10 @@ class Tabular:
         return None
 
     def interval(self, p: float) -> tuple[float, float]:
-        """Return what was seen at such probabilities, between bins in proportion; it holds the probability itself."""
+        """Return what was seen at such probabilities, between bins in proportion; the probability itself may lie outside."""
         bins = self.reference["bins"]
         low, high = (float(np.interp(p, bins[:, 0], bins[:, column])) for column in (1, 2))
-        return min(low, p), max(high, p)
+        return low, high
 
 
 def read(model: Model, settings: Settings) -> Tabular:

@@ -1,0 +1,32 @@
+/** What the EHR simulator says of alerts that arrive, and of apps that are registered, in German. */
+import type { live as english } from "./words.live.en";
+
+export const live: { readonly [K in keyof typeof english]: string } = {
+  "live.title": "Offene Warnungen Ihrer Patienten",
+  "live.none": "Keine Warnung ist offen.",
+  "live.new": "Neue Warnung",
+  "live.said": "Neue Warnung, Schwere {severity}: {what}. {patient}.",
+  "live.messages": "Warnungen, die eben eingetroffen sind",
+  "live.more": "und {count} weitere in der Liste",
+  "live.unnamed": "Warnung",
+  "live.severity.none": "ohne Schweregrad",
+  "live.dismiss": "Schließen",
+  "live.resource": "Ressource",
+  "live.resource.of": "Ressource der Warnung {what} von {patient}",
+  "live.twin": "Zwilling",
+  "live.twin.of": "Zwilling von {patient} zur Warnung {what} öffnen",
+  "live.all": "Alle {count} zeigen",
+  "live.fewer": "Weniger zeigen",
+  "live.now": "Jetzt verbinden",
+  "live.standing.starting": "Verbindung wird aufgebaut …",
+  "live.standing.live": "Live: Warnungen erscheinen, sobald sie entstehen.",
+  "live.standing.waiting": "Verbindung verloren: nächster Versuch in {detail} s.",
+  "live.standing.refused": "Nicht live, einmal in der Minute gelesen: {reason}",
+  "live.standing.ended": "Die Sitzung ist vorbei, es trifft keine Warnung mehr ein. {reason}",
+  "ehr.step.subscribe": "Das KIS abonniert Warnungen",
+  "ehr.step.bind": "Das KIS erhält ein Token für einen Websocket",
+  "ehr.step.socket": "Der Server spricht auf dem Websocket",
+  "ehr.spec.subscribe": "Subscriptions R5 Backport 1.1. criteria ist die URL des Themas, der Kanal websocket, der Inhalt id-only: was gemeldet wird, enthält nichts aus der Akte. Der Server macht aus requested active.",
+  "ehr.spec.bind": "Subscriptions R5 Backport 1.1, $get-ws-binding-token. Das Token gilt Minuten und einmal; es wird als bind-with-token gesendet und steht so in keiner Adresse und keinem Kopf.",
+  "ehr.spec.socket": "Subscriptions R5 Backport 1.1, Notifications. Der erste Eintrag ist der Status: seine Art, lückenlose Nummern und der Gegenstand jedes Ereignisses, den das KIS mit dem eigenen Token liest.",
+};
