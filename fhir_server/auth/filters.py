@@ -11,10 +11,11 @@ from itertools import product
 from fhir_server.context import Scope
 from fhir_server.search.kinds import reference, token, uri
 from fhir_server.search.parameters import Source, table
-from fhir_server.search.predicates import NOTHING, AnyOf, Keys, Predicate, coded, resolved
+from fhir_server.search.predicates import NOTHING, AnyOf, Faceted, Keys, Predicate, coded, resolved
 from fhir_server.storage import codings
 from fhir_server.storage.commands import CodingRow
 from fhir_server.storage.ident import Name, known_rid
+from fhir_server.storage.layout import Known
 from fhir_server.storage.tenants import Tenant
 from profiles.registry import R4, SearchParam
 
@@ -43,7 +44,7 @@ async def _token(tenant: Tenant, value: str, source: Source, new: Sequence[Codin
     wanted = coded(predicate)
     known = await codings.look_up(tenant, wanted, MOST_CODINGS)
     coming = codings.among(new, wanted)
-    return resolved(predicate, {at: tuple({*keys, *coming[at]}) for at, keys in known.items()})
+    return resolved(predicate, Known({at: tuple({*keys, *coming[at]}) for at, keys in known.items()}))
 
 
 async def _predicate(
@@ -67,7 +68,7 @@ async def _keys(tenant: Tenant, type_: str, name: str, values: Iterable[str], ne
         for value in values:
             predicate = await _predicate(tenant, param, source, value, new)
             parts = predicate.parts if isinstance(predicate, AnyOf) else (predicate,)
-            for part in parts:
+            for part in (each.part if isinstance(each, Faceted) else each for each in parts):
                 if isinstance(part, Keys):
                     found.update(dict.fromkeys(part.any_of))
     # A key that extraction never makes: the filter is there, and nothing meets it.

@@ -79,6 +79,7 @@ def build(
         http_method=http_method,
         fresh=fresh,
         seen=current.index_version if current and previous is not None else None,
+        write=current.write if current else None,
     )
 
 
@@ -95,6 +96,7 @@ def build_delete(tenant: Tenant, current: Stored, *, origin: int = CLIENT) -> Co
         origin=origin,
         http_method=DELETE,
         seen=current.index_version if previous is not None else None,
+        write=current.write,
     )
 
 

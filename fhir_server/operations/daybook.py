@@ -18,6 +18,7 @@ from fhir_server.interactions.call import Call
 from fhir_server.interactions.results import absent
 from fhir_server.kit import clock
 from fhir_server.operations.parameters import Given
+from fhir_server.search.compartment import reached
 from fhir_server.storage import blocks, daybook, reads
 from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.reads import Stored
@@ -132,7 +133,9 @@ async def sees_record(tenant: Tenant, type_: str, visibility: Visibility, patien
     for grant in visibility:
         asked = not (grant.rids or grant.not_rids or grant.through) and set(grant.all_of) <= {compartment}
         asked = asked and all(compartment in group for group in grant.any_of)
-        if asked and not (grant.none_of and await reads.any_holds(tenant, type_, compartment, grant.none_of)):
+        if asked and not (
+            grant.none_of and await reads.any_holds(tenant, type_, reached(patient, type_), grant.none_of)
+        ):
             return True
     return False
 

@@ -23,7 +23,6 @@ from fhir_server.operations.meta import answer
 from fhir_server.operations.parameters import read_parameters
 from fhir_server.search.extract import extract
 from fhir_server.storage.amend import Amendable, amend, look
-from fhir_server.storage.commands import IndexRows
 
 _STAMPED = ("versionId", "lastUpdated")
 _MAX_VERSION = 2**31 - 1
@@ -54,9 +53,7 @@ async def change_meta(
         index = extract(ctx.tenant, resource)
         await policy.check_write(ctx, type_, "update", index, there.stored.id)
         labels.check_kept(ctx, there.keys, index.keys)
-        if await amend(
-            ctx.tenant, there, resource, _keys(there, extract(ctx.tenant, before), index), index.codings, row
-        ):
+        if await amend(ctx.tenant, there, resource, extract(ctx.tenant, before), index, row):
             result.audited = True
             return result
     raise overtaken()
@@ -88,9 +85,3 @@ def _there(found: Amendable | None) -> Amendable:
     if found.stored.deleted:
         raise Gone("The resource was deleted.", "deleted")
     return found
-
-
-def _keys(found: Amendable, old: IndexRows, new: IndexRows) -> frozenset[int]:
-    """Return the keys of a version with those that only the new content makes, and without those that only the old one made."""
-    before, after = frozenset(old.keys), frozenset(new.keys)
-    return (found.keys - (before - after)) | (after - before)

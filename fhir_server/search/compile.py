@@ -1,8 +1,9 @@
 """From predicates to SQL. Values are always arguments; numbers of parameters and types stand in the text, for the planner to see.
 
-(all (keys 1) (keys 2))     r.keys @> $n::bigint[]                     one probe of the GIN index
-(keys 1 2)                  r.keys && $n::bigint[]
-(coded 1)                   r.keys && ARRAY(SELECT key FROM coding …)  when nobody has looked the keys up before
+(all (keys 1) (keys 2))     r.keys[r.unsought + 1:] @> $n::bigint[]    one probe of the GIN index
+(keys 1 2)                  r.keys[r.unsought + 1:] && $n::bigint[]
+(faceted (keys 1))          r.keys && $n::bigint[]                     asked of each row: the index has it only within blends
+(coded 1)                   r.keys[…] && ARRAY(SELECT key FROM coding …)  when nobody has looked the keys up before
 (rows ix_date …)            r.rid IN (SELECT rid FROM ix_date WHERE …)
 (any (keys 1) (rows …))     r.rid IN (SELECT … UNION ALL SELECT …)     an OR would hide the indexes
 (any (column …) (keys 1))   (… OR …)                                   what the row itself can say
@@ -19,11 +20,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from fhir_server.search.compartment import telling
 from fhir_server.search.predicates import (
     All,
     AnyOf,
     Coded,
     Column,
+    Faceted,
     Hop,
     InSeries,
     Keys,
@@ -33,7 +36,8 @@ from fhir_server.search.predicates import (
     Rows,
     Without,
 )
-from fhir_server.storage.index_keys import MOST_RID, pack
+from fhir_server.storage.index_keys import BLOCK_BITS, MOST_RID, block, pack
+from fhir_server.storage.layout import LONG, SOUGHT, alternatives
 from fhir_server.storage.visibility import visible_sql
 from profiles.registry import R4
 
@@ -51,14 +55,37 @@ def place(text: str, values: Sequence[Any], args: list[Any]) -> str:
     return "".join(out)
 
 
+def sought(alias: str) -> str:
+    """Return the keys of a row that the index holds."""
+    return SOUGHT.replace("{r}", alias)
+
+
+def holds(any_of: Sequence[int], args: list[Any], alias: str) -> str:
+    """Return the condition that a row holds one of these keys, found by the index; of a block of references each row is asked."""
+    wanted = list(dict.fromkeys(at for key in any_of for at in alternatives(key)))
+    operator = "@>" if len(wanted) == 1 else "&&"
+    found = place(f"{sought(alias)} {operator} {{}}::bigint[]", (wanted,), args)
+    if len(wanted) == len(any_of):
+        return found
+    return f"({found} AND {place(f'{alias}.keys && {{}}::bigint[]', (list(any_of),), args)})"
+
+
+def _of_row(part: Keys | Coded, args: list[Any], alias: str) -> str:
+    """Return the same, asked of the row."""
+    if isinstance(part, Coded):
+        return _coded(part, args, alias, f"{alias}.keys")
+    return place(f"{alias}.keys && {{}}::bigint[]", (list(part.any_of),), args)
+
+
 def condition(part: Predicate, args: list[Any], alias: str = "r") -> str:
     """Return the SQL condition on the resource row `alias`."""
     match part:
         case Keys():
-            operator = "@>" if len(part.any_of) == 1 else "&&"
-            return place(f"{alias}.keys {operator} {{}}::bigint[]", (list(part.any_of),), args)
+            return holds(part.any_of, args, alias)
         case Coded():
-            return _coded(part, args, alias)
+            return _coded(part, args, alias, sought(alias))
+        case Faceted():
+            return _of_row(part.part, args, alias)
         case Rows():
             return f"EXISTS (SELECT FROM {{s}}.{part.table} n WHERE n.rid = {alias}.rid AND {_either(part, args)})"
         case Column():
@@ -79,7 +106,7 @@ def condition(part: Predicate, args: list[Any], alias: str = "r") -> str:
 
 def there(hop: Hop, args: list[Any], alias: str) -> str:
     """Return the condition that a row is one where a hop may lead."""
-    seen = visible_sql(alias, hop.seen, args)
+    seen = visible_sql(alias, hop.seen, args, told=telling(hop.type))
     live = LIVE.replace("{r}", alias)
     return f"{alias}.type = {R4.type_id(hop.type)} AND {live} AND {seen} AND {condition(hop.part, args, alias)}"
 
@@ -97,7 +124,7 @@ def _refers(part: Refers, args: list[Any], alias: str) -> str:
     )
 
 
-_SHOWN = "rid, fhir_id, type, version, deleted, last_updated, keys"
+_SHOWN = "rid, fhir_id, type, version, deleted, last_updated, keys, unsought"
 """What conditions ask of a resource row."""
 
 
@@ -108,9 +135,12 @@ def _referred(part: Referred, args: list[Any], alias: str) -> str:
     rather go through the table.
     """
     other = f"{alias}t"
-    wanted = ", ".join(f"{pack(each, 0)} | {alias}.rid" for each in part.params)
-    operator = "@>" if len(part.params) == 1 else "&&"
-    rows = f"SELECT {_SHOWN} FROM {{s}}.resource WHERE keys {operator} ARRAY[{wanted}]"
+    named = [f"{pack(each, 0)} | {alias}.rid" for each in part.params]
+    blocks = [f"{block(pack(each, 0))} | ({alias}.rid >> {BLOCK_BITS})" for each in part.params if each in LONG]
+    operator = "@>" if len(named) + len(blocks) == 1 else "&&"
+    rows = f"SELECT {_SHOWN} FROM {{s}}.resource x WHERE {sought('x')} {operator} ARRAY[{', '.join(named + blocks)}]"
+    if blocks:
+        rows += f" AND x.keys && ARRAY[{', '.join(named)}]"
     return f"EXISTS (WITH {other} AS MATERIALIZED ({rows}) SELECT FROM {other} WHERE {there(part.by, args, other)})"
 
 
@@ -124,7 +154,7 @@ def _in_series(part: InSeries, args: list[Any], alias: str) -> str:
     )
 
 
-def _coded(part: Coded, args: list[Any], alias: str) -> str:
+def _coded(part: Coded, args: list[Any], alias: str, held: str) -> str:
     if part.many:
         return place(
             f"EXISTS (SELECT FROM {{s}}.coding k WHERE k.key = ANY ({alias}.keys) AND {{}} IN (k.by_code, k.by_system))",
@@ -133,7 +163,7 @@ def _coded(part: Coded, args: list[Any], alias: str) -> str:
         )
     number = place("{}::bigint", (part.at,), args)
     return (
-        f"{alias}.keys && ARRAY(SELECT key FROM {{s}}.coding WHERE by_code = {number}"
+        f"{held} && ARRAY(SELECT key FROM {{s}}.coding WHERE by_code = {number}"
         f" UNION ALL SELECT key FROM {{s}}.coding WHERE by_system = {number})"
     )
 
@@ -154,9 +184,11 @@ def narrow(part: Rows, args: list[Any]) -> str:
 
 
 def _all(parts: tuple[Predicate, ...], args: list[Any], alias: str) -> str:
-    single = [part.any_of[0] for part in parts if isinstance(part, Keys) and len(part.any_of) == 1]
-    found = [place(f"{alias}.keys @> {{}}::bigint[]", (single,), args)] if single else []
-    rest = [part for part in parts if not (isinstance(part, Keys) and len(part.any_of) == 1)]
+    plain = [
+        part for part in parts if isinstance(part, Keys) and len(part.any_of) == 1 == len(alternatives(part.any_of[0]))
+    ]
+    found = [place(f"{sought(alias)} @> {{}}::bigint[]", ([part.any_of[0] for part in plain],), args)] if plain else []
+    rest = [part for part in parts if part not in plain]
     found += [condition(part, args, alias) for part in rest]
     return " AND ".join(found) or "TRUE"
 
@@ -168,7 +200,7 @@ def _local(part: Predicate) -> bool:
     return (
         _local(part.part)
         if isinstance(part, Without)
-        else isinstance(part, Keys | Coded | Column | Refers | Referred | InSeries)
+        else isinstance(part, Keys | Coded | Faceted | Column | Refers | Referred | InSeries)
     )
 
 

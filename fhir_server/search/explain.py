@@ -14,7 +14,19 @@ from typing import Any
 from fhir_server.kit import json
 from fhir_server.search import escape, select
 from fhir_server.search.controls import CONTROLS
-from fhir_server.search.predicates import EVERYTHING, NOTHING, All, AnyOf, Coded, Column, Keys, Match, Rows, Without
+from fhir_server.search.predicates import (
+    EVERYTHING,
+    NOTHING,
+    All,
+    AnyOf,
+    Coded,
+    Column,
+    Faceted,
+    Keys,
+    Match,
+    Rows,
+    Without,
+)
 from fhir_server.search.query import Query
 from fhir_server.search.run import Ready
 from fhir_server.search.select import START
@@ -99,6 +111,8 @@ def _described(part: Any) -> str:
             return f"(keys {len(part.any_of)})"
         case Coded():
             return "(coded)"
+        case Faceted():
+            return f"(faceted {_described(part.part)})"
         case Rows():
             wheres = (part.where, *(where for where, _ in part.ranges))
             return f"(rows {part.table} {' '.join(_shown(where) for where in wheres)})"
@@ -120,6 +134,8 @@ def _indexes(part: Any) -> Iterator[str]:
     match part:
         case Keys():
             yield "resource_keys"
+        case Faceted():
+            yield from ("facet_pkey", "resource_keys")
         case Coded():
             yield from ("coding_*", "resource_keys")
         case Rows():

@@ -28,6 +28,7 @@ from fhir_server.search.kinds.entries import Entries, KeyFunction, Known, Pairs
 from fhir_server.search.own import guarded
 from fhir_server.search.parameters import Instances, Source, Table, own_table, r4_table, table
 from fhir_server.storage.commands import IndexRows, generation_of
+from fhir_server.storage.layout import FACETS
 from fhir_server.storage.own import FIRST, OwnParams
 from fhir_server.storage.traced import TYPE as TRACED
 from profiles.registry import R4
@@ -109,10 +110,23 @@ def blind(type_: str) -> bool:
     return bool(R4.compartment("Patient", type_)) or type_ in _BLIND_BESIDE_COMPARTMENT
 
 
+def _as_facets(rows: Rows) -> Rows:
+    """Return the same, with its keys among the facets."""
+
+    def put(entries: Entries, param: int, found: Pairs) -> None:
+        plain, entries.keys = entries.keys, entries.facets
+        rows(entries, param, found)
+        entries.keys = plain
+
+    return put
+
+
 def _steps(source: Source, type_: str) -> list[tuple[str, Step]]:
     rows = ROWS[source.param.kind]
     if rows is string.rows and type_ in string.IN_PIECES:
         rows = string.rows_in_pieces
+    if source.id in FACETS:
+        rows = _as_facets(rows)
     found = [(t.first, extractor(t.expression, type_)) for t in source.terms]
     if source.id >= FIRST:  # what somebody has posted must not fail the writes of others
         found = [(first, guarded(find)) for first, find in found]
@@ -208,10 +222,11 @@ def extract(tenant: Tenant, resource: dict[str, Any], generation: int | None = N
     patients = dict.fromkeys(
         id_ for param, target, id_ in rows.references if target == "Patient" and param in todo.compartment
     )
+    untold = _of_context(resource) if type_ == _IN_CONTEXT else []
     if type_ == "Patient" and "id" in resource:
-        patients[resource["id"]] = None
-    if type_ == _IN_CONTEXT:
-        patients.update(dict.fromkeys(_of_context(resource)))
+        untold = [resource["id"]]
+    rows.untold = [id_ for id_ in dict.fromkeys(untold) if id_ not in patients]
+    patients.update(dict.fromkeys(untold))
     rows.patients, rows.traces, rows.generation = list(patients), type_ == TRACED, at
     if type_ == SERIES_TYPE:
         _series(tenant, resource, rows)
@@ -235,7 +250,7 @@ def entry_count(rows: IndexRows) -> int:
 
     The indexes by rid are left out: they are there for joining, one entry a row.
     """
-    arrays = len(rows.keys) + len(rows.references) + len(rows.patients)
+    arrays = len({*rows.keys} - {*rows.facets}) + bool(rows.facets) + len(rows.references) + len(rows.untold)
     dates = sum(1 + (hi - lo > _DAY) for _, lo, hi in rows.dates)
     numbers = sum(1 + (row[5] != 0) + (row[3] > row[2]) for row in rows.numbers)
     return arrays + dates + numbers + len(rows.strings) + 3 * len(rows.series)

@@ -16,12 +16,13 @@ from typing import Any
 
 from fhir_server.errors import Issue
 from fhir_server.search import canonical, versioned
-from fhir_server.search.compile import LIVE
+from fhir_server.search.compile import LIVE, sought
 from fhir_server.search.include import Step, backward_steps, forward_steps, sources_of, targets_of
 from fhir_server.search.query import Include
 from fhir_server.search.seeing import Sees
 from fhir_server.search.statement import fetch
 from fhir_server.storage.index_keys import MOST_RID, PARAM_SHIFT, pack
+from fhir_server.storage.layout import alternatives
 from fhir_server.storage.reads import COLUMNS, Stored, readable
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import Visibility, visible_types_sql
@@ -47,8 +48,8 @@ at AS MATERIALIZED (
   JOIN unnest($3::bigint[], $4::smallint[]) AS p(param, target) ON p.param = k >> {PARAM_SHIFT} WHERE k >= 0)
 """
 _TO_RID = "r.rid = at.rid AND (at.target IS NULL OR r.type = at.target)"
-_BY_KEYS = "WITH at AS MATERIALIZED (SELECT unnest($1::bigint[]) AS key)"
-_WITH_KEY = "r.keys @> ARRAY[at.key]"
+_BY_KEYS = "WITH at AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS at(key, sought))"
+_WITH_KEY = f"{sought('r')} @> ARRAY[at.sought] AND r.keys @> ARRAY[at.key]"
 
 # The types of which there is anything, from one look at the index for each.
 _PRESENT = """
@@ -101,7 +102,7 @@ class _Gathering:
         await self._take(_FORWARD, _TO_RID, args, seen)
         for type_, each in by_type.items():
             for keys, accepts in canonical.ahead(steps[type_], each, seen, self.tenant.key):
-                await self._take(_BY_KEYS, _WITH_KEY, [keys], seen, accepts)
+                await self._take(_BY_KEYS, _WITH_KEY, _probes(keys), seen, accepts)
 
     async def _backward(self, includes: Sequence[Include], by_type: Mapping[str, list[Stored]]) -> None:
         for include in includes:
@@ -110,7 +111,7 @@ class _Gathering:
             steps = {type_: backward_steps(include, type_) for type_ in seen}
             await self._probe(_reference_keys(steps, by_type), seen)
             for keys, accepts in canonical.behind(steps, by_type, self.tenant.key):
-                await self._take(_BY_KEYS, _WITH_KEY, [keys], seen, accepts)
+                await self._take(_BY_KEYS, _WITH_KEY, _probes(keys), seen, accepts)
 
     async def _present(self, types: Sequence[str]) -> list[str]:
         """Return those of the types of which there is anything, so that a wildcard does not look for all others."""
@@ -125,7 +126,7 @@ class _Gathering:
                 return
             chunk = keys[start : start + _CHUNK]
             self.probes += len(chunk)
-            await self._take(_BY_KEYS, _WITH_KEY, [chunk], seen)
+            await self._take(_BY_KEYS, _WITH_KEY, _probes(chunk), seen)
 
     async def _take(
         self,
@@ -149,6 +150,12 @@ class _Gathering:
         rows = [row for row in readable(self.tenant, records[:room]) if accepts(row.body)]
         self.known.update(row.rid for row in rows)
         self.rows += rows
+
+
+def _probes(keys: Sequence[int]) -> list[Any]:
+    """Return keys, and beside each what the index may hold it under."""
+    pairs = [(key, at) for key in keys for at in alternatives(key)]
+    return [[key for key, _ in pairs], [at for _, at in pairs]]
 
 
 def _reference_keys(steps: Mapping[str, Sequence[Step]], by_type: Mapping[str, list[Stored]]) -> list[int]:

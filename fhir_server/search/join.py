@@ -19,7 +19,7 @@ from typing import Any
 
 from fhir_server.errors import Forbidden, Unprocessable
 from fhir_server.search import canonical
-from fhir_server.search.compile import place, refers_by, there
+from fhir_server.search.compile import place, refers_by, sought, there
 from fhir_server.search.extract import SERIES_TYPE
 from fhir_server.search.kinds import reference, token
 from fhir_server.search.parameters import Source, table
@@ -38,6 +38,7 @@ from fhir_server.search.predicates import (
     among,
     any_of,
     coded,
+    facets,
     holding,
     is_among,
     keys,
@@ -49,7 +50,7 @@ from fhir_server.search.seeing import Sees
 from fhir_server.search.series import of_patients
 from fhir_server.search.statement import fetch
 from fhir_server.search.verify import judge
-from fhir_server.storage import codings
+from fhir_server.storage import layout
 from fhir_server.storage.index_keys import MOST_RID, pack
 from fhir_server.storage.reads import COLUMNS, Stored, readable
 from fhir_server.storage.tenants import Tenant
@@ -251,10 +252,14 @@ class Joins:
         Each key is sought by itself: for a list the planner may choose to go through everything, and compare it row by row.
         """
         text = (
-            "SELECT x.rid FROM unnest($1::bigint[]) k CROSS JOIN LATERAL"
-            f" (SELECT x.rid FROM {{s}}.resource x WHERE x.keys @> ARRAY[k] OFFSET 0) x LIMIT {ROWS + 1}"
+            "SELECT x.rid FROM unnest($1::bigint[], $2::bigint[]) k(key, at) CROSS JOIN LATERAL"
+            f" (SELECT x.rid FROM {{s}}.resource x WHERE {sought('x')} @> ARRAY[k.at] AND x.keys @> ARRAY[k.key] OFFSET 0) x"
+            f" LIMIT {ROWS + 1}"
         )
-        found = [row["rid"] for row in await fetch(self._tenant, text, [wanted])]
+        pairs = [(key, at) for key in wanted for at in layout.alternatives(key)]
+        found = [
+            row["rid"] for row in await fetch(self._tenant, text, [list(each) for each in zip(*pairs, strict=True)])
+        ]
         return list(dict.fromkeys(found)) if len(found) <= ROWS else None
 
     async def _referred(self, hop: Hop, numbers: tuple[int, ...]) -> list[int] | None:
@@ -271,7 +276,7 @@ class Joins:
         """Return the condition without doubt."""
         await self.follow(type_, asked)
         match = meaning(asked, self.scene(type_))
-        known = await codings.look_up(self._tenant, coded(match.predicate))
+        known = await layout.look_up(self._tenant, coded(match.predicate), facets(match.predicate))
         match = Match(resolved(match.predicate, known), match.doubt)
         if match.doubt == NOTHING or match.predicate == NOTHING:
             return match.predicate

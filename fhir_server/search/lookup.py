@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from fhir_server.errors import BadSearch, Forbidden, Unprocessable
+from fhir_server.search.compile import sought
 from fhir_server.search.kinds import coded, related
 from fhir_server.search.modifier_table import parent_param
 from fhir_server.search.parameters import table
@@ -52,7 +53,7 @@ WITH RECURSIVE tree(rid) AS (
   SELECT unnest($1::bigint[]) UNION
   SELECT n.rid FROM tree t CROSS JOIN LATERAL (
     SELECT r.rid FROM {{s}}.resource r
-    WHERE r.keys @> ARRAY[{first}::bigint + t.rid] AND {seen} OFFSET 0) n)
+    WHERE {sought} @> ARRAY[{first}::bigint + t.rid] AND {seen} OFFSET 0) n)
 SELECT rid FROM tree LIMIT {most}
 """
 _UP = """
@@ -227,7 +228,7 @@ class _Lookup:
         where = f"r.type = {R4.type_id(type_)} AND r.version > 0 AND NOT r.deleted AND {visible_sql('r', seen, args)}"
         (source,) = table(type_).sources[param.name]
         text = (_TREE if value.relation == "below" else _UP).format(
-            first=pack(source.id, 0), seen=where, rids=MOST_RID, most=MAX_PARTS + 1
+            sought=sought("r"), first=pack(source.id, 0), seen=where, rids=MOST_RID, most=MAX_PARTS + 1
         )
         found = {row["rid"] for row in await fetch(self._tenant, text, args)}
         if len(found) > MAX_PARTS:

@@ -6,6 +6,7 @@
     (refers P (hop Patient seen …))           a live row that is seen and meets …, to which P refers
     (referred P (hop Observation seen …))     a live row that is seen and meets …, which refers here by P
     (inseries C (hop Observation seen …))     the same for an Observation of this Patient under a code
+    (faceted (keys K7))                                     a key of the row, in the index only within blends
     (coded K6)                                              any key that the dictionary has under K6
 
 A `Match` pairs a predicate with its doubt: rows that match and are in doubt are decrypted and looked into before they count.
@@ -13,10 +14,10 @@ A `Match` pairs a predicate with its doubt: rows that match and are in doubt are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+from fhir_server.storage.layout import Known
 from fhir_server.storage.visibility import Visibility
 
 
@@ -36,6 +37,18 @@ class Coded:
 
     at: int
     many: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Faceted:
+    """The same of keys that the index has only in blends (`storage/layout.py`): the row is asked until the blends are known."""
+
+    part: Keys | Coded
+
+    @property
+    def at(self) -> tuple[int, ...]:
+        """Under what the blends are looked up."""
+        return self.part.any_of if isinstance(self.part, Keys) else (self.part.at,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +126,7 @@ class InSeries:
     by: Hop
 
 
-Predicate: TypeAlias = Keys | Coded | Rows | Column | All | AnyOf | Without | Refers | Referred | InSeries
+Predicate: TypeAlias = Keys | Coded | Faceted | Rows | Column | All | AnyOf | Without | Refers | Referred | InSeries
 
 EVERYTHING = All()
 NOTHING = AnyOf()
@@ -181,6 +194,8 @@ def coded(part: Predicate) -> set[int]:
     match part:
         case Coded():
             return {part.at}
+        case Faceted():
+            return coded(part.part)
         case All() | AnyOf():
             return {at for inner in part.parts for at in coded(inner)}
         case Without():
@@ -191,17 +206,58 @@ def coded(part: Predicate) -> set[int]:
             return set()
 
 
-def resolved(part: Predicate, known: Mapping[int, tuple[int, ...]]) -> Predicate:
-    """Return the same condition with the keys themselves, as the dictionary of codings has them."""
+def facets(part: Predicate) -> set[int]:
+    """Return under what a condition asks for blends: not where it is negated, for a blend made meanwhile would be let through."""
+    match part:
+        case Faceted():
+            return set(part.at)
+        case All() | AnyOf():
+            return {at for inner in part.parts for at in facets(inner)}
+        case Refers(to=hop) | Referred(by=hop):
+            return facets(hop.part)
+        case _:
+            return set()
+
+
+def as_facets(part: Predicate) -> Predicate:
+    """Return the same condition, said of facets."""
+    match part:
+        case Keys() | Coded():
+            return Faceted(part)
+        case All():
+            return All(tuple(as_facets(inner) for inner in part.parts))
+        case AnyOf():
+            return AnyOf(tuple(as_facets(inner) for inner in part.parts))
+        case Without():
+            return Without(as_facets(part.part))
+        case _:
+            return part
+
+
+def _faceted(part: Faceted, known: Known) -> Predicate:
+    if all(at in known.blends for at in part.at):
+        return keys([blend for at in part.at for blend in known.blends[at]])
+    if isinstance(part.part, Keys):
+        return part
+    found = known.codings.get(part.part.at)
+    if found is None:
+        return Faceted(Coded(part.part.at, many=True))
+    return Faceted(Keys(found)) if found else NOTHING
+
+
+def resolved(part: Predicate, known: Known) -> Predicate:
+    """Return the same condition with the keys themselves, as the dictionaries of codings and of blends have them."""
     match part:
         case Coded():
-            return keys(known[part.at]) if part.at in known else Coded(part.at, many=True)
+            return keys(known.codings[part.at]) if part.at in known.codings else Coded(part.at, many=True)
+        case Faceted():
+            return _faceted(part, known)
         case All():
             return all_of([resolved(inner, known) for inner in part.parts])
         case AnyOf():
             return any_of([resolved(inner, known) for inner in part.parts])
         case Without():
-            return Without(resolved(part.part, known))
+            return Without(resolved(part.part, Known(known.codings)))
         case Refers(to=hop):
             return replace(part, to=replace(hop, part=resolved(hop.part, known)))
         case Referred(by=hop):

@@ -12,8 +12,9 @@ from functools import cache
 
 from fhir_server.search.kinds.entries import KeyFunction
 from fhir_server.search.parameters import Source, table
-from fhir_server.search.predicates import Column, Predicate, any_of, keys
+from fhir_server.search.predicates import Column, Predicate, any_of, as_facets, keys
 from fhir_server.storage.index_keys import MOST_RID, pack
+from fhir_server.storage.layout import FACETS
 from profiles.registry import R4, SearchParam
 
 _FIRST = ascii_.ascii_lowercase + ascii_.digits
@@ -38,7 +39,8 @@ def _present(source: Source, key: KeyFunction) -> Predicate:
         return any_of([found] if only is None else [])
     if source.param.kind == "string":
         return keys([key(source.id, "p", letter) for letter in _FIRST])
-    return keys([key(source.id, "c", code) for code in _codes(source)])
+    named = keys([key(source.id, "c", code) for code in _codes(source)])
+    return as_facets(named) if source.id in FACETS else named
 
 
 def present(param: SearchParam, type_: str, key: KeyFunction) -> Predicate:

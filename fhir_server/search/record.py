@@ -16,10 +16,12 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from fhir_server.search.compile import LIVE
+from fhir_server.search.compartment import reached
+from fhir_server.search.compile import LIVE, sought
 from fhir_server.search.parameters import r4_table
 from fhir_server.search.select import Position
-from fhir_server.storage.index_keys import COMPARTMENT, pack
+from fhir_server.storage.index_keys import BLOCK_BITS, COMPARTMENT, block, pack
+from fhir_server.storage.layout import LONG, alternatives
 from fhir_server.storage.reads import COLUMNS, Stored, readable
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import Visibility, visible_types_sql
@@ -28,7 +30,7 @@ from profiles.registry import R4
 MEMBERS, TARGETS = 0, 1
 """The phases: what belongs to the record, then what that refers to. Each goes by rid."""
 
-_FIRST_REFERENCE = pack(COMPARTMENT + 1, 0)
+_FIRST_REFERENCE, _LAST_REFERENCE = pack(COMPARTMENT + 1, 0), block(0)
 _RID = _FIRST_REFERENCE - 1
 _OF_A_PERSON = frozenset({"Patient", "Person", "RelatedPerson"})
 """Types whose dates are a person's (birth, death), not those of care."""
@@ -122,8 +124,9 @@ def _inside(record: Record, alias: str, args: list[Any]) -> str:
     """Return the condition that a row belongs to the record."""
     if not record.keys:
         return f"{alias}.patients IS NOT NULL"
-    args.append(list(record.keys))
-    return f"{alias}.keys {'@>' if len(record.keys) == 1 else '&&'} ${len(args)}::bigint[]"
+    found = [at for key in record.keys for at in (reached(key) if key < _FIRST_REFERENCE else alternatives(key))]
+    args += [list(record.keys), found]
+    return f"({alias}.keys && ${len(args) - 1}::bigint[] AND {sought(alias)} && ${len(args)}::bigint[])"
 
 
 def _dated(wanted: Wanted, alias: str, args: list[Any]) -> str:
@@ -192,13 +195,19 @@ def _targets(record: Record, wanted: Wanted, after: int, limit: int) -> tuple[st
         leading = _leading(record, wanted, "m", args)
         head = (
             f"WITH found AS MATERIALIZED (SELECT DISTINCT k.key & {_RID} AS rid FROM {{s}}.resource m, unnest(m.keys) k(key)"
-            f" WHERE {leading} AND k.key >= {_FIRST_REFERENCE}) "
+            f" WHERE {leading} AND k.key >= {_FIRST_REFERENCE} AND k.key < {_LAST_REFERENCE}) "
         )
         source = "found JOIN {s}.resource r ON r.rid = found.rid"
     else:  # going through the references of everybody would take the whole database for each page
-        keys = ", ".join(f"{pack(param, 0)} | r.rid" for param in _references())
+        params = _references()
+        keys = ", ".join(f"{pack(param, 0)} | r.rid" for param in params)
+        blocks = [f"{block(pack(param, 0))} | (r.rid >> {BLOCK_BITS})" for param in params if param in LONG]
+        found = ", ".join((keys, *blocks))
         leading = _leading(record, wanted, "m", args)
-        referred = f"EXISTS (SELECT FROM {{s}}.resource m WHERE m.keys && ARRAY[{keys}]::bigint[] AND {leading})"
+        referred = (
+            f"EXISTS (SELECT FROM {{s}}.resource m WHERE {sought('m')} && ARRAY[{found}]::bigint[]"
+            f" AND m.keys && ARRAY[{keys}]::bigint[] AND {leading})"
+        )
     wheres = [
         f"NOT ({_inside(record, 'r', args)})",
         "r.rid <> $1",

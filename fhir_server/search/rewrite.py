@@ -44,9 +44,11 @@ from fhir_server.search.predicates import (
     Without,
     all_of,
     any_of,
+    as_facets,
 )
 from fhir_server.search.presence import present
 from fhir_server.search.query import And, ByType, Clause, Condition, Narrowed, Not, Or, Query, Value, leaves
+from fhir_server.storage.layout import FACETS
 from profiles.registry import R4
 
 NARROW = {
@@ -93,6 +95,11 @@ def names(query: Query) -> set[Name]:
 
 
 def _atomic(value: Value, source: Source, scene: Scene) -> Match:
+    found = _plain(value, source, scene)
+    return Match(as_facets(found.predicate), as_facets(found.doubt)) if source.id in FACETS else found
+
+
+def _plain(value: Value, source: Source, scene: Scene) -> Match:
     match value:
         case token.Token():
             return Match(token.predicate(value, source, scene.key))

@@ -14,13 +14,13 @@ from fhir_server.context import RequestContext
 from fhir_server.errors import BadSearch, Issue, Unprocessable
 from fhir_server.kit import json
 from fhir_server.search import few, hint, join, lookup, memory, select
-from fhir_server.search.compartment import Compartment, inside
+from fhir_server.search.compartment import Compartment, held, inside, telling, told
 from fhir_server.search.gather import MOST, Gathered, gather
 from fhir_server.search.order import Key, assured, keys_of
 from fhir_server.search.page import Place, restore, seal
 from fhir_server.search.parse import PARTIAL, parse_query
 from fhir_server.search.predicates import EVERYTHING as ALWAYS
-from fhir_server.search.predicates import NOTHING, Keys, Match, Predicate, all_of, coded, resolved
+from fhir_server.search.predicates import NOTHING, Faceted, Keys, Match, Predicate, all_of, coded, facets, resolved
 from fhir_server.search.query import Params, Query, title
 from fhir_server.search.rewrite import Scene, meaning, names, whole
 from fhir_server.search.seeing import Sees, nothing
@@ -29,7 +29,8 @@ from fhir_server.search.series import asked as series_asks
 from fhir_server.search.series import broad, by_default, leads, of_patients, recognise
 from fhir_server.search.statement import fetch
 from fhir_server.search.verify import checker
-from fhir_server.storage import codings, ident, tally
+from fhir_server.storage import ident, layout, tally
+from fhir_server.storage.layout import Known
 from fhir_server.storage.reads import Stored, readable
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING, Visibility, kept_from, visible_sql, visible_types_sql
@@ -96,11 +97,11 @@ def _seen(query: Query, visibility: Seeing) -> Seen:
     """Return the writer of the condition on what the caller may see."""
     if isinstance(visibility, Mapping):
         by_type = {name: v for name, v in visibility.items() if not query.types or name in query.types}
-        return lambda args: visible_types_sql("r", by_type, args)
+        return lambda args: visible_types_sql("r", by_type, args, told=told)
     if query.type is None:
         raise TypeError("a search over several types needs a Visibility for each")
-    number = R4.type_id(query.type)
-    return lambda args: f"r.type = {number} AND {visible_sql('r', visibility, args)}"
+    base, number = query.type, R4.type_id(query.type)
+    return lambda args: f"r.type = {number} AND {visible_sql('r', visibility, args, told=telling(base))}"
 
 
 async def prepare(
@@ -119,25 +120,26 @@ async def prepare(
         keys = [*by_default(query)]
     along = await _leads(tenant, query, keys, rids)
     scene, whole_view = await join.follow(tenant, query, rids, own, sees, along=along)
-    also: list[Predicate] = [Keys((key,)) for key in within]
+    also: list[Predicate] = [held(key) for key in within]
     if compartment is not None:
         types = (query.type,) if query.type else query.types or R4.types
         also.append(await inside(tenant, compartment, types))
     match = whole(query, scene)
-    known = await codings.look_up(tenant, coded(match.predicate) | series_asks(query, scene))
+    known = await layout.look_up(tenant, coded(match.predicate) | series_asks(query, scene), facets(match.predicate))
+    single = _also(match, Known(known.codings), also)
     match = _also(match, known, also)
     rare = await few.look_up(tenant, match.predicate) if broad(query) and not also else {}
     match = replace(match, predicate=few.named(match.predicate, rare))
     fetched = any(
         rows.table == "ix_number" for rows in rare
     )  # a few rows are sorted at once; by dates a series goes itself
-    series = None if fetched else recognise(query, scene, keys, known)
+    series = None if fetched else recognise(query, scene, keys, known.codings)
     if series is not None:
         beside = _also(series.match, known, also)
         series = replace(series, match=replace(beside, predicate=few.named(beside.predicate, rare)))
     selection = Selection(_seen(query, visibility), match, tuple(keys or ()), series, assured(query, keys or ()))
     kept = None if isinstance(visibility, Mapping) else kept_from(visibility)
-    tallied = _tallied(match) if query.type and tally.countable(kept) else None
+    tallied = _tallied(single) if query.type and tally.countable(kept) else None
     return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, keys is None, tallied, kept or ())
 
 
@@ -146,10 +148,10 @@ async def _leads(tenant: Tenant, query: Query, keys: list[Key] | None, rids: Map
     if not any(map(of_patients, query.where)):
         return False
     scene = Scene(query.base, tenant.key, rids)
-    return leads(query, keys, scene, await codings.look_up(tenant, series_asks(query, scene)))
+    return leads(query, keys, scene, (await layout.look_up(tenant, series_asks(query, scene), ())).codings)
 
 
-def _also(match: Match, known: Mapping[int, tuple[int, ...]], also: list[Predicate]) -> Match:
+def _also(match: Match, known: Known, also: list[Predicate]) -> Match:
     predicate = resolved(match.predicate, known)
     return Match(all_of([*also, predicate]) if also else predicate, match.doubt)
 
@@ -158,7 +160,7 @@ def _tallied(match: Match) -> int | None:
     """Return the one key that decides alone, or that of the whole type."""
     if match == Match(ALWAYS):
         return tally.ALL
-    part = match.predicate
+    part = match.predicate.part if isinstance(match.predicate, Faceted) else match.predicate
     return part.any_of[0] if match.doubt == NOTHING and isinstance(part, Keys) and len(part.any_of) == 1 else None
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fhir_server.kit import json
+from fhir_server.search.compile import sought
 from fhir_server.search.parameters import table
 from fhir_server.search.statement import fetch
 from fhir_server.storage.reads import COLUMNS, readable
@@ -85,7 +86,7 @@ class Shelf:
         url, _, version = canonical.partition("|")
         (source,) = table(type_).sources["url"]
         key = self._tenant.key(source.id, "u", url)
-        found = await self._find(type_, seen, "r.keys @> ARRAY[{}::bigint]", key)
+        found = await self._find(type_, seen, f"{sought('r')} @> ARRAY[{{}}::bigint]", key)
         if version:
             return [each for each in found if each[1].get("version") == version]
         return sorted(

@@ -6,16 +6,15 @@ replaced, so that somebody else's change, of the same kind or a new version, is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.kit import json
-from fhir_server.storage import codec, codings
-from fhir_server.storage.commands import AuditRow, CodingRow
+from fhir_server.storage import codec, codings, layout
+from fhir_server.storage.commands import AuditRow, IndexRows
 from fhir_server.storage.errors import erased
 from fhir_server.storage.keystore import KeyDestroyed
+from fhir_server.storage.layout import Laid
 from fhir_server.storage.reads import COLUMNS, Stored, aad, stored
 from fhir_server.storage.statements import AUDIT_COLUMNS, COUNTED
 from fhir_server.storage.tenants import Tenant
@@ -30,20 +29,21 @@ class Amendable:
     stored: Stored
     sealed: bytes | None
     keys: frozenset[int]
+    laid: Laid
     current: bool
 
 
 _LOOK = f"""
-SELECT {COLUMNS}, r.keys, r.fhir_id, true AS current FROM {{s}}.resource r
+SELECT {COLUMNS}, r.keys, r.unsought, r.fhir_id, true AS current FROM {{s}}.resource r
 WHERE r.type = $1 AND r.fhir_id = $2 AND r.version > 0 AND ($3::int IS NULL OR r.version = $3) AND {{current}}
 UNION ALL
-SELECT {COLUMNS.replace("r.", "h.")}, h.keys, r.fhir_id, false FROM {{s}}.resource r JOIN {{s}}.history h USING (rid)
+SELECT {COLUMNS.replace("r.", "h.")}, h.keys, 0, r.fhir_id, false FROM {{s}}.resource r JOIN {{s}}.history h USING (rid)
 WHERE r.type = $1 AND r.fhir_id = $2 AND h.version = $3 AND {{past}}
 """
 
 _AMEND = f"""
 WITH n AS (
-  UPDATE {{s}}.{{table}} SET body = $3, keys = $4::bigint[] WHERE rid = $1 AND version = $2 AND body = $5
+  UPDATE {{s}}.{{table}} SET body = $3, keys = $4::bigint[]{{unsought}} WHERE rid = $1 AND version = $2 AND body = $5
   RETURNING rid, version, type, patients, keys),
 {{tally}}
 audit_ AS (
@@ -69,22 +69,24 @@ async def look(tenant: Tenant, type_: str, id_: str, version: int | None, visibi
     row = await tenant.pool.fetchrow(tenant.sql(text), *args)
     if row is None:
         return None
-    return Amendable(stored(tenant, row), row["body"], frozenset(row["keys"] or ()), row["current"])
+    laid = Laid(list(row["patients"] or ()), list(row["keys"] or ()), row["unsought"])
+    return Amendable(stored(tenant, row), row["body"], frozenset(row["keys"] or ()), laid, row["current"])
 
 
 async def amend(
     tenant: Tenant,
     found: Amendable,
     resource: dict[str, Any],
-    keys: AbstractSet[int],
-    new: Sequence[CodingRow],
+    old: IndexRows,
+    new: IndexRows,
     audit: AuditRow,
 ) -> bool:
     """Replace body and keys of a version; False, with nothing written, when it is not what was read any more.
 
-    `new` are codings among the keys that the dictionary may not know yet.
+    `old` and `new` are the index entries of what was read and of what replaces it; they differ in hashed keys only.
     """
-    await codings.remember(tenant, new)
+    await codings.remember(tenant, new.codings)
+    await layout.remember(tenant, [new])
     row = found.stored
     try:
         cipher = tenant.keystore.get(row.key_id)
@@ -93,6 +95,8 @@ async def amend(
     sealed = codec.encode(json.encode(resource), cipher, aad(tenant, row.type, row.id, row.version))
     text = _AMEND.replace("{table}", "resource" if found.current else "history")
     text = text.replace("{tally}", _TALLY if found.current else "")
-    replaced = (row.rid, row.version, sealed, sorted(keys), found.sealed)
+    laid = layout.amended(tenant, found.laid, old, new)
+    text = text.replace("{unsought}", f", unsought = {laid.unsought}" if found.current else "")
+    replaced = (row.rid, row.version, sealed, laid.keys, found.sealed)
     done = await tenant.pool.fetchval(tenant.sql(text), *replaced, *audit.beside())
     return done is not None

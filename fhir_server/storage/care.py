@@ -14,10 +14,10 @@ from profiles.registry import R4
 
 _RELATED = """
 SELECT r.rid AS patient FROM {s}.resource r
-WHERE r.type = $5 AND r.version > 0 AND NOT r.deleted AND r.keys && $1::bigint[] AND NOT r.keys && $3::bigint[]
+WHERE r.type = $5 AND r.version > 0 AND NOT r.deleted AND r.keys[r.unsought + 1:] && $1::bigint[] AND NOT r.keys && $3::bigint[]
 UNION
 SELECT unnest(r.patients) FROM {s}.resource r
-WHERE r.version > 0 AND NOT r.deleted AND r.keys && $2::bigint[] AND NOT r.keys && $3::bigint[]
+WHERE r.version > 0 AND NOT r.deleted AND r.keys[r.unsought + 1:] && $2::bigint[] AND NOT r.keys && $3::bigint[]
   AND NOT EXISTS (
     SELECT FROM {s}.ix_date d JOIN unnest($6::smallint[], $7::timestamptz[]) AS past(param, since) ON d.param = past.param
     WHERE d.rid = r.rid AND d.hi < past.since)
@@ -25,7 +25,7 @@ LIMIT $4
 """
 _REFERRING = """
 SELECT r.rid FROM {s}.resource r
-WHERE r.version > 0 AND NOT r.deleted AND r.keys && $1::bigint[] AND NOT r.keys && $2::bigint[] LIMIT 1000
+WHERE r.version > 0 AND NOT r.deleted AND r.keys[r.unsought + 1:] && $1::bigint[] AND NOT r.keys && $2::bigint[] LIMIT 1000
 """
 _REFERRED = """
 SELECT DISTINCT k.key & $3::bigint AS rid FROM {s}.resource r, unnest(r.keys) k(key)

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-INDEX_VERSION = 4
+INDEX_VERSION = 5
 """Which form of extraction wrote a row's index entries; a change of what is extracted raises it."""
 
 FORMS, _GENERATIONS = 64, 500
@@ -53,6 +53,10 @@ class IndexRows:
     keys: list[int] = field(default_factory=list)
     references: list[tuple[int, str, str]] = field(default_factory=list)
     patients: list[str] = field(default_factory=list)
+    facets: list[int] = field(default_factory=list)
+    """Those of the keys that the index has only by the set of them (`layout.py`)."""
+    untold: list[str] = field(default_factory=list)
+    """Those of the patients whom no reference of the resource tells."""
     dates: list[tuple[int, datetime, datetime]] = field(default_factory=list)
     numbers: list[NumberRow] = field(default_factory=list)
     strings: list[tuple[int, str]] = field(default_factory=list)
@@ -90,6 +94,8 @@ class Command:
     """The id was made by us for this command, so nobody can have mentioned it."""
     seen: int | None = None
     """The `index_version` of the row that `previous` was found by: entries made anew meanwhile are another conflict."""
+    write: int | None = None
+    """The write (`Stored.write`) that the new content goes out from: what changed without a version is a conflict too."""
 
 
 @dataclass(slots=True)

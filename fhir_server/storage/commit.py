@@ -86,7 +86,7 @@ def _sections(row: Prepared, audit: AuditRow | None) -> tuple[tuple[str, ...], l
 async def _replace_one(tenant: Tenant, row: Prepared, audit: AuditRow | None) -> Written:
     sections, args = _sections(row, audit)
     text = tenant.sql(statements.replace(sections))
-    done = await tenant.pool.fetchrow(text, *row.row(), row.command.seen, *args)
+    done = await tenant.pool.fetchrow(text, *row.row(), row.command.seen, row.command.write, *args)
     if done is None:
         raise version_conflict(0)
     return _written(row, done["patients"])
@@ -105,7 +105,9 @@ async def _lock(connection: asyncpg.Connection, tenant: Tenant, rows: Sequence[P
     locked = {row["rid"]: row for row in await connection.fetch(tenant.sql(statements.LOCK), list(existing))}
     for rid, position in existing.items():
         command, found = rows[position].command, locked.get(rid)
-        if found is None or found["version"] != command.expected or command.seen not in (None, found["index_version"]):
+        if found is None or found["version"] != command.expected:
+            raise version_conflict(position)
+        if command.seen not in (None, found["index_version"]) or command.write not in (None, found["xmin"]):
             raise version_conflict(position)
     return locked
 
@@ -150,7 +152,9 @@ async def _replace(
         return
     for row in replaced:
         if row.command.method == "delete":  # what it was found by stays, so that who might have seen it is told 410
-            row.patients, row.keys = list(locked[row.rid]["patients"] or ()), list(locked[row.rid]["keys"] or ())
+            found = locked[row.rid]
+            row.patients, row.keys = list(found["patients"] or ()), list(found["keys"] or ())
+            row.unsought = found["unsought"]
     await connection.execute(tenant.sql(statements.KEEP_HISTORY), [row.rid for row in replaced])
     await connection.executemany(tenant.sql(statements.REPLACE), [row.row() for row in replaced])
 

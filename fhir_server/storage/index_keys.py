@@ -17,11 +17,19 @@ PARAM_SHIFT = 44
 MOST_RID = (1 << PARAM_SHIFT) - 1
 """The mask that leaves the rid."""
 _SIGN = 1 << 63
+_BLOCK = 1 << 62
+BLOCK_BITS = 6
+"""So many bits of a rid are left out of the key of a block of references."""
 
 
 def pack(param_id: int, rid: int) -> int:
     """Return the key of a reference by `param_id` to the resource `rid`."""
     return (param_id << PARAM_SHIFT) | rid
+
+
+def block(key: int) -> int:
+    """Return the key that stands for a reference and those to the 63 neighbours of its rid."""
+    return _BLOCK | (key >> PARAM_SHIFT << PARAM_SHIFT) | ((key & MOST_RID) >> BLOCK_BITS)
 
 
 def hashed(secret: bytes, param_id: int, parts: tuple[str, ...]) -> int:

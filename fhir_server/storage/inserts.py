@@ -22,7 +22,8 @@ MOST = 128
 # travel as text.
 _TYPES: dict[str, tuple[str, ...]] = {
     "resource": (
-        "bigint", "timestamptz", "smallint", "smallint", "int", "int", "smallint", "bool", "text", "text", "text", "bytea"
+        "bigint", "timestamptz", "smallint", "smallint", "int", "int", "smallint", "bool", "text", "text", "text", "int",
+        "bytea"
     ),
     "ix_date": ("bigint", "smallint", "timestamptz", "timestamptz"),
     "ix_number": ("bigint", "smallint", "bigint", "numeric", "numeric", "bigint", "bigint", "numeric", "numeric"),

@@ -14,10 +14,10 @@ from typing import Any
 import asyncpg
 
 from fhir_server.kit import logs
-from fhir_server.storage import codings, ident, own, tally, traced
+from fhir_server.storage import codings, ident, layout, own, tally, traced
 from fhir_server.storage.commands import IndexRows, index_version
 from fhir_server.storage.errors import Erased
-from fhir_server.storage.prepare import mentioned, numbered
+from fhir_server.storage.prepare import mentioned
 from fhir_server.storage.reads import COLUMNS, Damaged, Stored, stored
 from fhir_server.storage.statements import COPY_COLUMNS, array
 from fhir_server.storage.tenants import Tenant
@@ -86,24 +86,29 @@ async def count(tenant: Tenant, types: Sequence[str]) -> int:
 async def put(tenant: Tenant, rows: Sequence[tuple[Row, IndexRows]], unreadable: Sequence[int] = ()) -> int:
     """Write the entries of rows that nobody has written meanwhile; return how many those were."""
     await codings.remember(tenant, [coding for _, index in rows for coding in index.codings])
+    await layout.remember(tenant, [index for _, index in rows])
     rids = await ident.rids(tenant, {name for _, index in rows for name in mentioned(index)})
     beside = await traced.beside(tenant, {row.stored.rid: index for row, index in rows}, rids)
     version = index_version(tenant.own.generation)
     async with tenant.pool.acquire() as connection, connection.transaction():
         held = await _held(connection, tenant, [row.stored.rid for row, _ in rows])
         still = {row.stored.rid: index for row, index in rows if held.get(row.stored.rid) == row.seen}
-        keys = [array(numbered(index, rids, beside.get(rid, ()))[1]) for rid, index in still.items()]
+        laid = [layout.laid_out(tenant, index, rids, beside.get(rid, ())) for rid, index in still.items()]
         text = (
-            "UPDATE {s}.resource r SET keys = u.keys::bigint[], index_version = $3"
-            " FROM unnest($1::bigint[], $2::text[]) u(rid, keys) WHERE r.rid = u.rid"
+            "UPDATE {s}.resource r SET keys = u.keys::bigint[], unsought = u.unsought, index_version = $4"
+            " FROM unnest($1::bigint[], $2::text[], $3::int[]) u(rid, keys, unsought) WHERE r.rid = u.rid"
         )
         await tally.add(connection, tenant, list(still), -1)
-        await connection.execute(tenant.sql(text), list(still), keys, version)
+        await connection.execute(tenant.sql(text), list(still), *_columns(laid), version)
         await tally.add(connection, tenant, list(still), +1)
         await _narrow(connection, tenant, still)
         mark = "UPDATE {s}.resource SET index_version = $2 WHERE rid = ANY($1::bigint[])"
         await connection.execute(tenant.sql(mark), list(unreadable), version)
     return len(still)
+
+
+def _columns(laid: Sequence[layout.Laid]) -> tuple[list[str], list[int]]:
+    return [array(each.keys) for each in laid], [each.unsought for each in laid]
 
 
 async def _held(connection: asyncpg.Connection, tenant: Tenant, rids: Sequence[int]) -> dict[int, int]:

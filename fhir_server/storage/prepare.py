@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,10 +12,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fhir_server.kit import clock
 from fhir_server.kit import json as kit_json
-from fhir_server.storage import codec, codings, ident, traced
+from fhir_server.storage import codec, codings, ident, layout, traced
 from fhir_server.storage.commands import Command, IndexRows, index_version
 from fhir_server.storage.errors import erased_owner
-from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.keystore import KeyDestroyed
 from fhir_server.storage.reads import aad
 from fhir_server.storage.tenants import Tenant
@@ -51,6 +50,7 @@ class Prepared:
     last_updated: datetime
     patients: list[int]
     keys: list[int]
+    unsought: int
     body: bytes
     sealed: bytes | None
     series: list[SeriesRow]
@@ -63,7 +63,8 @@ class Prepared:
         command, generation = self.command, (self.command.index or _EMPTY).generation
         return (
             self.rid, self.last_updated, R4.type_id(command.type), command.http_method, self.version, self.key_id,
-            index_version(generation), command.method == "delete", command.id, self.patients or None, self.keys, self.sealed,
+            index_version(generation), command.method == "delete", command.id, self.patients or None, self.keys, self.unsought,
+            self.sealed,
         )  # fmt: skip
 
 
@@ -134,15 +135,6 @@ def _cipher(tenant: Tenant, key_id: int) -> AESGCM:
         raise erased_owner() from None
 
 
-def numbered(index: IndexRows, rids: dict[ident.Name, int], beside: Iterable[int] = ()) -> tuple[list[int], list[int]]:
-    """Return the patients and the index keys of a resource, ids turned into rids; `beside` are patients of what it is told of."""
-    patients = list(dict.fromkeys([*(rids[("Patient", id_)] for id_ in index.patients), *beside]))
-    keys = set(index.keys)
-    keys.update(pack(param, rids[(type_, id_)]) for param, type_, id_ in index.references)
-    keys.update(pack(COMPARTMENT, patient) for patient in patients)
-    return patients, sorted(keys)
-
-
 def mentioned(index: IndexRows) -> set[ident.Name]:
     """Return the resources that index entries name."""
     return {(type_, id_) for _, type_, id_ in index.references} | {("Patient", id_) for id_ in index.patients}
@@ -168,19 +160,35 @@ def _prepared(
     rid, version = rids[(command.type, command.id)], command.expected + 1
     old_series = series_rows(command.previous, rids, moment)
     if command.resource is None:
-        return Prepared(command, rid, inserts, version, 0, moment, [], [], b"", None, [], old_series)
+        return Prepared(command, rid, inserts, version, 0, moment, [], [], 0, b"", None, [], old_series)
     index = command.index or _EMPTY
-    patients, keys = numbered(index, rids, beside)
+    laid = layout.laid_out(tenant, index, rids, beside)
+    patients = laid.patients
     key_id = _key_id(tenant, command, patients)
     body = kit_json.encode(stamped(command.resource, command.type, command.id, version, clock.instant(moment)))
     sealed = codec.encode(body, _cipher(tenant, key_id), aad(tenant, command.type, command.id, version))
     series = series_rows(index, rids, moment)
-    return Prepared(command, rid, inserts, version, key_id, moment, patients, keys, body, sealed, series, old_series)
+    return Prepared(
+        command,
+        rid,
+        inserts,
+        version,
+        key_id,
+        moment,
+        patients,
+        laid.keys,
+        laid.unsought,
+        body,
+        sealed,
+        series,
+        old_series,
+    )
 
 
 async def prepare(tenant: Tenant, commands: Sequence[Command]) -> list[Prepared]:
     """Return the rows of all commands; takes rids and keys and tells the dictionary of codings, writes no resource."""
     await codings.remember(tenant, [row for c in commands if c.index for row in c.index.codings])
+    await layout.remember(tenant, [c.index for c in commands if c.index])
     rids, new = await _rids(tenant, commands)
     beside = await traced.beside(tenant, {at: c.index for at, c in enumerate(commands)}, rids, commands)
     of_index = {rids[("Patient", id_)] for c in commands if c.index for id_ in c.index.patients}

@@ -18,7 +18,7 @@ from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import Visibility, visible_sql, visible_types_sql
 from profiles.registry import R4
 
-COLUMNS = "r.rid, r.type, r.version, r.last_updated, r.deleted, r.method, r.key_id, r.index_version, r.patients, r.body"
+COLUMNS = "r.rid, r.type, r.version, r.last_updated, r.deleted, r.method, r.key_id, r.index_version, r.patients, r.body, r.xmin"
 """What `stored` needs of a row `r`, beside `fhir_id`."""
 
 
@@ -40,6 +40,8 @@ class Stored:
     index_version: int
     patients: tuple[int, ...]
     body: bytes
+    write: int | None = None
+    """Which write the row is of: also `$meta-add`, which makes no version, changes it."""
 
     @property
     def own_key(self) -> int:
@@ -80,6 +82,7 @@ def _stored(row: Any, type_: str, body: bytes | None) -> Stored:
     return Stored(
         row["rid"], type_, row["fhir_id"], row["version"], row["last_updated"], row["deleted"], row["method"], row["key_id"],
         row["index_version"], tuple(row["patients"] or ()), body or b"",
+        row["xmin"],
     )  # fmt: skip
 
 
@@ -210,11 +213,11 @@ async def fetch(tenant: Tenant, rids: Sequence[int]) -> list[Stored]:
     return readable(tenant, [rows[rid] for rid in rids if rid in rows])
 
 
-async def any_holds(tenant: Tenant, type_: str, compartment: int, keys: Sequence[int]) -> bool:
-    """Tell whether some resource of a type in a compartment holds one of the keys, which are kept from somebody."""
+async def any_holds(tenant: Tenant, type_: str, compartment: Sequence[int], keys: Sequence[int]) -> bool:
+    """Tell whether some resource of a type that the index has under a compartment holds one of the keys, kept from somebody."""
     text = """SELECT EXISTS (SELECT FROM {s}.resource r WHERE r.type = $1 AND r.version > 0 AND NOT r.deleted
-      AND r.keys @> ARRAY[$2::bigint] AND r.keys && $3::bigint[])"""
-    return bool(await tenant.pool.fetchval(tenant.sql(text), R4.type_id(type_), compartment, list(keys)))
+      AND r.keys[r.unsought + 1:] && $2::bigint[] AND r.keys && $3::bigint[])"""
+    return bool(await tenant.pool.fetchval(tenant.sql(text), R4.type_id(type_), list(compartment), list(keys)))
 
 
 async def holding(connection: asyncpg.Connection, tenant: Tenant, rids: Sequence[int], keys: Sequence[int]) -> set[int]:

@@ -12,10 +12,10 @@ from typing import Any
 import asyncpg
 
 from fhir_server.kit import logs
-from fhir_server.storage import codings, ident, tally, traced
+from fhir_server.storage import codings, ident, layout, tally, traced
 from fhir_server.storage.commands import FORMS, INDEX_VERSION, IndexRows, index_version
 from fhir_server.storage.errors import Erased
-from fhir_server.storage.prepare import NOBODY, mentioned, numbered, series_rows
+from fhir_server.storage.prepare import NOBODY, mentioned, series_rows
 from fhir_server.storage.reads import COLUMNS, Damaged, stored
 from fhir_server.storage.statements import COPY_COLUMNS, NARROW, array, delete_all
 from fhir_server.storage.tenants import Tenant
@@ -32,8 +32,10 @@ SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r
 WHERE r.rid > $1 AND r.index_version % {FORMS} < $2 AND r.version > 0 AND NOT r.deleted ORDER BY r.rid LIMIT $3 FOR UPDATE
 """
 _KEYS = """
-UPDATE {s}.resource r SET patients = u.patients::bigint[], keys = u.keys::bigint[], index_version = u.version
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::smallint[]) u(rid, patients, keys, version) WHERE r.rid = u.rid
+UPDATE {s}.resource r SET patients = u.patients::bigint[], keys = u.keys::bigint[], unsought = u.unsought,
+  index_version = u.version
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::int[], $5::smallint[]) u(rid, patients, keys, unsought, version)
+WHERE r.rid = u.rid
 """
 
 
@@ -79,11 +81,13 @@ async def _replace(
     await codings.remember(tenant, [coding for index in indexes.values() for coding in index.codings])
     names = {name for index in indexes.values() for name in mentioned(index)}
     rids = await ident.rids(tenant, names)
-    arrays: list[list[Any]] = [[], [], []]
+    await layout.remember(tenant, indexes.values())
     beside = await traced.beside(tenant, indexes, rids)
+    arrays: list[list[Any]] = [[], [], [], []]
     for rid, index in indexes.items():
-        patients, keys = numbered(index, rids, beside.get(rid, ()))
-        for column, value in zip(arrays, (rid, array(patients) if patients else None, array(keys)), strict=True):
+        laid = layout.laid_out(tenant, index, rids, beside.get(rid, ()))
+        patients = array(laid.patients) if laid.patients else None
+        for column, value in zip(arrays, (rid, patients, array(laid.keys), laid.unsought), strict=True):
             column.append(value)
     versions = [index_version(index.generation) for index in indexes.values()]
     await connection.execute(tenant.sql(_KEYS), *arrays, versions)

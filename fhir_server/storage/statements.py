@@ -12,8 +12,10 @@ from functools import cache
 
 AUDIT_COLUMNS = "recorded, interaction, status, agent, type, rid, version, patients, request, address, detail"
 
-_RESOURCE = "rid, last_updated, type, method, version, key_id, index_version, deleted, fhir_id, patients, keys, body"
-_BASE_ARGS = 13
+_RESOURCE = (
+    "rid, last_updated, type, method, version, key_id, index_version, deleted, fhir_id, patients, keys, unsought, body"
+)
+_BASE_ARGS = 15
 
 COUNTED = "LATERAL (SELECT c.key FROM {{s}}.coding c WHERE c.key = ANY ({}) UNION ALL SELECT 0) k"
 """What is counted of a row: its keys in the dictionary of codings, and 0, the whole type."""
@@ -37,14 +39,15 @@ _SECTIONS: dict[str, tuple[int, str]] = {
 
 _HEAD = """old AS (
   SELECT * FROM {s}.resource
-  WHERE rid = $1 AND version = $5::int - 1 AND ($13::smallint IS NULL OR index_version = $13) FOR UPDATE),
+  WHERE rid = $1 AND version = $5::int - 1 AND ($14::smallint IS NULL OR index_version = $14)
+    AND ($15::xid IS NULL OR xmin = $15) FOR UPDATE),
 h AS (
   INSERT INTO {s}.history (rid, last_updated, type, method, version, key_id, index_version, deleted, patients, keys, body)
   SELECT rid, last_updated, type, method, version, key_id, index_version, deleted, patients, keys, body FROM old WHERE version > 0),
 r AS (
   UPDATE {s}.resource n SET last_updated = $2, type = $3, method = $4, version = $5, key_id = $6, index_version = $7, deleted = $8,
     fhir_id = $9, patients = CASE WHEN $8 THEN old.patients ELSE $10::bigint[] END,
-    keys = CASE WHEN $8 THEN old.keys ELSE $11::bigint[] END, body = $12
+    keys = CASE WHEN $8 THEN old.keys ELSE $11::bigint[] END, unsought = CASE WHEN $8 THEN old.unsought ELSE $12 END, body = $13
   FROM old WHERE n.rid = old.rid RETURNING n.rid, n.patients, n.keys)"""
 
 
@@ -60,7 +63,7 @@ def replace(sections: tuple[str, ...]) -> str:
     return "WITH " + ",\n".join(parts) + "\nSELECT rid, patients FROM r"
 
 
-LOCK = "SELECT rid, version, index_version, deleted, patients, keys FROM {s}.resource WHERE rid = ANY($1::bigint[]) ORDER BY rid FOR UPDATE"
+LOCK = "SELECT rid, version, index_version, deleted, patients, keys, unsought, xmin FROM {s}.resource WHERE rid = ANY($1::bigint[]) ORDER BY rid FOR UPDATE"
 
 KEEP_HISTORY = """
 INSERT INTO {s}.history (rid, last_updated, type, method, version, key_id, index_version, deleted, patients, keys, body)
@@ -70,7 +73,7 @@ FROM {s}.resource WHERE rid = ANY($1::bigint[]) AND version > 0
 
 REPLACE = """
 UPDATE {s}.resource SET last_updated = $2, type = $3, method = $4, version = $5, key_id = $6, index_version = $7, deleted = $8,
-  fhir_id = $9, patients = $10, keys = $11, body = $12
+  fhir_id = $9, patients = $10, keys = $11, unsought = $12, body = $13
 WHERE rid = $1
 """
 

@@ -88,6 +88,8 @@ class Tenant:
         self.spare_rids: list[int] = []
         self.codings: dict[tuple[int, str | None, str | None], int] = {}
         """(param, system, code) as written, with its index key: those that are known to stand in the dictionary."""
+        self.blends: set[tuple[int, ...]] = set()
+        """The sets of facets that are known to stand in the table `facet` (`layout.py`)."""
         self.every_patient = False
         """Whether caregivers reach every patient by `user/` scopes, not only those whom they care for."""
         self.care_after: timedelta | None = None

@@ -14,6 +14,7 @@ from typing import Any, Final
 from fhir_server.storage import ident
 from fhir_server.storage.commands import Command, IndexRows
 from fhir_server.storage.index_keys import COMPARTMENT, MOST_RID, pack
+from fhir_server.storage.layout import alternatives
 from fhir_server.storage.tenants import Tenant
 from profiles.registry import R4
 
@@ -22,12 +23,15 @@ PARAM: Final = R4.params(TYPE)["target"].id
 """The parameter number of the references to what it is told of."""
 
 _PATIENTS = "SELECT rid, patients FROM {s}.resource WHERE rid = ANY($1::bigint[]) AND patients IS NOT NULL"
-_TELLING = "SELECT rid FROM {s}.resource WHERE type = $1 AND keys && $2::bigint[]"
+_TELLING = """SELECT r.rid FROM {s}.resource r
+WHERE r.type = $1 AND r.keys[r.unsought + 1:] && $2::bigint[] AND r.keys && $3::bigint[]"""
+_WHOLE = "ARRAY(SELECT k FROM unnest(p.keys)"
+_LAID = "p.keys[1:p.unsought] || ARRAY(SELECT k FROM unnest(p.keys[p.unsought + 1:])"
+"""The same of a row whose first keys are not in the index (`layout.py`); its compartments are never among those."""
 AGAIN = f"""
 UPDATE {{s}}.{{table}} p SET patients = f.patients, keys = f.keys
 FROM (
-  SELECT p.rid, p.version, n.patients, ARRAY(
-    SELECT k FROM unnest(p.keys) k WHERE k NOT BETWEEN {pack(COMPARTMENT, 0)} AND {pack(COMPARTMENT, MOST_RID)}
+  SELECT p.rid, p.version, n.patients, {_WHOLE} k WHERE k NOT BETWEEN {pack(COMPARTMENT, 0)} AND {pack(COMPARTMENT, MOST_RID)}
     UNION SELECT {pack(COMPARTMENT, 0)} | of FROM unnest(n.patients) of ORDER BY 1) AS keys
   FROM {{s}}.{{table}} p, LATERAL (
     SELECT array_agg(DISTINCT of ORDER BY of) AS patients FROM (
@@ -79,11 +83,13 @@ async def beside(
 async def telling(tenant: Tenant, rids: Iterable[int]) -> list[int]:
     """Return what is told of these resources."""
     keys = [pack(PARAM, rid) for rid in rids]
-    rows = await tenant.pool.fetch(tenant.sql(_TELLING), R4.type_id(TYPE), keys) if keys else []
+    sought = [at for key in keys for at in alternatives(key)]
+    rows = await tenant.pool.fetch(tenant.sql(_TELLING), R4.type_id(TYPE), sought, keys) if keys else []
     return [row["rid"] for row in rows]
 
 
 async def again(connection: Any, tenant: Tenant, rids: Sequence[int]) -> None:
     """Give what is told of others the patients that those have now."""
     text = AGAIN.replace("{table}", "resource").replace("{which}", "p.rid = ANY($1::bigint[])")
+    text = text.replace(_WHOLE, _LAID)
     await connection.execute(tenant.sql(text), list(rids))

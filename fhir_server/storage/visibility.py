@@ -8,13 +8,14 @@ history rows and counts alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from fhir_server.kit.memo import Memo
 from fhir_server.storage.index_keys import COMPARTMENT, MOST_RID, pack
+from fhir_server.storage.layout import SOUGHT, alternatives
 from fhir_server.storage.statements import array
 from profiles.registry import R4
 
@@ -63,6 +64,8 @@ FEW = 100
 """So many keys of a group are looked for in the index; of more, each row that is met is asked, by one hash table a statement."""
 
 _SINGLE = 4
+_PROBES = 500
+"""Keys that the index is asked for to find the compartments of a grant."""
 
 EVERYTHING: Visibility = (Grant(),)
 NOTHING: Visibility = ()
@@ -135,8 +138,26 @@ def _group_sql(alias: str, group: tuple[int, ...], args: list[Any], *, one: bool
     return f"EXISTS (SELECT FROM unnest({alias}.{column}) AS held(key) WHERE {held})"
 
 
-def _grant_sql(alias: str, grant: Grant, args: list[Any], current: str, *, one: bool) -> str:
+def compartments(keys: Iterable[int]) -> list[int]:
+    """Return those of some keys that are of compartments."""
+    return [key for key in keys if 0 < key < pack(COMPARTMENT + 1, 0)]
+
+
+def _reached_sql(alias: str, grant: Grant, args: list[Any], told: tuple[int, ...]) -> str:
+    """Return by what the index finds the compartments of a grant: references by `told`; "" when they are none, or too many."""
+    groups = [compartments(grant.all_of), *(group for group in map(compartments, grant.any_of) if group)]
+    found = min((group for group in groups if group), key=len, default=[])
+    wanted = [at for rid in found for param in told for at in alternatives(pack(param, rid))]
+    if not wanted or len(wanted) > _PROBES:
+        return ""
+    args.append(array([*found, *wanted]))
+    return f"{SOUGHT.replace('{r}', alias)} && ${len(args)}::text::bigint[]"
+
+
+def _grant_sql(alias: str, grant: Grant, args: list[Any], current: str, *, one: bool, told: tuple[int, ...]) -> str:
     parts = []
+    if reached := _reached_sql(alias, grant, args, told):
+        parts.append(reached)
     if grant.all_of:
         parts.append(f"{alias}.keys @> {_array(grant.all_of, args)}")
     if grant.none_of:
@@ -177,37 +198,57 @@ def kept_from(visibility: Visibility) -> tuple[int, ...] | None:
     )
 
 
-def visible_sql(alias: str, visibility: Visibility, args: list[Any], *, current: str = "", one: bool = False) -> str:
+def visible_sql(
+    alias: str,
+    visibility: Visibility,
+    args: list[Any],
+    *,
+    current: str = "",
+    one: bool = False,
+    told: tuple[int, ...] = (),
+) -> str:
     """Return the condition on `alias`.keys, appending its values to `args`; no grant gives FALSE.
 
     For a row of the history, `current` is the alias of the row of `resource`: what must not be there must not be there now
-    either, so that a label or a Consent that came later holds for every version. `one` says that a single row is asked.
+    either, so that a label or a Consent that came later holds for every version. `one` says that a single row is asked; `told` are
+    the parameters whose references put a row into compartments: with them the index finds the rows, which decides nothing more.
     """
-    form = (alias, current, one, len(args))
+    form = (alias, current, one, len(args), told)
     found = _conditions.get((visibility,), form)
     if found is None:
         numbered = list(args)
         if EVERYTHING[0] in visibility:
             text = "TRUE"
         else:
-            parts = [_grant_sql(alias, grant, numbered, current, one=one) for grant in visibility]
+            parts = [_grant_sql(alias, grant, numbered, current, one=one, told=told) for grant in visibility]
             text = f"({' OR '.join(parts)})" if parts else "FALSE"
         found = _conditions.put((visibility,), (text, tuple(numbered[len(args) :])), form)
     args.extend(found[1])
     return found[0]
 
 
-def visible_types_sql(alias: str, by_type: Mapping[str, Visibility], args: list[Any], *, current: str = "") -> str:
-    """Return the condition over several types, each with its own Visibility; a type not named is not seen."""
-    groups: dict[Visibility, list[int]] = {}
+def visible_types_sql(
+    alias: str,
+    by_type: Mapping[str, Visibility],
+    args: list[Any],
+    *,
+    current: str = "",
+    told: Callable[[Iterable[str]], tuple[int, ...]] = lambda _types: (),
+) -> str:
+    """Return the condition over several types, each with its own Visibility; a type not named is not seen.
+
+    `told` gives what `visible_sql` takes, for some types together.
+    """
+    groups: dict[Visibility, list[str]] = {}
     for name, visibility in by_type.items():
-        groups.setdefault(visibility, []).append(R4.type_id(name))
+        groups.setdefault(visibility, []).append(name)
     parts = []
     for visibility, types in groups.items():
         if visibility:
-            args.append(sorted(types))
+            args.append(sorted(map(R4.type_id, types)))
             types_sql = f"{alias}.type = ANY(${len(args)}::smallint[])"
-            parts.append(f"({types_sql} AND {visible_sql(alias, visibility, args, current=current)})")
+            seen = visible_sql(alias, visibility, args, current=current, told=told(types))
+            parts.append(f"({types_sql} AND {seen})")
     return "(" + " OR ".join(parts) + ")" if parts else "FALSE"
 
 

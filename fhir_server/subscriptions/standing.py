@@ -13,19 +13,32 @@ from typing import Any
 from fhir_server.kit import json
 from fhir_server.search.compile import condition
 from fhir_server.search.extract import extract
-from fhir_server.search.predicates import NOTHING, All, AnyOf, Coded, Keys, Match, Predicate, Without, coded, resolved
+from fhir_server.search.predicates import (
+    NOTHING,
+    All,
+    AnyOf,
+    Coded,
+    Faceted,
+    Keys,
+    Match,
+    Predicate,
+    Without,
+    coded,
+    resolved,
+)
 from fhir_server.search.query import Query
 from fhir_server.search.rewrite import Scene, names, whole
 from fhir_server.search.verify import checker
 from fhir_server.storage import codings, ident
 from fhir_server.storage.commands import IndexRows
+from fhir_server.storage.layout import Known
 from fhir_server.storage.reads import Kept
 from fhir_server.storage.statements import array
 from fhir_server.storage.tenants import Tenant
 
 _TABLES = """
 resource AS (
-  SELECT rid, fhir_id, last_updated, version, false AS deleted, keys::bigint[] AS keys
+  SELECT rid, fhir_id, last_updated, version, false AS deleted, keys::bigint[] AS keys, 0 AS unsought
   FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::int[], $5::text[]) u(rid, fhir_id, last_updated, version, keys)),
 ix_date AS (SELECT * FROM unnest($6::bigint[], $7::smallint[], $8::timestamptz[], $9::timestamptz[]) u(rid, param, lo, hi)),
 ix_number AS (
@@ -44,6 +57,8 @@ def settled(part: Predicate, keys: frozenset[int], behind: Collection[int] = ())
     `behind` are the keys of the codes and systems that its keys stand under in the dictionary of codings.
     """
     match part:
+        case Faceted():
+            return settled(part.part, keys, behind)
         case Keys():
             return not keys.isdisjoint(part.any_of)
         case Coded():
@@ -120,7 +135,7 @@ async def meeting(tenant: Tenant, search: Standing, versions: Sequence[Kept]) ->
             met[position] = doubt
     if unsettled:
         named = await codings.look_up(tenant, search.codings) if search.codings else {}
-        wanted = Match(resolved(asked.predicate, named), asked.doubt)
+        wanted = Match(resolved(asked.predicate, Known(named)), asked.doubt)
         there = await _ask(tenant, wanted, [versions[position] for position in unsettled])
         met.update({unsettled[number]: doubt for number, doubt in there.items()})
     return [versions[at] for at in sorted(met) if not met[at] or search.decide(versions[at].stored.body)]

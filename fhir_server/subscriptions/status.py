@@ -34,6 +34,7 @@ async def write(tenant: Tenant, current: Stored, status: Status, error: str | No
         origin=SUBSCRIPTION,
         http_method=PUT,
         seen=None if previous is None else current.index_version,
+        write=current.write,
     )
     ctx = await author.server(tenant, ids.request_id())
     try:

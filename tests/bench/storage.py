@@ -12,7 +12,7 @@ _SIZES = """
     WHERE n.nspname = 't_default' AND c.relkind IN ('r', 'm') ORDER BY size DESC
 """
 _ENTRIES = """
-    SELECT cardinality(r.keys) AS keys,
+    SELECT cardinality(r.keys) - r.unsought AS keys,
         (SELECT sum(2 + (hi - lo > interval '1 day')::int) FROM t_default.ix_date i WHERE i.rid = r.rid) AS dates,
         (SELECT sum(2 + (cunit <> 0)::int + (hi > lo)::int) FROM t_default.ix_number i WHERE i.rid = r.rid) AS numbers,
         (SELECT 2 * count(*) FROM t_default.ix_string i WHERE i.rid = r.rid) AS strings,
@@ -20,7 +20,7 @@ _ENTRIES = """
     FROM t_default.resource r WHERE r.fhir_id = $1
 """
 _MEAN = """
-    SELECT (SELECT sum(cardinality(keys)) FROM t_default.resource WHERE version > 0 AND NOT deleted)
+    SELECT (SELECT sum(cardinality(keys) - unsought) FROM t_default.resource WHERE version > 0 AND NOT deleted)
       + (SELECT sum(2 + (hi - lo > interval '1 day')::int) FROM t_default.ix_date)
       + (SELECT sum(2 + (cunit <> 0)::int + (hi > lo)::int) FROM t_default.ix_number)
       + (SELECT 2 * count(*) FROM t_default.ix_string) + (SELECT 3 * count(*) FROM t_default.series)
@@ -50,7 +50,9 @@ async def bytes_a_resource(rig: Rig) -> dict[str, object]:
 
 
 async def index_entries(rig: Rig, observation: str) -> dict[str, int]:
-    """Return how many index entries one Observation has: keys, and one in each index of the narrow tables that holds its rows."""
+    """Return how many index entries one Observation has: those of its keys that are in the index (`storage/layout.py`), and one in
+    each index of the narrow tables that holds its rows.
+    """
     connection = await asyncpg.connect(rig.dsn)
     try:
         row = await connection.fetchrow(_ENTRIES, observation)

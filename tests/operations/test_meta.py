@@ -10,6 +10,7 @@ import pytest
 
 from fhir_server.operations import meta as operation
 from fhir_server.search.extract import extract
+from fhir_server.storage import reads
 from tests.http.client import Answer, Caller, caller, entry, observation
 
 Json = dict[str, Any]
@@ -118,6 +119,27 @@ async def test_racing_changes_lose_none(system: Caller) -> None:
     found = returned(await system.get(f"Observation/{made.id}/$meta"))
     assert (len(found["tag"]), found["versionId"]) == (12, "1")
     assert await total(system, f"Observation?_id={made.id}&_tag=urn:tags|0&_tag=urn:tags|11") == 1
+
+
+async def test_a_patch_loses_no_label_that_came_meanwhile(system: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A patch reads a version, `$meta-add` changes that in place, and only then the patch writes the next one."""
+    made = await system.post("Observation", observation())
+    read, times = reads.read, 0
+
+    async def overtaken(*args: Any) -> Any:
+        nonlocal times
+        times += 1
+        found = await read(*args)
+        if times == 1:
+            returned(await system.post(f"Observation/{made.id}/$meta-add", meta(security=[LABEL])))
+        return found
+
+    monkeypatch.setattr(reads, "read", overtaken)
+    patch = [{"op": "replace", "path": "/status", "value": "amended"}]
+    done = await system.send("PATCH", f"Observation/{made.id}", patch, content_type="application/json-patch+json")
+    assert (done.status, times) == (200, 2)
+    found = (await system.get(f"Observation/{made.id}")).json
+    assert (found["status"], found["meta"]["versionId"], found["meta"]["security"]) == ("amended", "2", [LABEL])
 
 
 @pytest.mark.parametrize(

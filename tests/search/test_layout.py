@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fhir_server.search import few
-from fhir_server.storage import tally
+from fhir_server.storage import layout, tally
 from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING, Grant
@@ -109,3 +109,90 @@ async def test_what_is_counted_answers_a_count(house: Tenant, monkeypatch: Any) 
     assert (await page(house, "Observation", "_summary=count", EVERYTHING)).total == 4711
     assert (await page(house, "Observation", "code=a&_count=1&_total=accurate", EVERYTHING)).total == 12
     assert (await page(house, "Observation", "code=a,b&_count=0", EVERYTHING)).total == len(RESOURCES)
+
+
+# ---- facets and long lists (`storage/layout.py`) ----
+
+PARTS = [f"{code}-nobody-{number}" for code in CODES for number in range(5)]
+LISTS: tuple[Resource, ...] = (
+    *(
+        {
+            "resourceType": "Provenance",
+            "id": f"of-{len(part)}",
+            "target": [{"reference": f"Observation/{each}"} for each in part],
+            "recorded": "2026-01-01T00:00:00Z",
+            "agent": [{"who": {"reference": "Device/d"}}],
+        }
+        for part in (PARTS[:2], PARTS[:5], PARTS)
+    ),
+    *(
+        {
+            "resourceType": "Encounter",
+            "id": f"e-{status}-{code}",
+            "status": status,
+            "class": {"system": "urn:class", "code": code},
+            "subject": {"reference": f"Patient/{'p1' if code == 'AMB' else 'p2'}"},
+            "identifier": [{"system": f"urn:ids:{code}", "value": status}],
+        }
+        for status in ("planned", "finished", "cancelled")
+        for code in ("AMB", "IMP")
+    ),
+    {"resourceType": "Patient", "id": "p1", "gender": "female"},
+    {"resourceType": "Patient", "id": "p2", "gender": "male"},
+)
+ASKED = [
+    ("Provenance", "target=Observation/a-nobody-0", "of-2 of-5 of-10"),
+    ("Provenance", "target=Observation/b-nobody-4", "of-10"),
+    ("Provenance", "target=Observation/a-Group-g-0", ""),
+    ("Provenance", "target=Observation/a-nobody-4,Observation/b-nobody-0", "of-5 of-10"),
+    ("Provenance", "target:Observation.code=b", "of-10"),
+    ("Provenance", "target=Observation/a-nobody-4&target=Observation/b-nobody-0", "of-10"),
+    ("Observation", "_has:Provenance:target:_id=of-5", "a-nobody-0 a-nobody-1 a-nobody-2 a-nobody-3 a-nobody-4"),
+    ("Encounter", "status=planned", "e-planned-AMB e-planned-IMP"),
+    ("Encounter", "class=IMP&status=planned,finished", "e-planned-IMP e-finished-IMP"),
+    (
+        "Encounter",
+        "class=urn:class|",
+        "e-planned-AMB e-finished-AMB e-cancelled-AMB e-planned-IMP e-finished-IMP e-cancelled-IMP",
+    ),
+    ("Encounter", "class=urn:other|IMP", ""),
+    ("Encounter", "status:not=planned&class=urn:class|AMB", "e-finished-AMB e-cancelled-AMB"),
+    ("Encounter", "identifier=urn:ids:AMB|", "e-planned-AMB e-finished-AMB e-cancelled-AMB"),
+    ("Encounter", "identifier=urn:ids:AMB|planned", "e-planned-AMB"),
+    ("Encounter", "status:missing=true", ""),
+    ("Encounter", "class:missing=false&status=cancelled", "e-cancelled-AMB e-cancelled-IMP"),
+    ("Encounter", "patient.gender=female&status=finished", "e-finished-AMB"),
+    ("Patient", "_has:Encounter:patient:class=IMP", "p2"),
+]
+
+
+@pytest.fixture(scope="module")
+async def lists(house: Tenant) -> Tenant:
+    await load(house, LISTS)
+    return house
+
+
+@pytest.mark.parametrize("most", [0, layout.MOST])
+async def test_facets_and_long_lists(lists: Tenant, monkeypatch: Any, most: int) -> None:
+    monkeypatch.setattr(layout, "MOST", most)
+    for type_, query, named in ASKED:
+        assert sorted(await ids(lists, type_, query)) == sorted(named.split()), query
+        total = (await page(lists, type_, f"{query}&_summary=count")).total
+        assert total == len(named.split()), query
+
+
+async def test_long_lists_are_included(lists: Tenant) -> None:
+    found = await page(lists, "Observation", "_id=a-nobody-4&_revinclude=Provenance:target")
+    assert sorted(row.id for row in found.included) == ["of-10", "of-5"]
+
+
+@pytest.mark.parametrize(("patient", "code"), [("p1", "AMB"), ("p2", "IMP")])
+async def test_a_compartment_is_found_by_what_puts_rows_there(lists: Tenant, patient: str, code: str) -> None:
+    rid = pack(COMPARTMENT, lists.rids[("Patient", patient)])
+    for seen in ((Grant((rid,)),), (Grant(any_of=((rid,),)),), (Grant((rid,)), Grant(rids=(1 << 40,)))):
+        found = await ids(lists, "Encounter", "class=urn:class|", seen)
+        assert sorted(found) == sorted(f"e-{status}-{code}" for status in ("planned", "finished", "cancelled"))
+        several = dict.fromkeys(("Encounter", "Patient", "Observation", "Provenance"), seen)
+        own = {*found, patient, *(r["id"] for r in RESOURCES if f"Patient-{patient}" in r["id"])}
+        assert set(await ids(lists, None, "_type=Encounter,Patient,Observation", several)) == own
+    assert sorted(await ids(lists, "Encounter", "", within=(rid,))) == sorted(found)

@@ -16,12 +16,12 @@ from tests.search import population as p
 from tests.search.conftest import ids, load
 
 RESOURCES = p.population(5, 12)
-TABLES = ("ix_date", "ix_number", "ix_string", "series", "coding")
+TABLES = ("ix_date", "ix_number", "ix_string", "series", "coding", "facet")
 
 
 async def entries(tenant: Tenant) -> dict[str, list[Any]]:
     """All that searches go by."""
-    keys = "SELECT rid, patients, keys FROM {s}.resource WHERE version > 0 AND NOT deleted ORDER BY rid"
+    keys = "SELECT rid, patients, keys, unsought FROM {s}.resource WHERE version > 0 AND NOT deleted ORDER BY rid"
     found = {"resource": [tuple(row) for row in await tenant.pool.fetch(tenant.sql(keys))]}
     for table in TABLES:
         rows = await tenant.pool.fetch(tenant.sql(f"SELECT t::text FROM {{s}}.{table} t ORDER BY 1"))
@@ -32,14 +32,15 @@ async def entries(tenant: Tenant) -> dict[str, list[Any]]:
 async def make_old(tenant: Tenant) -> None:
     """Leave what an older form might have left: other keys, missing rows, rows too many, no dictionary."""
     for statement in (
-        "UPDATE {s}.resource SET index_version = 1, keys = '{1,2}' WHERE version > 0",
+        "UPDATE {s}.resource SET index_version = 1, keys = '{1,2}', unsought = 0 WHERE version > 0",
         "DELETE FROM {s}.ix_date WHERE param % 2 = 0",
         "INSERT INTO {s}.ix_string SELECT rid, 1, 'old' FROM {s}.resource WHERE version > 0 AND NOT deleted",
-        "TRUNCATE {s}.coding",
+        "TRUNCATE {s}.coding, {s}.facet",
         "UPDATE {s}.index_state SET version = 1, done = 0",
     ):
         await tenant.pool.execute(tenant.sql(statement))
     tenant.codings.clear()
+    tenant.blends.clear()
 
 
 @pytest.mark.parametrize("name", ["reindex_one", "reindex_two"])

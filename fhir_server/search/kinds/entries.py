@@ -29,6 +29,7 @@ class Entries:
         "codings",
         "counted",
         "dates",
+        "facets",
         "key",
         "keys",
         "known",
@@ -45,6 +46,8 @@ class Entries:
         self.base = base
         self.blind = blind
         self.keys: set[int] = set()
+        self.facets: set[int] = set()
+        """Keys too, of which the index has only the set."""
         self.references: list[tuple[int, str, str]] = []
         self.dates: list[DateRow] = []
         self.numbers: list[NumberRow] = []
@@ -52,6 +55,7 @@ class Entries:
 
     def rows(self) -> IndexRows:
         """Return them as storage takes them; `patients` and `series` are the caller's to fill."""
-        rows = IndexRows(list(self.keys), self.references, [], self.dates, self.numbers, self.strings)
+        rows = IndexRows([*self.keys, *(self.facets - self.keys)], self.references)
+        rows.dates, rows.numbers, rows.strings, rows.facets = self.dates, self.numbers, self.strings, list(self.facets)
         rows.codings, rows.counted = list(self.codings.values()), list(self.counted)
         return rows

@@ -23,7 +23,7 @@ from typing import Any
 from fhir_server.search.escape import split, unescape
 from fhir_server.search.kinds.entries import Entries, KeyFunction, Pairs
 from fhir_server.search.parameters import Source
-from fhir_server.search.predicates import NOTHING, Coded, Predicate, any_of, keys
+from fhir_server.search.predicates import NOTHING, Coded, Faceted, Keys, Predicate, any_of, keys
 from profiles.registry import R4
 
 CASE_SENSITIVE = frozenset({"http://unitsofmeasure.org"})
@@ -69,7 +69,7 @@ def _coded(entries: Entries, param: int, system: str | None, code: str | None) -
         add(key(param, "c", code.casefold()))
         add(key(param, "sc", system or "", folded(system or "", code)))
     if system:
-        add(key(param, "s", system))
+        entries.facets.add(key(param, "s", system))
 
 
 def _coding(entries: Entries, param: int, value: dict[str, Any]) -> None:
@@ -196,10 +196,9 @@ def predicate(value: Token, source: Source, key: KeyFunction) -> Predicate:
     found = key_of(value, source.id, key)
     if value.system is not None and value.code is not None:
         return keys([found])
-    if not source.types:
-        return any_of([keys([found]), Coded(found)])
-    parts = [Coded(found)] if source.types & _CODINGS else []
-    return any_of([*parts, *([keys([found])] if source.types - _CODINGS else [])])
+    own = Faceted(Keys((found,))) if value.code is None else Keys((found,))
+    parts: list[Predicate] = [Coded(found)] if source.types & _CODINGS or not source.types else []
+    return any_of([*parts, *([own] if not source.types or source.types - _CODINGS else [])])
 
 
 # ---- in memory ----

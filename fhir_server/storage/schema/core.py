@@ -41,6 +41,18 @@ TALLY: tuple[str, ...] = (
     """,
 )
 
+LAYOUT: tuple[str, ...] = (
+    # Which blends hold a facet, and of how many of a row's keys (the first ones) the index knows nothing (`storage/layout.py`).
+    "CREATE TABLE {s}.facet (key bigint, blend bigint, PRIMARY KEY (key, blend))",
+    "ALTER TABLE {s}.resource ADD COLUMN unsought int NOT NULL DEFAULT 0",
+    "DROP INDEX {s}.resource_keys",
+    """
+    CREATE INDEX resource_keys ON {s}.resource USING gin ((keys[unsought + 1:]))
+    WITH (fastupdate = on, gin_pending_list_limit = 1024)
+    """,
+    "ALTER INDEX {s}.resource_keys ALTER COLUMN 1 SET STATISTICS 1000",
+)
+
 STATEMENTS: tuple[str, ...] = (
     # One process takes 64 numbers at a time, so that a create knows its rid before it speaks to the database.
     "CREATE SEQUENCE {s}.rid INCREMENT BY 64",
