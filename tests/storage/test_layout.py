@@ -117,3 +117,26 @@ async def test_a_patient_is_found_by_the_compartment_itself(tenant: Tenant, uniq
     row = await stored(tenant, {"resourceType": "Patient", "id": unique, "gender": "female"})
     own = pack(COMPARTMENT, tenant.rids[("Patient", unique)])
     assert own in row["keys"][row["unsought"] :]
+
+
+async def test_what_is_told_of_others_stays_laid_out_when_they_change_hands(tenant: Tenant, unique: str) -> None:
+    def told(number: int, patient: str) -> dict[str, Any]:
+        return plain(patient, id=f"{unique}-{number}")
+
+    first = [told(number, unique) for number in range(5)]
+    await commit(tenant, [Command("create", "Observation", r["id"], r, extract(tenant, r)) for r in first])
+    provenance = {
+        "resourceType": "Provenance",
+        "target": [{"reference": f"Observation/{r['id']}"} for r in first],
+        "recorded": "2026-01-01T10:00:00Z",
+        "agent": [{"who": {"reference": "Device/d"}}],
+    }
+    row = await stored(tenant, provenance)
+    after = told(0, f"{unique}-other")
+    index, old = extract(tenant, after), extract(tenant, first[0])
+    await commit(tenant, [Command("update", "Observation", after["id"], after, index, expected=1, previous=old)])
+    now = await tenant.pool.fetchrow(tenant.sql("SELECT keys, unsought FROM {s}.resource WHERE rid = $1"), row["rid"])
+    people = {pack(COMPARTMENT, tenant.rids[("Patient", name)]) for name in (unique, f"{unique}-other")}
+    assert now["keys"][: now["unsought"]] == row["keys"][: row["unsought"]]
+    assert set(now["keys"][now["unsought"] :]) == set(row["keys"][row["unsought"] :]) | people
+    assert len(row["keys"]) + 1 == len(now["keys"])
