@@ -16,15 +16,7 @@ from typing import Final
 from fhir_server.auth import care, filters, glass, labels, traced
 from fhir_server.auth.care import Care
 from fhir_server.auth.consent import known as consents
-from fhir_server.auth.reach import (
-    SUBSCRIBER,
-    about_patients,
-    catalogue,
-    held_back,
-    in_patient_compartment,
-    owned,
-    shared,
-)
+from fhir_server.auth.reach import SUBSCRIBER, about_patients, held_back, in_patient_compartment, owned, reached, shared
 from fhir_server.auth.scopes import INTERACTIONS
 from fhir_server.context import RequestContext, Scope, ScopeLevel
 from fhir_server.errors import Forbidden
@@ -289,17 +281,11 @@ async def _of_level(
             grant
             for scope in scopes
             for keys in await filters.alternatives(ctx.tenant, scope, type_, new)
-            for grant in both(_reached(ctx, base, level, type_, letter), (Grant(keys),))
+            for grant in both(reached(ctx.tenant, base, level, type_, letter), (Grant(keys),))
         ]))  # fmt: skip
         if all(filters.lasting(scope, type_) for scope in scopes):
             memo[(type_, letter, level)] = (cared.serial, granted)
     return granted
-
-
-def _reached(ctx: RequestContext, base: Grant, level: ScopeLevel, type_: str, letter: str) -> Visibility:
-    """Return what the level of a scope gives, and beside it, to be read by whoever signed in, the software that computes."""
-    open_ = catalogue(ctx.tenant, type_) if level == "user" and letter in "rs" else NOTHING
-    return either((base,), open_)
 
 
 def _scopes_for(ctx: RequestContext, type_: str, interaction: str) -> list[Scope]:

@@ -10,7 +10,7 @@ from fhir_server.errors import Unprocessable
 from fhir_server.search.kinds.token import folded
 from fhir_server.search.parameters import table
 from fhir_server.storage.tenants import Tenant
-from fhir_server.storage.visibility import NOTHING, Grant, Visibility
+from fhir_server.storage.visibility import NOTHING, Grant, Visibility, either
 from profiles.registry import R4
 
 _CAN_BE_ABOUT_ANYBODY: Final = frozenset(
@@ -57,6 +57,11 @@ def catalogue(tenant: Tenant, type_: str) -> Visibility:
     if tenant not in _catalogues:
         _catalogues[tenant] = (Grant(tuple(sorted(_software_keys(tenant)))),)
     return _catalogues[tenant]
+
+
+def reached(tenant: Tenant, base: Grant, level: str, type_: str, letter: str) -> Visibility:
+    """Return what the level of a scope gives, and beside it, to be read by whoever signed in, the software that computes."""
+    return either((base,), catalogue(tenant, type_) if level == "user" and letter in "rs" else NOTHING)
 
 
 def _software_keys(tenant: Tenant) -> set[int]:
