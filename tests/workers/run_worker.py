@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ def main(data: str, database_url: str, redis_url: str) -> None:
     schedule.WAITS = (0.05, 0.05, 0.1, 0.1, 0.2, 0.2, 0.5, 0.5, 1.0)  # longer than a receiver of the tests is away
     logs.configure("WARNING", process="worker")
     settings = given.settings(Path(data), database_url=database_url, redis_url=redis_url)
+    (Path(data) / f"up-{os.getpid()}").touch()  # what takes long on a busy machine is over
     uvloop.run(process.serve(settings, given.WITHOUT_TWIN))
 
 
