@@ -15,8 +15,9 @@ _RAW: Final = frozenset({"script", "style", "title", "textarea"})
 """What is in these is no markup; only their own end ends them."""
 _UNSEEN: Final = frozenset({"template", "noscript", "del", "s", "strike"})
 _BLOCKS: Final = """
-address article aside blockquote body br dd div dl dt footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre section table td th tr
-ul
+address article aside blockquote body br dd div dl dt footer form h1 h2 h3 h4 h5 h6 header hr li main
+nav ol p pre section table td th
+tr ul
 """
 _LINES: Final = frozenset(_BLOCKS.split())
 """What a line begins and ends with: a sentence does not go on across them."""
