@@ -94,7 +94,9 @@ async def check_held(
     if type_ == "DocumentReference" and resource.get("status") != HOLDING:
         return
     if hashes and (after is None or _hash(after) not in hashes):
-        text = f"{type_}/{id_} holds this content as its attachment, by its hash: change, supersede or delete that first."
+        text = (
+            f"{type_}/{id_} holds this content as its attachment, by its hash: change, supersede or delete that first."
+        )
         raise Conflict(text, "binary-held", f"{keep.TYPE}.data")
 
 
