@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from workers.notes.context import LONGEST, sentences
 from workers.notes.extraction import MOST, Finding, TooMany, findings, gathered, proposal
+from workers.notes.lexicon import mentions_suicidality
 from workers.notes.plain import text_of_html
 
 Corpus = list[tuple[str, list[list[str]]]]
@@ -102,6 +103,11 @@ def test_one_thing_in_one_sense_is_one_proposal() -> None:
 )
 def test_html_as_seen(source: str, seen: str) -> None:
     assert text_of_html(source) == seen
+
+
+@pytest.mark.parametrize("row", UNSAFE, ids=lambda row: row[0])
+def test_a_draft_quotes_what_extraction_finds_of_death(row: Any) -> None:
+    assert mentions_suicidality(row[0]) == any(concept in ("suicidality", "self-harm") for _, concept, _ in row[1])
 
 
 def test_doses_values_and_spans() -> None:
