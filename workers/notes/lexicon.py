@@ -46,9 +46,14 @@ def drugs_in(text: str) -> list[tuple[str, int, int]]:
     return found
 
 
+_OF_DEATH: Final = ("suicidality", "self-harm")
+
+
 @cache
 def _suicidal() -> re.Pattern[str]:
-    return re.compile("|".join(table("concepts")["suicidality"]), re.IGNORECASE)
+    rows = table("symptoms")["symptoms"]
+    words = "|".join(word for name in _OF_DEATH for word in rows[name]["words"])
+    return re.compile(f"{'|'.join(table('concepts')['suicidality'])}|(?<!\\w)(?:{words})(?!\\w)", re.IGNORECASE)
 
 
 def suicidality_at(text: str) -> tuple[int, int] | None:
