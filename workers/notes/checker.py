@@ -15,7 +15,7 @@ from workers.notes.claims import Claims, Number, claims, same_day
 from workers.notes.evidence import Evidence, evidence
 from workers.notes.lexicon import table
 from workers.notes.note import Note, Statement, with_statements
-from workers.notes.record import Citation, Record
+from workers.notes.record import Citation, Record, folded
 
 PROBLEMS: Final[Mapping[str, str]] = {
     "citation-missing": "It states something and cites nothing.",
@@ -84,7 +84,7 @@ def _value_stands(citation: Citation, what: Evidence) -> bool:
     if not citation.value or citation.element == "change":
         return True
     said = " ".join((*what.texts, *what.labels)).lower()
-    if citation.value.lower() in said:
+    if folded(citation.value).lower() in said:
         return True
     try:
         number = Decimal(citation.value)

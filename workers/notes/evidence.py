@@ -26,6 +26,7 @@ from workers.notes.record import (
     day_of,
     direction_of,
     facts_of,
+    folded,
     local_day,
     number_of,
     standing,
@@ -33,6 +34,7 @@ from workers.notes.record import (
     title_of,
 )
 from workers.notes.scored import free_text
+from workers.notes.spoken import days_said, passages
 from workers.twin.features import BY_CODE
 from workers.twin.instruments import INSTRUMENTS, severity
 from workers.twin.medication import exposure
@@ -85,10 +87,12 @@ def evidence(citation: Citation, record: Record) -> Evidence | None:
     if resource is None or not standing(resource):
         return None
     made = Evidence()
-    made.days |= set(_days(resource, record))
+    made.days |= {*_days(resource, record), *days_said(resource, record)}
     _READERS.get(resource["resourceType"], _other)(made, resource, citation, record)
-    made.texts += list(free_text(resource))
+    made.texts += [*free_text(resource), *passages(resource, record.texts.get(citation.target, ""))]
     made.drugs |= {drug for label in made.labels for drug, _, _ in drugs_in(label)}
+    made.labels = {folded(label) for label in made.labels}
+    made.texts = [folded(text) for text in made.texts]
     return made
 
 

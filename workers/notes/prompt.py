@@ -17,8 +17,10 @@ from typing import Any, Final
 from fhir_server.kit import json
 from workers.gateway.task import Answer, Source, Task
 from workers.notes import words
+from workers.notes.lexicon import mentions_suicidality
 from workers.notes.note import OUTLINES, Kind, Note, Section, Statement, title
 from workers.notes.record import Citation, Language, Record
+from workers.notes.spoken import concerns
 
 VERSION: Final = "note-1"
 """The template in use: a file of `templates/`, never changed once used; a better one is a new file."""
@@ -55,7 +57,9 @@ def segments(
 ) -> list[Segment]:
     """Return the questions whose sources together are those statements, each with `tokens` of sources at most."""
     order = [topic for _, _, topics in OUTLINES[kind].sections for topic in topics if topic not in OURS]
-    sent = sorted((s for s in statements if s.topic in order), key=lambda s: order.index(s.topic))
+    sent = sorted(
+        (s for s in statements if s.topic in order and not kept_in(s, record)), key=lambda s: order.index(s.topic)
+    )
     parts: list[list[tuple[str, Statement]]] = [[]]
     room = tokens * CHARACTERS
     for number, each in enumerate(sent, 1):
@@ -66,6 +70,18 @@ def segments(
         parts[-1].append((f"S{number}", each))
         room -= used
     return [_segment(record, kind, language, part, tokens) for part in parts if part]
+
+
+def kept_in(statement: Statement, record: Record) -> bool:
+    """Tell whether a sentence is never a model's: of its topic, or because it speaks of death or self-harm, in words or by code."""
+    if statement.topic in OURS or mentions_suicidality(statement.text):
+        return True
+    cited = [record.resources[c.target] for c in statement.citations if c.target in record.resources]
+    return any(each["resourceType"] not in _MEASURED and concerns(each) for each in cited)
+
+
+_MEASURED: Final = frozenset({"Observation", "QuestionnaireResponse"})
+"""Of these a sentence says a number, never the words that may stand beside it."""
 
 
 def _segment(record: Record, kind: Kind, language: Language, part: list[tuple[str, Statement]], tokens: int) -> Segment:

@@ -6,7 +6,9 @@ element and the value that a sentence rests on; searches carry what nobody wrote
 
 from __future__ import annotations
 
+import re
 import statistics
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -29,11 +31,17 @@ TYPES: Final = (
     "Condition", "Encounter", "DetectedIssue", "RiskAssessment", "AllergyIntolerance",
 )  # fmt: skip
 """Types that notes are made of."""
+WRITTEN: Final = (
+    "Communication", "DocumentReference", "Flag", "ClinicalImpression", "DiagnosticReport", "Procedure", "ServiceRequest",
+    "CarePlan", "AdverseEvent",
+)  # fmt: skip
+"""Types of which only what they say about death and self-harm is shown, word by word."""
 STATE: Final = "digital-twin-state"
 WHEN: Final = (
     "effectivePeriod", "effectiveDateTime", "effectiveInstant", "authored", "period", "identifiedDateTime", "identifiedPeriod",
     "occurrencePeriod", "occurrenceDateTime", "onsetDateTime", "onsetPeriod", "recordedDate", "authoredOn",
-    "dateAsserted", "issued",
+    "dateAsserted", "issued", "sent", "received", "date", "performedDateTime", "performedPeriod", "created", "detected",
+    "recorded", "started",
 )  # fmt: skip
 """Elements that tell when a resource is about, the first that is there."""
 
@@ -75,17 +83,26 @@ class Record:
     first: date
     last: date
     resources: Mapping[str, Resource]
-    looked: frozenset[str] = frozenset(TYPES)
+    looked: frozenset[str] = frozenset((*TYPES, *WRITTEN))
     """Types that the caller may search: of the others nothing is said, not even that there is nothing."""
     truncated: frozenset[str] = frozenset()
     zone: tzinfo = field(default=UTC)
     base: str = BASE
     signed: date | None = None
     """When the last note was signed; None where there is none."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Texts of attachments, by the address of the resource that they belong to."""
+    unread: frozenset[str] = frozenset()
+    """Addresses of resources whose text could not be read, or not whole."""
 
     def of(self, *types: str) -> list[Resource]:
         """Return the resources of some types that are no mistakes, by day and address."""
         return [r for kind, _, r in self._ordered if kind in types]
+
+    @property
+    def everything(self) -> list[Resource]:
+        """Return all resources that are no mistakes, by day and address."""
+        return [r for _, _, r in self._ordered]
 
     @cached_property
     def _ordered(self) -> list[tuple[str, date, Resource]]:
@@ -107,13 +124,13 @@ class Record:
 
     @cached_property
     def item9(self) -> list[Item9]:
-        """Return the answers to item 9, the oldest first, of incomplete forms too; a form's own words before numbers."""
-        found: dict[date, Item9] = {}
+        """Return the answers to item 9, the oldest first, incomplete forms too; of a day all that differ."""
+        found: dict[tuple[date, int | None], Item9] = {}
         for resource in (*self.of("Observation"), *self.of("QuestionnaireResponse")):
             day, made = day_of(resource, self.zone), _item9(resource)
             if day is not None and made is not None:
-                found[day] = Item9(day, address(resource), *made)
-        return [found[day] for day in sorted(found)]
+                found[day, made[0]] = Item9(day, address(resource), *made)
+        return sorted(found.values(), key=lambda each: (each.day, -1 if each.number is None else each.number))
 
     @property
     def days(self) -> int:
@@ -161,6 +178,13 @@ class Record:
             for kind, day, r in self._ordered
             if kind == type_ and first <= day <= last and (wanted is None or codes_of(r) & wanted)
         ]
+
+
+def folded(text: str) -> str:
+    """Return a text of the record as a part of one line: no breaks, no control characters, its own quotation marks single."""
+    clear = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+    clear = "".join(c for c in clear if unicodedata.category(c) != "Cf")
+    return re.sub(r"[\"“”„«»]", "'", re.sub(r"\s+", " ", clear))
 
 
 def address(resource: Resource) -> str:

@@ -169,7 +169,7 @@ def test_what_is_true_is_supported(text: str, targets: list[str]) -> None:
         ("The patient seems well.", [], "citation-missing"),
         ("PHQ-9 was 14 of 27.", ["Observation/made-up"], "citation-invented"),
         ("PHQ-9 was 14 of 27.", [S2, "Observation/made-up"], "citation-invented"),
-        ("No Flag is on record.", [f"Flag?patient={WHO}"], "citation-invented"),
+        ("No Goal is on record.", [f"Goal?patient={WHO}"], "citation-invented"),
         ("No allergy is on record.", ["AllergyIntolerance?patient=Patient/other"], "citation-invented"),
         ("PHQ-9 was 14 of 27.", [f"{S2}##13"], "citation-value"),
         # what no source says
