@@ -174,10 +174,14 @@ def _by(model: str, language: Language) -> Statement:
     return Statement("method", words.sentence(language, "model", model=model), (), "method")
 
 
+_RISKY: Final = frozenset({"risk-rating", "risk-words"})
+"""Problems of sentences that do not stay in a note, not even marked."""
+
+
 def usable(note: Note) -> Note:
-    """Return a checked note of a model without sentences that rate risk; Unusable when less than half of it is supported."""
+    """Return a checked note of a model without sentences that rate risk or speak of death; Unusable when half is not supported."""
     sections = [
-        Section(s.code, s.title, tuple(each for each in s.statements if "risk-rating" not in each.problems))
+        Section(s.code, s.title, tuple(each for each in s.statements if not _RISKY.intersection(each.problems)))
         for s in note.sections
     ]
     kept = replace(note, sections=tuple(s for s in sections if s.statements))

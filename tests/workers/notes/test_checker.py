@@ -189,6 +189,59 @@ def test_hallucinations_are_caught(text: str, targets: list[str], problem: str) 
     assert set(found) <= PROBLEMS.keys()
 
 
+INVENTED: list[tuple[str, list[str]]] = [
+    ("Diagnosis: schizophrenia.", [C1]), ("Diagnosis on record: Bipolar disorder with psychotic features.", [C1]),
+    ("The patient has schizophrenia.", [S2]), ("The patient is manic.", [S2]), ("PHQ-9 14: the patient is manic.", [S2]),
+    ("Bipolar disorder is in full remission.", [C1]), ("Der PHQ-9 war 14, die Patientin ist vollständig remittiert.", [S2]),
+    ("PHQ-9 was 14; safe to go home.", [S2]), ("PHQ-9 rose from 9 to 14; she lost her job.", [S1, S2]),
+    ("PHQ-9 rose from 9 to 14 because of knee pain.", [S1, S2]),
+    ("PHQ-9 rose from 9 to 14 because of the new medication.", [S1, S2, M1]),
+    ("PHQ-9 rose from 9 to 14 with lithium.", [S1, S2, M1]), ("Unter Lithium stieg der PHQ-9 von 9 auf 14.", [S1, S2, M1]),
+    ("PHQ-9 14, the patient sleeps well.", [S2]), ("This is a side effect of lithium.", [M1]),
+    ("Lithium is well tolerated.", [M1]), ("Lithium 900 mg works.", [M1]), ("PHQ-9 was 14, as expected.", [S2]),
+    ("She hopes to be dead soon; PHQ-9 14.", [S2]), ("PHQ-9 was 9 on 17 June 2026.", [S1, S2]),
+    ("Am 20.05.2026 war der PHQ-9 14.", [S1, S2]), ("PHQ-9 was 14 on 20 May and 9 on 17 June 2026.", [S1, S2]),
+    ("On 20 May 2026, PHQ-9 rose from 9 to 14.", [S1, S2]), ("Newly started: lithium, since 4 May 2026.", [M1]),
+    ("Lithium serum level 0.64 mmol/L is therapeutic.", [L]), ("Lithium serum level 0.64 mmol/L: adherent.", [L]),
+    ("The patient feels down, several days.", ["QuestionnaireResponse/form"]), ("The patient is stable.", [S1, S2]),
+    ("The patient improved.", [S2, S1]), ("Migraine with aura was ruled out.", [C2]), ("No schizophrenia is on record.", [NONE]),
+]  # fmt: skip
+FAITHFUL: list[tuple[str, list[str]]] = [
+    ("The PHQ-9 total was 14 of 27 on 17 June 2026, in the moderate range.", [S2]),
+    ("Between 20 May and 17 June 2026 the PHQ-9 score rose by 5 points, from 9 to 14.", [S1, S2]),
+    ("PHQ-9 went up from 9 on 20 May to 14 on 17 June.", [S1, S2]),
+    ("On 17 June 2026 the patient's PHQ-9 was 14, compared with 9 on 20 May 2026.", [S1, S2]),
+    ("PHQ-9 was 14 on 17 June 2026, up from 9.", [S1, S2]),
+    ("The latest PHQ-9 (17 June 2026) is 14 points, worse than the previous one of 9.", [S1, S2]),
+    ("The PHQ-9 worsened from 9 to 14.", [S1, S2]),
+    ("Der PHQ-9 stieg zwischen dem 20.05.2026 und dem 17.06.2026 von 9 auf 14 Punkte.", [S1, S2]),
+    ("Der letzte PHQ-9-Wert betrug 14 von 27 am 17.06.2026 (mittelgradig).", [S2]),
+    ("The patient takes lithium 900 mg once daily, since 4 May 2026.", [M1]),
+    ("Lithium 900 mg once a day is taken as stated.", [M1]),
+    ("Medication: lithium 900 mg once a day and olanzapine 10 mg once a day, both since 4 May 2026.", [M1, M2]),
+    ("Nimmt Lithium 900 mg einmal täglich, seit 04.05.2026.", [M1]),
+    ("Sertraline 100 mg is not taken, as stated.", [M3]),
+    ("Quetiapine 300 mg has been stopped.", [M4]),
+    ("Quetiapin wurde abgesetzt.", [M4]),
+    ("Documented diagnosis: Bipolar disorder, active since February 2024.", [C1]),
+    ("Dokumentierte Diagnose: Bipolar disorder (aktiv), seit 01.02.2024.", [C1]),
+    ("Migraine has been ruled out.", [C2]),
+    ("The lithium serum level was 0.64 mmol/L on 10 June 2026, within the reference range of 0.6 to 1.0.", [L]),
+    ("Lithium serum level on 10 June 2026: 0.64 mmol/L.", [L]),
+    ("There is no allergy on record.", [NONE]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "targets"), INVENTED)
+def test_a_sentence_that_says_more_than_its_sources_is_not_supported(text: str, targets: list[str]) -> None:
+    assert problems(text, *targets)
+
+
+def test_faithful_paraphrases_mostly_pass() -> None:
+    marked = {text: found for text, targets in FAITHFUL if (found := problems(text, *targets))}
+    assert len(marked) <= len(FAITHFUL) // 10, marked
+
+
 def test_words_about_suicide_are_shown_verbatim_and_rated_by_nobody() -> None:
     found = {each.text for each in statements(small(), "en") if each.topic == "risk"}
     assert len(found) == 2
