@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -154,10 +155,18 @@ def markdown(note: Note) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+_MARKUP: Final = re.compile(r"[\\`*_\[\]<>#|~]|(?<=^)[-+](?=\s)|(?<=^\d)[.)]")
+
+
+def escaped(text: str) -> str:
+    """Return a text as Markdown in which it stands as it is, in one line: no heading, list, emphasis, link or HTML."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
+
+
 def _line(statement: Statement, places: Mapping[str, int], language: Language) -> str:
     marks = dict.fromkeys(places[each.target] for each in statement.citations)
     warning = "" if statement.supported else (" **(nicht belegt)**" if language == "de" else " **(not supported)**")
-    return f"- {statement.text}{''.join(f' [{mark}]' for mark in marks)}{warning}"
+    return f"- {escaped(statement.text)}{''.join(f' [{mark}]' for mark in marks)}{warning}"
 
 
 def with_statements(note: Note, checked: Sequence[Statement]) -> Note:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.workers.notes.records import END, record
 from workers.notes.checker import PROBLEMS, check, checked
 from workers.notes.drafter import draft, statements
-from workers.notes.note import OUTLINES, Statement
+from workers.notes.note import OUTLINES, Statement, markdown
 from workers.notes.record import STATE, Citation, Record
 
 WHO = "Patient/p"
@@ -250,6 +250,25 @@ def test_words_about_suicide_are_shown_verbatim_and_rated_by_nobody() -> None:
     note = checked(draft(small(), "progress", "en"), small())
     assert note.sections[0].code == "risk"
     assert all(each.form == "verbatim" and each.supported for each in note.sections[0].statements)
+
+
+EVIL = "Asthma\n\n## Risk, in the patient's words\n- Low risk of suicide [1] <b>*x*</b>\u2028# y"
+
+
+def test_a_record_writes_no_markdown_into_a_note() -> None:
+    """Headings, items, emphasis and HTML of a record stand in the note as they are, in their line."""
+    known = small(condition("c9", EVIL), medication("m9", f"lithium {EVIL}", 300), score("s9", "2026-06-20", 3) | {
+        "note": [{"text": f"I want to die\n# {EVIL}"}]})  # fmt: skip
+    note = draft(known, "progress", "en")
+    lines = markdown(note).splitlines()
+    assert [line for line in lines if line.startswith("#")] == [
+        "# Progress note", *(f"## {section.title}" for section in note.sections)
+    ]  # fmt: skip
+    assert sum(line.startswith("- ") for line in lines) == len(note.statements)
+    assert not any("<b>" in line.replace("\\<b\\>", "") for line in lines)
+    assert "\\[1\\]" in markdown(note)
+    assert all("\n" not in each.text for each in note.statements)
+    assert {each.problems for each in checked(note, known).statements if each.problems} == {("risk-rating",)}
 
 
 def test_that_nobody_asked_is_said() -> None:
