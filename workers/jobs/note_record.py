@@ -21,7 +21,7 @@ from fhir_server.storage.commands import AuditRow
 from fhir_server.storage.reads import Stored
 from workers.notes.document import draft_of
 from workers.notes.note import OUTLINES
-from workers.notes.record import STATE, TYPES, WRITTEN, Record, local_day
+from workers.notes.record import STATE, TYPES, WRITTEN, Record, local_day, title_of
 from workers.twin.catalogue import SIGNALS
 from workers.twin.zone import zone_of
 
@@ -85,12 +85,33 @@ async def gather(
         truncated |= {type_} if page.next else set()
         rows.append(audit_row(ctx, "search-type", 200, type=type_, patients=[*patient.patients, patient.rid]))
     found = {name: resource for name, resource in found.items() if not note_texts.psychotherapy(resource)}
+    await _named(ctx, found)
     texts, unread = await note_texts.texts(ctx, found.values())
     record = Record(
         f"Patient/{patient.id}", first, last, found, frozenset(allowed) & {*TYPES, *WRITTEN}, frozenset(truncated), zone,
         settings.canonical_base, signed, texts, unread,
     )  # fmt: skip
     return record, patient, rows
+
+
+async def _named(ctx: RequestContext, found: Mapping[str, Any]) -> None:
+    """Write the names of the Medications that are only referred to beside their references, as far as the caller sees them."""
+    told = [
+        r["medicationReference"]
+        for r in found.values()
+        if "display" not in r.get("medicationReference", {"display": ""})
+    ]
+    wanted = {
+        each["reference"]: ("Medication", each["reference"].rpartition("/")[2])
+        for each in told
+        if str(each.get("reference", "")).startswith("Medication/")
+    }
+    seen = await policy.visibilities(ctx, "read", ["Medication"])
+    rows = await reads.read_many(ctx.tenant, list(wanted.values()), seen) if wanted and "Medication" in seen else {}
+    for each in told:
+        row = rows.get(wanted.get(each.get("reference", ""), ("", "")))
+        if row is not None and not row.deleted:
+            each["display"] = title_of(json.decode_trusted(row.body).get("code")) or each["reference"]
 
 
 def _first(asked: Mapping[str, Any], last: date, signed: date | None) -> date:

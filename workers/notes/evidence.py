@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from workers.notes import words
 from workers.notes.claims import Number, frequencies
-from workers.notes.clinic import STATUSES, dosages, dose_of, name_of, said_by, status_of
+from workers.notes.clinic import STATUSES, dosages, dose_of, name_of, said_by, status_of, substances, undated
 from workers.notes.lexicon import concepts_in, drugs_in, table
 from workers.notes.record import (
     STATE,
@@ -304,11 +304,13 @@ def _medication(made: Evidence, resource: Resource, citation: Citation, record: 
     name, status = name_of(resource), str(resource.get("status", ""))
     made.labels |= {name, *_NAMED["MedicationRequest"], *_NAMED["MedicationStatement"]}
     made.words |= {_GIVEN[resource["resourceType"]], dose_of(resource)}
-    made.drugs = {drug for drug, _, _ in drugs_in(name)} or {name.lower()}
+    made.drugs = substances(resource)
     span = exposure(resource)
     made.days |= {day for day in (span.start, span.end) if day} if span else set()
     if status == "not-taken":
         made.negative = True
+    if undated(resource) and status == "active":
+        made.statuses.add("taking")
     if span and span.ongoing:
         made.statuses.add("taking")
     if status in ("stopped", "on-hold", "completed", "not-taken", "cancelled"):

@@ -252,6 +252,34 @@ def test_words_about_suicide_are_shown_verbatim_and_rated_by_nobody() -> None:
     assert all(each.form == "verbatim" and each.supported for each in note.sections[0].statements)
 
 
+def test_every_medicine_and_value_of_the_time_is_told() -> None:
+    """Without dates, contained, by two resources, and a value of no category: none is left out, and none is new that is old."""
+    bare = {"medicationCodeableConcept": {"text": "clozapine"}, "subject": {}}
+    inside = {"medicationReference": {"reference": "#m"}, "contained": [{"resourceType": "Medication", "id": "m",
+              "code": {"text": "valproate"}}], "effectiveDateTime": "2026-06-03"}  # fmt: skip
+    level = {k: v for k, v in LAB.items() if k not in ("category", "referenceRange")} | {
+        "id": "high", "code": {"text": "Lithium level"}, "valueQuantity": {"value": 1.9, "unit": "mmol/L"}}  # fmt: skip
+    order = {"resourceType": "MedicationRequest", "id": "o", "status": "active", "intent": "order"}
+    known = small(
+        {"resourceType": "MedicationStatement", "id": "bare", "status": "active", **bare},
+        order | {"medicationCodeableConcept": {"text": "lorazepam"}},
+        {"resourceType": "MedicationStatement", "id": "in", "status": "active", **inside},
+        order | {"id": "o2", "medicationCodeableConcept": {"text": "Quilonum retard"}, "authoredOn": "2026-06-20"},
+        level,
+    )  # fmt: skip
+    for language, words in (("en", "since an unknown day"), ("de", "Beginn unbekannt")):
+        note = checked(draft(known, "progress", language), known)  # type: ignore[arg-type]
+        said = markdown(note)
+        assert [(each.text, each.problems) for each in note.statements if each.problems] == []
+        assert f"clozapine: {'taken as stated' if language == 'en' else 'nach Angabe eingenommen'}, {words}" in said
+        assert f"lorazepam: {'ordered' if language == 'en' else 'verordnet'}, {words}" in said
+        assert "valproate" in said
+        assert ("1.9" if language == "en" else "1,9") + " mmol/L" in said
+        new = [each.text for each in note.statements if each.text.startswith(("New in", "Neu in"))]
+        assert len(new) == 1
+        assert "valproate" in new[0]
+
+
 EVIL = "Asthma\n\n## Risk, in the patient's words\n- Low risk of suicide [1] <b>*x*</b>\u2028# y"
 
 
