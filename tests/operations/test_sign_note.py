@@ -132,6 +132,11 @@ async def test_unsupported_sentences_are_signed_only_on_purpose(
     where = f"DocumentReference/{note['id']}/$sign"
     refused = await doc.post(where, None)
     assert (refused.status, refused.issue, refused.expressions) == (422, "sign-unsupported", ["section(course)"])
+    for text_ in ("false", "true"):
+        said = {"name": "accept-unsupported", "valueString": text_}
+        refused = await doc.post(where, {"resourceType": "Parameters", "parameter": [said]})
+        assert (refused.status, refused.issue) == (400, "parameter-type")
+        assert refused.expressions == ["Parameters.parameter(accept-unsupported)"]
     accepted = {"name": "accept-unsupported", "valueBoolean": True}
     answer = await doc.post(where, {"resourceType": "Parameters", "parameter": [accepted]})
     assert answer.json["docStatus"] == "final"
