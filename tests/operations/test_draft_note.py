@@ -124,6 +124,8 @@ async def test_who_may_not(http: httpx.AsyncClient, tenant: Tenant, somebody: st
         "since=yesterday",
         "since=2026-07-01&until=2026-06-01",
         "since=2020-01-01&until=2026-01-01",
+        "since=2020-01-01",
+        "since=2199-01-01",
     ],
 )
 async def test_bad_parameters(system: Caller, somebody: str, query: str) -> None:

@@ -14,7 +14,7 @@ TEMPLATE: Final = "rules-2"
 """Raised whenever a sentence or a rule changes."""
 
 _PARTS: Final[tuple[Callable[[Record, Language], Iterator[Statement]], ...]] = (
-    scored.risk, measured.changes, scored.scores, scored.trends, clinic.alerts, clinic.encounters, measured.levels,
+    scored.risk, measured.changes, scored.scores, scored.doubtful, scored.trends, clinic.alerts, clinic.encounters, measured.levels,
     measured.coverage, clinic.values, clinic.medication, clinic.allergies, clinic.conditions,
 )  # fmt: skip
 

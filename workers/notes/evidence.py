@@ -220,6 +220,10 @@ def _toward(made: Evidence, letter: str) -> None:
 
 
 def _scored(made: Evidence, name: str, record: Record) -> None:
+    for instrument, told, _ in record.doubtful:
+        if told.source == name:
+            made.labels |= {INSTRUMENTS[instrument].title}
+            _add(made, told.total)
     for instrument, every in record.scores.items():
         for told in every:
             if told.source == name:

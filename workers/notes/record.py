@@ -19,11 +19,12 @@ from urllib.parse import parse_qsl
 
 from workers.twin.catalogue import SYMPTOMS, by_code
 from workers.twin.codes import BASE
-from workers.twin.instruments import ANSWERS
+from workers.twin.instruments import ANSWERS, INSTRUMENTS
 from workers.twin.questionnaires import score
 from workers.twin.resources import Resource
 
 Language = Literal["en", "de"]
+Doubt = Literal["outside", "preliminary"]
 Statistic = Literal["count", "median", "measured", "high", "low", "scores", "item9"]
 
 TYPES: Final = (
@@ -143,9 +144,20 @@ class Record:
         found: dict[str, dict[date, Score]] = {name: {} for name in SYMPTOMS}
         for resource in (*self.of("QuestionnaireResponse"), *self.of("Observation")):
             name, made = _score(resource, self.zone, self.base)
-            if name is not None and made is not None:
+            if name is not None and made is not None and _doubt(resource, name, made) is None:
                 found[name][made.day] = made
         return {name: [days[day] for day in sorted(days)] for name, days in found.items()}
+
+    @cached_property
+    def doubtful(self) -> list[tuple[str, Score, Doubt]]:
+        """Return the totals that are used for nothing: outside the questionnaire's range, or not final, with why."""
+        found = []
+        for resource in self.of("Observation", "QuestionnaireResponse"):
+            name, made = _score(resource, self.zone, self.base)
+            why = None if name is None or made is None else _doubt(resource, name, made)
+            if name is not None and made is not None and why is not None:
+                found.append((name, made, why))
+        return found
 
     def in_days(self, type_: str, first: date, last: date, code: str = "") -> str:
         """Return the address of a search over local days."""
@@ -254,6 +266,14 @@ def _score(resource: Resource, zone: tzinfo, base: str) -> tuple[str | None, Sco
     return (None, None) if name is None or number is None else (name, Score(day, number, address(resource)))
 
 
+def _doubt(resource: Resource, name: str, made: Score) -> Doubt | None:
+    """Return why a total is none to rely on."""
+    if not 0 <= made.total <= INSTRUMENTS[name].most:
+        return "outside"
+    return None if resource.get("status") in _FINAL else "preliminary"
+
+
+_FINAL: Final = frozenset({"final", "amended", "corrected", "completed"})
 ITEM9: Final = "44260-8"
 
 
@@ -314,7 +334,8 @@ def statistic(record: Record, citation: Citation) -> Decimal | None:
     if citation.statistic in (None, "count"):
         return Decimal(len(rows))
     if citation.statistic == "scores":
-        return Decimal(sum(_score(row, record.zone, record.base)[0] == citation.element for row in rows))
+        used = {each.source for each in record.scores.get(citation.element, ())}
+        return Decimal(sum(address(row) in used for row in rows))
     if citation.statistic == "item9":
         return Decimal(sum(_item9(row) is not None for row in rows))
     parts = [part for row in rows if (part := component(row, citation.element)) is not None]

@@ -50,6 +50,15 @@ def scores(record: Record, language: Language) -> Iterator[Statement]:
             yield Statement("score", text, (Citation(inside[-1].source),))
 
 
+def doubtful(record: Record, language: Language) -> Iterator[Statement]:
+    """Yield the totals of the time that nothing is made of, and why."""
+    for name, told, why in record.doubtful:
+        if record.first <= told.day <= record.last:
+            values = {"title": INSTRUMENTS[name].title, "day": words.day(language, told.day)}
+            text = words.sentence(language, f"score-{why}", total=words.plain(language, told.total), **values)
+            yield Statement("missing", text, (Citation(told.source, "", str(told.total)),))
+
+
 def _total(language: Language, name: str, told: Score) -> Statement:
     instrument = INSTRUMENTS[name]
     text = words.sentence(

@@ -280,6 +280,20 @@ def test_every_medicine_and_value_of_the_time_is_told() -> None:
         assert "valproate" in new[0]
 
 
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_score_that_cannot_be_or_is_not_final_is_no_fact(language: Any) -> None:
+    known = small(score("s8", "2026-06-19", 99), score("s9", "2026-06-21", 3) | {"status": "preliminary"})
+    note = checked(draft(known, "progress", language), known)
+    assert [(each.text, each.problems) for each in note.statements if each.problems] == []
+    told = [
+        each for each in note.statements if {"Observation/s8", "Observation/s9"} & {c.target for c in each.citations}
+    ]
+    assert {each.topic for each in told} == {"missing"}
+    assert len(told) == 2
+    assert problems("PHQ-9 was 99 of 27 on 19 June 2026 (severe).", "Observation/s8", known=known)
+    assert problems("PHQ-9 was 3 of 27 on 21 June 2026 (minimal).", "Observation/s9", known=known)
+
+
 EVIL = "Asthma\n\n## Risk, in the patient's words\n- Low risk of suicide [1] <b>*x*</b>\u2028# y"
 
 
