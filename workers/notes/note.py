@@ -73,6 +73,8 @@ class Outline:
 
 
 _RISK = ("risk", ("Risk, in the patient's words", "Risiko, in den Worten der Person"), ("risk",))
+UNMENTIONED: Final = "unmentioned"
+_UNMENTIONED = (UNMENTIONED, ("Not mentioned by the model, by rules", "Vom Modell nicht erwähnt, nach Regeln"), ())
 _ASK = ("ask", ("To ask, and what is missing", "Zu fragen, und was fehlt"), ("missing", "ask"))
 _METHOD = ("method", ("About this draft", "Zu diesem Entwurf"), ("method",))
 
@@ -82,7 +84,7 @@ OUTLINES: Final[Mapping[Kind, Outline]] = {
         ("objective", ("Objective", "Objektiv"), ("change", "level", "coverage", "lab", "encounter")),
         ("assessment", ("Assessment", "Beurteilung"), ("condition", "trend", "alert")),
         ("plan", ("Plan", "Plan"), ("medication", "missing", "ask")),
-        _METHOD,
+        _UNMENTIONED, _METHOD,
     )),
     "progress": Outline("11506-3", "Progress note", ("Progress note", "Verlaufsnotiz"), (
         _RISK,
@@ -90,7 +92,7 @@ OUTLINES: Final[Mapping[Kind, Outline]] = {
         ("findings", ("Findings", "Befunde"), ("level", "coverage", "lab")),
         ("medication", ("Medication", "Medikation"), ("medication",)),
         ("diagnoses", ("Diagnoses", "Diagnosen"), ("condition",)),
-        _ASK, _METHOD,
+        _UNMENTIONED, _ASK, _METHOD,
     )),
     "intake": Outline("34117-2", "History and physical note", ("Intake note", "Aufnahmenotiz"), (
         _RISK,
@@ -98,7 +100,7 @@ OUTLINES: Final[Mapping[Kind, Outline]] = {
         ("medication", ("Medication and allergies", "Medikation und Allergien"), ("medication", "allergy")),
         ("scores", ("Questionnaires", "Fragebögen"), ("score", "trend")),
         ("findings", ("Findings", "Befunde"), ("change", "level", "coverage", "lab", "alert", "encounter")),
-        _ASK, _METHOD,
+        _UNMENTIONED, _ASK, _METHOD,
     )),
     "discharge": Outline("18842-5", "Discharge summary", ("Discharge note", "Entlassnotiz"), (
         _RISK,
@@ -106,7 +108,7 @@ OUTLINES: Final[Mapping[Kind, Outline]] = {
         ("course", ("Course", "Verlauf"), ("encounter", "score", "trend", "change", "alert")),
         ("findings", ("Findings", "Befunde"), ("level", "coverage", "lab")),
         ("medication", ("Medication at discharge", "Medikation bei Entlassung"), ("medication", "allergy")),
-        _ASK, _METHOD,
+        _UNMENTIONED, _ASK, _METHOD,
     )),
 }  # fmt: skip
 

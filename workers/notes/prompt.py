@@ -17,9 +17,11 @@ from typing import Any, Final
 from fhir_server.kit import json
 from workers.gateway.task import Answer, Source, Task
 from workers.notes import words
+from workers.notes.claims import claims
 from workers.notes.lexicon import mentions_suicidality
-from workers.notes.note import OUTLINES, Kind, Note, Section, Statement, title
+from workers.notes.note import OUTLINES, UNMENTIONED, Kind, Note, Section, Statement, title
 from workers.notes.record import Citation, Language, Record
+from workers.notes.residue import neutral
 from workers.notes.spoken import concerns
 
 VERSION: Final = "note-1"
@@ -145,14 +147,14 @@ def answered(segment: Segment, answer: Answer, kind: Kind, language: Language) -
     return out
 
 
-def merged(rules: Note, sentences: Iterable[tuple[str, Statement]], model: str) -> Note:
+def merged(rules: Note, sentences: Iterable[tuple[str, Statement]], model: str, record: Record) -> Note:
     """Return the note with a model's sentences in place of those that it was given; what is never a model's stays."""
     by_code: dict[str, list[Statement]] = {}
     for code, each in sentences:
         by_code.setdefault(code, []).append(each)
     sections = []
     for section in rules.sections:
-        kept = [each for each in section.statements if each.topic in OURS and each.form != "method"]
+        kept = [each for each in section.statements if each.form != "method" and kept_in(each, record)]
         about = [
             _by(model, rules.language) if each.text == _rules(rules.language) else each
             for each in section.statements
@@ -164,6 +166,36 @@ def merged(rules: Note, sentences: Iterable[tuple[str, Statement]], model: str) 
     if by_code:
         raise Unusable("it wrote sections for which it had no sources")
     return replace(rules, method=model, template=VERSION, sections=tuple(s for s in sections if s.statements))
+
+
+def completed(note: Note, rules: Note, record: Record) -> Note:
+    """Return the checked note of a model with all that the rules state and it does not, in a section of its own.
+
+    What was withheld from it is among that. A sentence of the model tells a statement when it is supported, cites all that the
+    statement cites, and names its medicines and numbers, or where there are none a word of it.
+    """
+    told = [each for each in note.statements if each.topic == "model" and each.supported]
+    given = [each for each in rules.statements if each.form != "method" and not kept_in(each, record)]
+    rest = tuple(each for each in given if not any(_tells(sentence, each) for sentence in told))
+    if not rest:
+        return note
+    title_ = next(titles for code, titles, _ in OUTLINES[note.kind].sections if code == UNMENTIONED)
+    added = Section(UNMENTIONED, title_[note.language == "de"], rest)
+    place = next((n for n, s in enumerate(note.sections) if s.code in ("ask", "method")), len(note.sections))
+    return replace(note, sections=(*note.sections[:place], added, *note.sections[place:]))
+
+
+def _tells(sentence: Statement, statement: Statement) -> bool:
+    if not set(statement.citations) <= set(sentence.citations):
+        return False
+    if sentence.text == statement.text:
+        return True
+    said, meant = claims(sentence.text), claims(statement.text)
+    if meant.drugs or meant.numbers:
+        numbers = {each.value for each in meant.numbers if not each.behind_of}
+        return set(meant.drugs) <= set(said.drugs) and numbers <= {each.value for each in said.numbers}
+    own, words_ = ({w for w in re.findall(r"[^\W\d_]{4,}", each.rest) if w not in neutral()} for each in (said, meant))
+    return bool(own & words_)
 
 
 def _rules(language: Language) -> str:
