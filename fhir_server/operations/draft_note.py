@@ -17,6 +17,7 @@ from fhir_server.interactions import asynchronous
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.interactions.results import absent
 from fhir_server.kit import clock
+from fhir_server.operations import twin
 from fhir_server.operations.parameters import Given, read_parameters
 from fhir_server.storage import reads
 from workers.notes.note import OUTLINES
@@ -64,6 +65,7 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
         raise absent()
     if not await policy.allowed(ctx, "DocumentReference", "create"):
         raise Forbidden("A draft is a DocumentReference: the token may not create any.", "draft-note-right")
+    await twin.caught_up(ctx.tenant, patient.rid, 0)  # asks for its refresh now, so that the draft finds it fresh
     return await asynchronous.accepted(ctx, KIND, asked, "Patient")
 
 

@@ -186,6 +186,16 @@ async def test_labels_of_what_is_cited_go_with_the_note(
     assert parts_of(hidden["extension"][0])["method"] == "rules"
 
 
+async def test_a_twin_that_is_behind_is_said_to_be(system: Caller, settings: Settings, unique: str) -> None:
+    """A score that the twin does not hold yet: the note says so; when the twin has caught up, it does not."""
+    await patient(system, unique)
+    _, note = await drafted(system, settings, unique, DAYS)
+    assert "Newer data waited for the twin" in text(note)
+    await twin_fixtures.work(system.tenant, settings)
+    _, note = await drafted(system, settings, unique, DAYS)
+    assert "Newer data waited for the twin" not in text(note)
+
+
 async def test_whatever_was_written_about_death_stands_in_the_note(
     system: Caller, settings: Settings, unique: str
 ) -> None:

@@ -12,7 +12,7 @@ from fhir_server.auth import policy
 from fhir_server.context import RequestContext
 from fhir_server.interactions.results import absent
 from fhir_server.kit import clock, json
-from fhir_server.operations import note_texts
+from fhir_server.operations import note_texts, twin
 from fhir_server.operations.draft_note import LONGEST
 from fhir_server.search import run
 from fhir_server.settings import Settings
@@ -74,6 +74,9 @@ async def gather(
     allowed = await policy.visibilities(ctx, "search-type", [*TYPES, *WRITTEN])
     signed = await _signed(ctx, patient, allowed, zone) if "DocumentReference" in allowed else None
     first = _first(asked, last, signed)
+    behind = not await twin.caught_up(
+        ctx.tenant, patient.rid, 0
+    )  # before its states are read, so that none is called fresh
     found: dict[str, Any] = {}
     truncated, rows = set(), []
     for type_, days, given, most in _SEARCHES:
@@ -90,6 +93,7 @@ async def gather(
     record = Record(
         f"Patient/{patient.id}", first, last, found, frozenset(allowed) & {*TYPES, *WRITTEN}, frozenset(truncated), zone,
         settings.canonical_base, signed, texts, unread,
+        behind,
     )  # fmt: skip
     return record, patient, rows
 

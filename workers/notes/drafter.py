@@ -28,6 +28,7 @@ def method(record: Record, language: Language, reason: str = "") -> list[Stateme
     """Return the sentences about the draft itself: how it came about, what could not be looked at."""
     out = [("rules-instead", {"reason": reason})] if reason else []
     out.append(("rules", {}))
+    out += [("behind", {})] if record.behind else []
     hidden = [name for name in (*TYPES, *WRITTEN) if name not in record.looked]
     out += [("hidden", {"types": ", ".join(hidden)})] if hidden else []
     out += [("truncated", {"types": ", ".join(sorted(record.truncated))})] if record.truncated else []

@@ -95,6 +95,8 @@ class Record:
     """Texts of attachments, by the address of the resource that they belong to."""
     unread: frozenset[str] = frozenset()
     """Addresses of resources whose text could not be read, or not whole."""
+    behind: bool = False
+    """Data were waiting for the twin: what it says is of before them."""
 
     def of(self, *types: str) -> list[Resource]:
         """Return the resources of some types that are no mistakes, by day and address."""
