@@ -17,6 +17,7 @@ from workers.notes.document import draft_of, sections_of
 from workers.notes.lexicon import mentions_suicidality
 from workers.notes.record import (
     ITEM9,
+    STATE,
     WHEN,
     Record,
     codes_of,
@@ -109,7 +110,9 @@ def concerns(resource: Resource) -> bool:
 
 
 def _by_software(resource: Resource) -> bool:
-    """Tell whether models of ours made an assessment: numbers of software are nobody's words."""
+    """Tell whether software of ours made it, a state of the twin or an assessment by a model: nobody's words."""
+    if STATE in codes_of(resource):
+        return True
     performer = resource.get("performer", {})
     by = performer.get("reference", "") if isinstance(performer, dict) else ""
     return resource["resourceType"] == "RiskAssessment" and str(by).startswith("Device/")

@@ -26,7 +26,7 @@ FEATURES: Final[Mapping[str, tuple[str, str]]] = {
     "sleep-duration": ("Main sleep", "Hauptschlaf"),
     "sleep-midpoint": ("Middle of the main sleep", "Mitte des Hauptschlafs"),
     "sleep-efficiency": ("Sleep efficiency", "Schlafeffizienz"),
-    "steps": ("Steps a day", "Schritte am Tag"),
+    "steps": ("Step count a day", "Schrittzahl am Tag"),
     "activity-mean": ("Daytime activity", "Aktivität am Tag"),
     "resting-heart-rate": ("Resting heart rate", "Ruhepuls"),
     "resting-heart-rate-reported": ("Resting heart rate reported by the device", "Vom Gerät gemeldeter Ruhepuls"),
