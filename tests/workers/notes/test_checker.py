@@ -204,6 +204,8 @@ INVENTED: list[tuple[str, list[str]]] = [
     ("On 20 May 2026, PHQ-9 rose from 9 to 14.", [S1, S2]), ("Newly started: lithium, since 4 May 2026.", [M1]),
     ("Lithium serum level 0.64 mmol/L is therapeutic.", [L]), ("Lithium serum level 0.64 mmol/L: adherent.", [L]),
     ("The patient feels down, several days.", ["QuestionnaireResponse/form"]), ("The patient is stable.", [S1, S2]),
+    ("The patient was left by him; PHQ-9 14.", [S2]), ("Patient is up and about, PHQ-9 14.", [S2]),
+    ("PHQ-9 rose from 9 to 14 after lithium was started.", [S1, S2, M1]), ("PHQ-9 was 14: out of danger.", [S2]),
     ("The patient improved.", [S2, S1]), ("Migraine with aura was ruled out.", [C2]), ("No schizophrenia is on record.", [NONE]),
 ]  # fmt: skip
 FAITHFUL: list[tuple[str, list[str]]] = [

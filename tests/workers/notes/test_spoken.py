@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from tests.workers.notes.records import record as demo_record
 from workers.notes.checker import checked
 from workers.notes.drafter import draft
 from workers.notes.note import markdown
 from workers.notes.prompt import segments
 from workers.notes.record import Record
+from workers.notes.spoken import spoken
 
 Json = dict[str, Any]
 DAY = "2026-06-10"
@@ -102,6 +104,11 @@ def test_of_a_document_the_sentences_that_speak_of_it() -> None:
 ])  # fmt: skip
 def test_what_is_not_of_the_time_or_nobodys_words(resource: Json) -> None:
     assert len(said(record(resource))) == 1
+
+
+def test_software_says_nothing_in_anybodys_words() -> None:
+    """The demo's states, scores and forms name item 9 hundreds of times; nobody wrote anything."""
+    assert spoken(demo_record(2, back=45)) == []
 
 
 def test_a_day_with_two_answers_shows_both() -> None:
