@@ -127,6 +127,29 @@ async def test_what_it_makes_up_is_marked(
     assert text(note).count("**(not supported)**") == 1
 
 
+async def test_what_it_leaves_out_stands_there_by_rules(
+    system: Caller, model: ModelServer, settings: Say, unique: str
+) -> None:
+    """One sentence of all that it was given: medication, the diagnosis and the earlier score are said by rules."""
+    await patient(system, unique)
+
+    def short(asked: Any) -> Any:
+        id_, said = next((id_, said) for id_, said in sources(asked).items() if "PHQ-9 was 14" in said)
+        return {"sections": [{"code": "course", "sentences": [{"text": said, "cites": [id_]}]}]}
+
+    model.says(short)
+    _, note = await drafted(system, settings(), unique, DAYS)
+    about = draft_of(note)
+    assert about is not None
+    assert about["method"] == "mentallama-33b"
+    [rest] = [" ".join(each.text for each in s.statements) for s in sections_of(note) if s.code == "unmentioned"]
+    for each in ("lithium 900 mg", "Bipolar disorder", "PHQ-9 was 9", "PHQ-9 rose"):
+        assert each in rest
+    assert "PHQ-9 was 14" not in rest
+    assert about["supported"] == about["statements"]
+    assert "Not mentioned by the model" in text(note)
+
+
 async def test_what_rates_risk_is_left_out(system: Caller, model: ModelServer, settings: Say, unique: str) -> None:
     await patient(system, unique)
     model.says(lambda asked: copying(asked, lambda s: {"text": "Suicide risk is low.", "cites": [next(iter(s))]}))

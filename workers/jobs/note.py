@@ -143,8 +143,14 @@ async def _by_model(ctx: RequestContext, record: Record, rules: Note, asked: Asy
         model = answer.model
     if not sentences:
         raise NotConfigured("There is nothing that a model could write about.", "unset")
-    note = prompt.merged(rules, sentences, model)
-    return prompt.usable(await asyncio.to_thread(checked, note, record))
+    note = prompt.merged(rules, sentences, model, record)
+    return await asyncio.to_thread(_completed, note, rules, record)
+
+
+def _completed(note: Note, rules: Note, record: Record) -> Note:
+    """Return the note of a model checked, with what it left out; Unusable when it is of no use."""
+    kept = prompt.usable(checked(note, record))
+    return checked(prompt.completed(kept, rules, record), record)
 
 
 async def _write(ctx: RequestContext, note: Note, record: Record, made: Made) -> None:

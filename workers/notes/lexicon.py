@@ -62,9 +62,15 @@ def suicidality_at(text: str) -> tuple[int, int] | None:
     return found.span() if found else None
 
 
+@cache
+def _deathly() -> re.Pattern[str]:
+    found = table("concepts")
+    return re.compile("|".join([*found["suicidality"], *found["death"]]), re.IGNORECASE)
+
+
 def mentions_suicidality(text: str) -> bool:
-    """Tell whether a text speaks of suicide, of wanting to be dead or of self-harm."""
-    return _suicidal().search(text) is not None
+    """Tell whether a text speaks of suicide, of wanting to be dead or of self-harm; rather once too often than not."""
+    return _deathly().search(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
