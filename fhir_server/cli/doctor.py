@@ -38,6 +38,8 @@ def doctor(*, table: AsTable = False, as_json: Json = False, data: Data = None, 
                 *_of_place(settings),
                 *_of_services(settings),
                 *_of_models(settings),
+                *_of_language_model(settings),
+                *_of_blobs(settings),
             ],
         )
     except ValidationError as error:
@@ -108,6 +110,24 @@ def _of_models(settings: Settings) -> list[str]:
     from workers.ml.registry import shelf
 
     return shelf.problems(settings)
+
+
+def _of_language_model(settings: Settings) -> Iterator[str]:
+    """Yield why notes are drafted by rules although an endpoint is set: what the gateway would refuse, roles without a model."""
+    from workers.gateway.endpoint import endpoint_of
+    from workers.gateway.errors import NotConfigured
+
+    if settings.openai_api_key is None and not settings.openai_base_url:
+        return
+    try:
+        endpoint_of(settings).model("clinical")
+    except NotConfigured as error:
+        yield f"{error} Until then notes are drafted by rules."
+
+
+def _of_blobs(settings: Settings) -> list[str]:
+    """Return what is wrong with the bucket for large content: something is put there, read and deleted."""
+    return asyncio.run(probe.of_bucket(settings)) if settings.s3_bucket else []
 
 
 def _of_packages() -> Iterator[str]:

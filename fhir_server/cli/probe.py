@@ -58,6 +58,25 @@ async def of_services(database: str | None, redis: str | None) -> list[str]:
     return problems
 
 
+async def of_bucket(settings: Settings) -> list[str]:
+    """Return why large content cannot be kept in S3, if so: a few bytes are put there, read, and deleted."""
+    import secrets
+
+    from fhir_server.storage.blobs.s3 import Bucket
+    from fhir_server.storage.blobs.stores import BlobMissing, StoreAway
+
+    bucket, name, said = Bucket(settings), f"doctor/{secrets.token_hex(8)}", b"here"
+    try:
+        await bucket.put(name, said)
+        read = await bucket.part(name, 0, len(said))
+        await bucket.delete(name)
+    except (StoreAway, BlobMissing) as error:
+        return [
+            f"S3_BUCKET {settings.s3_bucket} cannot be used ({error}): check AWS_ENDPOINT_URL, AWS_REGION, keys, rights."
+        ]
+    return [] if read == said else [f"S3_BUCKET {settings.s3_bucket} gives back something else than was put there."]
+
+
 async def of_database(url: str) -> str | None:
     """Return why a database cannot be used, if so."""
     import asyncpg

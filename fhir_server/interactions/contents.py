@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import base64
 from binascii import Error as Base64Error
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from hashlib import blake2b, sha1
 from typing import Any, Final
 
 from fhir_server.audit.record import audit_row
 from fhir_server.auth import policy
 from fhir_server.context import RequestContext
-from fhir_server.errors import Forbidden, TooLarge, Unavailable, Unprocessable
+from fhir_server.errors import Conflict, Forbidden, TooLarge, Unavailable, Unprocessable
 from fhir_server.interactions import commands
 from fhir_server.interactions.call import Json
 from fhir_server.kit import json
@@ -31,6 +31,7 @@ from fhir_server.storage.commit import commit
 from fhir_server.storage.errors import VersionConflict
 from fhir_server.storage.prepare import patient_key
 from fhir_server.storage.tenants import Tenant
+from fhir_server.storage.visibility import EVERYTHING
 from profiles.registry import R4
 
 ATTACHED: Final = ("DocumentReference", "Media")
@@ -65,8 +66,63 @@ async def _binary(ctx: RequestContext, command: Command, settings: Settings) -> 
     await _settle_context(ctx, resource)
     command.index = extract(ctx.tenant, resource)
     data = _decoded(resource.get("data"), "Binary.data", settings)
+    if command.expected:
+        await _check_change(ctx, command, data)
     if data is not None and len(data) > settings.blob_bytes and _is_plain(resource["data"], data):
         await _move(ctx.tenant, command, data)
+
+
+HOLDING: Final = "current"
+"""The status of a document whose attachments have to stay what their hash says."""
+
+
+async def check_held(
+    ctx: RequestContext, binary: Json, after: bytes | None = None, going: Container[tuple[str, str]] = ()
+) -> None:
+    """Raise Conflict when the content of a stored Binary is an attachment's by its hash, and becomes other content or none.
+
+    `after` is what it becomes, `going` what is deleted in the same commit.
+    """
+    type_, _, id_ = str(binary.get("securityContext", {}).get("reference", "")).partition("/")
+    if type_ not in ATTACHED or (type_, id_) in going:
+        return
+    holder = await reads.read(ctx.tenant, type_, id_, EVERYTHING)
+    if holder is None or holder.deleted:
+        return
+    resource = json.decode_trusted(holder.body)
+    hashes = set(_hashes(resource, f"{keep.TYPE}/{binary['id']}"))
+    if type_ == "DocumentReference" and resource.get("status") != HOLDING:
+        return
+    if hashes and (after is None or _hash(after) not in hashes):
+        text = (
+            f"{type_}/{id_} holds this content as its attachment, by its hash: change, supersede or delete that first."
+        )
+        raise Conflict(text, "binary-held", f"{keep.TYPE}.data")
+
+
+def _hashes(value: Any, url: str) -> Iterator[str]:
+    """Yield the hashes of the attachments of a resource that are at a URL."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _hashes(each, url)
+    elif isinstance(value, dict):
+        if value.get("url") == url and "hash" in value:
+            yield "".join(str(value["hash"]).split())
+        else:
+            for each in value.values():
+                yield from _hashes(each, url)
+
+
+async def _check_change(ctx: RequestContext, command: Command, data: bytes | None) -> None:
+    """Raise Conflict when a new version of a Binary takes content, or its owner, from a document that holds it."""
+    stored = await reads.read(ctx.tenant, keep.TYPE, command.id, EVERYTHING)
+    if stored is None or stored.deleted or command.resource is None:
+        return
+    before: Json = json.decode_trusted(stored.body)
+    context = before.get("securityContext", {}).get("reference")
+    moved = command.resource.get("securityContext", {}).get("reference") != context
+    if moved or keep.pointer_in(command.resource) is None:
+        await check_held(ctx, before, None if moved else data)
 
 
 def _is_plain(text: str, data: bytes) -> bool:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from fhir_server.audit.record import audit_row
 from fhir_server.auth import policy
 from fhir_server.context import RequestContext
-from fhir_server.interactions import commands, results
+from fhir_server.interactions import commands, contents, results
 from fhir_server.interactions.address import refuse_stray
 from fhir_server.interactions.call import Call, Result
 from fhir_server.interactions.conditions import check_conditions, refuse_stray_condition, stale
 from fhir_server.interactions.provenance import commit_explained
 from fhir_server.interactions.results import absent
 from fhir_server.interactions.retry import overtaken, tries
+from fhir_server.kit import json
 from fhir_server.storage import reads
+from fhir_server.storage.blobs import keep
 from fhir_server.storage.errors import VersionConflict
 from fhir_server.storage.reads import Stored
 
@@ -45,6 +47,8 @@ async def remove(ctx: RequestContext, call: Call, current: Stored) -> Result:
         result = results.deleted(call, current.version)
         result.audit.append(row)
         return result
+    if current.type == keep.TYPE:
+        await contents.check_held(ctx, json.decode_trusted(current.body))
     command = commands.build_delete(ctx.tenant, current)
     [done] = await commit_explained(ctx, call, [command], [audit_row(ctx, "delete", 204, type=current.type)])
     return results.deleted(call, done.version)

@@ -12,7 +12,7 @@ from fhir_server.audit.record import audit_row
 from fhir_server.auth import policy, traced
 from fhir_server.context import RequestContext
 from fhir_server.errors import FhirError, Issue
-from fhir_server.interactions import commands
+from fhir_server.interactions import commands, contents
 from fhir_server.interactions.answers import answer_written, bundle_result, inner_call, perform_entry
 from fhir_server.interactions.call import Call, Result
 from fhir_server.interactions.conditions import stale
@@ -37,6 +37,7 @@ from fhir_server.model.references import (
     versioned,
     walk_references,
 )
+from fhir_server.storage.blobs import keep
 from fhir_server.storage.commands import DELETE, PATCH, POST, PUT, AuditRow, Command, Written
 from fhir_server.storage.errors import ClaimTaken, VersionConflict
 from fhir_server.validation.validate import parse_resource, refusal
@@ -148,7 +149,19 @@ async def _prepare(ctx: RequestContext, plan: Plan, resolution: Resolution) -> t
         await pace.step()
     if issues:
         raise commands.refused(issues)
+    await _check_held(ctx, steps, prepared)
     return steps, prepared
+
+
+async def _check_held(ctx: RequestContext, steps: Sequence[Step], prepared: Sequence[Command]) -> None:
+    """Refuse the deletion of what documents hold that stay."""
+    going = {(command.type, command.id) for command in prepared if command.method == "delete"}
+    for step, command in zip(steps, prepared, strict=True):
+        if command.method == "delete" and command.type == keep.TYPE and step.current is not None:
+            try:
+                await contents.check_held(ctx, json.decode_trusted(step.current.body), going=going)
+            except FhirError as error:
+                raise error.within(f"{step.entry.where}.request") from error
 
 
 def _pin_versions(plan: Plan, resolution: Resolution, names: Mapping[str, str]) -> dict[str, int]:

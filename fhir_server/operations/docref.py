@@ -18,7 +18,8 @@ from fhir_server.interactions.address import Address, Params
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.kit import clock, ids, json
 from fhir_server.model import bundles
-from fhir_server.operations.parameters import read_parameters
+from fhir_server.operations.parameters import Given, read_parameters
+from fhir_server.search.kinds import date
 
 _TYPE = "DocumentReference"
 
@@ -57,6 +58,7 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
         raise BadRequest("The parameter type may be given 1 time(s) at most.", "parameter-repeated")
     if given.get("on-demand") == [True]:
         return await _none(ctx)
+    _check_order(given)
     params: Params = [("patient", str(given["patient"][0]).removeprefix("Patient/")), ("status", "current"), *tokens]
     params += [("period", f"ge{value}") for value in given.get("start", ())]
     params += [("period", f"le{value}") for value in given.get("end", ())]
@@ -68,6 +70,18 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
         ctx, replace(call, method="GET", address=Address("type", _TYPE), params=params, body=b"")
     )
     return _alone(found) if newest else found
+
+
+def _check_order(given: Given) -> None:
+    """Raise BadRequest when the time of care ends before it starts."""
+    if "start" not in given or "end" not in given:
+        return
+    try:
+        first, last = (date.parse(given[name][0]) for name in ("start", "end"))
+    except ValueError:
+        return  # the search says what is no date
+    if last.hi <= first.lo:
+        raise BadRequest("The parameter end is before start: no care is of that time.", "docref-period", "end")
 
 
 def _token(value: Any) -> str:

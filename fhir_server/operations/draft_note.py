@@ -7,7 +7,7 @@ Workers make it in the name of who asked (`workers/jobs/note.py`): it holds what
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Final, get_args
 
 from fhir_server.auth import policy
@@ -16,6 +16,8 @@ from fhir_server.errors import BadRequest, Forbidden
 from fhir_server.interactions import asynchronous
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.interactions.results import absent
+from fhir_server.kit import clock
+from fhir_server.operations import twin
 from fhir_server.operations.parameters import Given, read_parameters
 from fhir_server.storage import reads
 from workers.notes.note import OUTLINES
@@ -63,6 +65,7 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
         raise absent()
     if not await policy.allowed(ctx, "DocumentReference", "create"):
         raise Forbidden("A draft is a DocumentReference: the token may not create any.", "draft-note-right")
+    await twin.caught_up(ctx.tenant, patient.rid, 0)  # asks for its refresh now, so that the draft finds it fresh
     return await asynchronous.accepted(ctx, KIND, asked, "Patient")
 
 
@@ -75,6 +78,13 @@ def _asked(given: Given) -> Json:
     since, until = (_day(given, name) for name in ("since", "until"))
     if since and until and not 0 <= (until - since).days < LONGEST:
         raise BadRequest(f"since is not after until, and {LONGEST} days before it at most.", "parameter-value", "since")
+    last = until or clock.now().date() + timedelta(days=1)  # today, wherever the patient lives
+    if since and not 0 <= (last - since).days <= LONGEST:
+        raise BadRequest(
+            f"since is not in the future, and {LONGEST} days before until (else today) at most.",
+            "parameter-value",
+            "since",
+        )
     days = {name: day.isoformat() for name, day in (("since", since), ("until", until)) if day}
     return {"kind": kind, "language": language, "rules": bool(given.get("rules", [False])[0]), **days}
 

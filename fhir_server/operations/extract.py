@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fhir_server.audit.record import audit_row
@@ -29,10 +30,13 @@ from fhir_server.storage.commit import commit
 from fhir_server.storage.errors import VersionConflict
 from fhir_server.storage.visibility import EVERYTHING
 from workers.notes.document import DEVICE, PARTICIPANT, device, draft_of
-from workers.notes.extraction import VERSION, Finding, findings, proposal
+from workers.notes.extraction import MOST, VERSION, Finding, TooMany, findings, gathered, proposal
+from workers.notes.plain import text_of_html
 
-LONGEST: Final = 200_000
+LONGEST: Final = 100_000
 """Bytes of text at most."""
+_READ: Final[Mapping[str, Callable[[str], str]]] = {"text/plain": str, "text/markdown": str, "text/html": text_of_html}
+"""How content types become text; others have none."""
 DEFINITION: Json = {
     "resourceType": "OperationDefinition",
     "id": "DocumentReference-extract",
@@ -64,12 +68,18 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
     document = json.decode_trusted(stored.body)
     _refuse(document)
     text = await _text(ctx, document)
-    found = await asyncio.to_thread(findings, text)
+    try:
+        found = await asyncio.to_thread(findings, text)
+    except TooMany as error:
+        said = f"The text has more than {MOST} findings: no note has. Split it into documents."
+        raise Unprocessable(said, "extract-many", "DocumentReference.content", code="too-costly") from error
     base = call.limits.canonical_base
-    proposed = {each: proposal(each, text, document, base) for each in found if each.proposed}
+    groups = gathered((each for each in found if each.proposed), text)
+    made = [(group, proposal(group, text, document, base)) for group in groups]
     allowed = {type_ for type_ in TYPES if await policy.allowed(ctx, type_, "create")}
-    wanted = {each: made for each, made in proposed.items() if made["resourceType"] in allowed}
-    await _write(ctx, list(wanted.values()), document, base)
+    made = [(group, resource) for group, resource in made if resource["resourceType"] in allowed]
+    await _write(ctx, [resource for _, resource in made], document, base)
+    wanted = {each: resource for group, resource in made for each in group}
     row = audit_row(ctx, "operation", 200, type=stored.type, rid=stored.rid, patients=stored.patients)
     answer = {"resourceType": "Parameters", "parameter": [_told(each, text, wanted.get(each)) for each in found]}
     return Result(200, json.encode(answer), audit=[row])
@@ -98,7 +108,8 @@ async def _text(ctx: RequestContext, document: Json) -> str:
     """Return the first text of a document, from the attachment or the Binary that it names, as far as the caller sees it."""
     for content in document["content"]:
         attachment = content["attachment"]
-        if not str(attachment.get("contentType", "text/plain")).startswith("text/"):
+        kind = str(attachment.get("contentType", "text/plain")).partition(";")[0].strip().lower()
+        if kind not in _READ:
             continue
         data = await _content(ctx, attachment, document)
         if data is None:
@@ -106,11 +117,11 @@ async def _text(ctx: RequestContext, document: Json) -> str:
         if len(data) > LONGEST:
             raise Unprocessable(f"The text has more than {LONGEST} bytes.", "extract-long", "DocumentReference.content")
         try:
-            return data.decode()
+            return await asyncio.to_thread(_READ[kind], data.decode())
         except UnicodeDecodeError as error:
             raise _no_text() from error
     raise Unprocessable(
-        "The document has no text: text/plain or text/markdown.", "extract-text", "DocumentReference.content"
+        "The document has no text: text/plain, text/markdown or text/html.", "extract-text", "DocumentReference.content"
     )
 
 

@@ -27,7 +27,19 @@ def read_parameters(definition: Json, call: Call) -> Given:
         given.setdefault(name, []).append(value)
     for name, each in wanted.items():
         _check_count(name, each, len(given.get(name, [])))
+        if each.get("type") == "boolean":
+            _check_boolean(name, given.get(name, []))
     return given
+
+
+def _check_boolean(name: str, values: list[Any]) -> None:
+    """Refuse what only looks like a boolean: the text "false" is no valueBoolean, and would count as true."""
+    if not all(isinstance(value, bool) for value in values):
+        raise BadRequest(
+            f"The parameter {name} is true or false, as valueBoolean.",
+            "parameter-type",
+            f"Parameters.parameter({name})",
+        )
 
 
 def _check_count(name: str, parameter: Json, count: int) -> None:

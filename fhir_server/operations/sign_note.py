@@ -18,6 +18,7 @@ from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.interactions.conditions import check_conditions
 from fhir_server.interactions.results import absent, location
 from fhir_server.kit import clock, ids, json
+from fhir_server.operations import note_again
 from fhir_server.operations.parameters import Given, read_parameters
 from fhir_server.search.extract import extract
 from fhir_server.storage import reads
@@ -29,6 +30,7 @@ from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING
 from workers.notes import signing
 from workers.notes.document import PARTICIPANT, draft_of, sections_of
+from workers.notes.note import Section
 
 SIGNED: Final = ("final", "amended")
 DEFINITION: Json = {
@@ -71,10 +73,18 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
         raise absent()
     check_conditions(call.conditions, current)
     resource = json.decode_trusted(current.body)
+    first = await _draft(ctx, current, resource)
+    drafted = json.decode_trusted(first.body)
+    resource |= {"extension": drafted["extension"]} if "extension" in drafted else {}
     who = _signer(ctx, resource)
     edits = _edits(given, resource)
-    before = sections_of(await _draft(ctx, current, resource))
-    after = signing.edited(sections_of(resource), edits)
+    before = sections_of(drafted)
+    if first is not current and draft_of(drafted) is None:
+        raise Unprocessable("Only notes that were drafted here are signed by $sign.", "sign-kind", "DocumentReference")
+    after = signing.edited(note_again.owned(sections_of(resource), before), edits)
+    if _signed_already(resource, after, who):  # a click more is no amendment
+        return _result(ctx, current)
+    after = await note_again.again(ctx, call.limits.canonical_base, resource, first, after)
     left = signing.unsupported(after)
     if left and not given.get("accept-unsupported", [False])[0]:
         raise _unsupported(left)
@@ -113,12 +123,26 @@ def _edits(given: Given, resource: Json) -> dict[str, str]:
     return edits
 
 
-async def _draft(ctx: RequestContext, current: Stored, resource: Json) -> Json:
-    """Return what the difference is measured against: the first version of a draft, the signed one of what is amended."""
-    if resource["docStatus"] in SIGNED or current.version == 1:
-        return resource
-    first = await reads.vread(ctx.tenant, "DocumentReference", current.id, 1, EVERYTHING)  # only counted, never shown
-    return json.decode_trusted(first.body) if first is not None and first.body else resource
+async def _draft(ctx: RequestContext, current: Stored, resource: Json) -> Stored:
+    """Return what the server wrote last: the first version of a draft, the signed one of what is amended."""
+    if resource.get("docStatus") in SIGNED or current.version == 1:
+        return current
+    first = await reads.vread(ctx.tenant, "DocumentReference", current.id, 1, EVERYTHING)  # only compared, never shown
+    return first if first is not None and first.body else current
+
+
+def _signed_already(resource: Json, after: list[Section], who: str) -> bool:
+    """Tell whether the same person signs the same content once more."""
+    by = resource.get("authenticator", {}).get("reference")
+    return resource["docStatus"] in SIGNED and by == who and after == sections_of(resource)
+
+
+def _result(ctx: RequestContext, stored: Stored) -> Result:
+    row = audit_row(
+        ctx, "read", 200, type=stored.type, rid=stored.rid, version=stored.version, patients=stored.patients
+    )
+    where = location(ctx, stored.type, stored.id, stored.version)
+    return Result(200, stored.body, stored.version, stored.last_updated, where, audit=[row], resource_type=stored.type)
 
 
 def _unsupported(codes: list[str]) -> Unprocessable:
@@ -175,6 +199,9 @@ async def guard(ctx: RequestContext, command: Command) -> None:
     ours, was = draft_of(there) is not None, there.get("docStatus")
     if not ours and draft_of(resource) is None:
         return
+    if not ours and command.origin != PREDICTION:
+        text = "Drafted notes are made by $draft-note only: leave out the extension note-draft."
+        raise Unprocessable(text, "note-unsigned", "DocumentReference.extension")
     if ours and was in SIGNED:
         if _same_but_status(there, resource):
             return
@@ -190,7 +217,7 @@ async def guard(ctx: RequestContext, command: Command) -> None:
 def _same_but_status(before: Json, after: Json) -> bool:
     def rest(resource: Json) -> Json:
         meta = {k: v for k, v in resource.get("meta", {}).items() if k not in ("versionId", "lastUpdated")}
-        return {k: v for k, v in resource.items() if k not in ("status", "docStatus", "meta", "text")} | {"meta": meta}
+        return {k: v for k, v in resource.items() if k not in ("status", "docStatus", "meta")} | {"meta": meta}
 
     status = after.get("status") in ("superseded", "entered-in-error", "current")
     return (

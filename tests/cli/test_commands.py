@@ -65,6 +65,35 @@ def test_doctor_masks_secrets_and_says_what_is_wrong(monkeypatch: pytest.MonkeyP
     assert values["DATABASE_URL"] == "postgresql://clarity:********@127.0.0.1:1/clarity"
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            {"OPENAI_BASE_URL": "http://evil.example/v1", "MENTALLAMA_MODEL_MAPPINGS": '{"default": "x"}'},
+            "plain http to another machine",
+        ),
+        ({"OPENAI_BASE_URL": "https://models.example/v1"}, "MENTALLAMA_MODEL_MAPPINGS names no model for clinical"),
+        (
+            {
+                "S3_BUCKET": "b",
+                "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+                "AWS_ACCESS_KEY_ID": "x",
+                "AWS_SECRET_ACCESS_KEY": "y",
+            },
+            "S3_BUCKET b",
+        ),
+    ],
+)
+def test_doctor_says_what_would_be_refused_later(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: dict[str, str], said: str
+) -> None:
+    for name, value in more.items():
+        monkeypatch.setenv(name, value)
+    done = run("doctor", "--json", "--data", str(tmp_path / "data"))
+    assert done.exit_code == 1
+    assert any(said in problem for problem in json.loads(done.stdout)["problems"])
+
+
 def test_doctor_names_a_setting_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MENTALLAMA_MODEL_MAPPINGS", "[1]")
     monkeypatch.setenv("MAX_BUNDLE_ENTRIES", "0")

@@ -10,7 +10,7 @@ import pytest
 
 from fhir_server.search.extract import CONTEXT_PATIENT
 from fhir_server.storage.blobs import keep
-from tests.http.client import caller
+from tests.http.client import caller, entry
 
 PDF = b"%PDF-1.7 " + os.urandom(200_000)
 
@@ -270,3 +270,31 @@ async def test_entries_of_bundles(system):
     where = answer.json["entry"][0]["response"]["location"].split("/_history")[0]
     read = await system.transaction({"request": {"method": "GET", "url": where.split("/fhir/")[-1]}}, kind="batch")
     assert base64.b64decode(read.json["entry"][0]["resource"]["data"]) == PDF
+
+
+async def test_the_content_of_an_attachment_stays_while_its_document_is_current(system):
+    of, other = await patient(system), await patient(system)
+    made = (await document(system, of, PDF)).json
+    where = made["content"][0]["attachment"]["url"]
+    as_resource = (await system.get(where, accept="application/fhir+json")).json
+    changed = as_resource | {"data": base64.b64encode(b"other").decode()}
+    refused = [
+        await system.delete(where),
+        await system.put(where, b"other", content_type="text/plain"),
+        await system.put(where, changed),
+        await system.put(where, as_resource | {"securityContext": {"reference": f"Patient/{other}"}}),
+        await system.transaction(entry("DELETE", where)),
+        await system.transaction(entry("PUT", where, changed)),
+    ]
+    for answer in refused:
+        assert (answer.status, answer.issue) == (409, "binary-held")
+        assert f"DocumentReference/{made['id']}" in answer.text
+    assert (await system.get(where)).content == PDF
+    assert (await system.put(where, as_resource)).status == 200
+    both = await system.transaction(entry("DELETE", where), entry("DELETE", f"DocumentReference/{made['id']}"))
+    assert both.status == 200, both.text
+    made = (await document(system, of, PDF)).json
+    where = made["content"][0]["attachment"]["url"]
+    superseded = made | {"status": "superseded"}
+    assert (await system.put(f"DocumentReference/{made['id']}", superseded)).status == 200
+    assert (await system.delete(where)).status == 204

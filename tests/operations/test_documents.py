@@ -63,6 +63,14 @@ async def test_docref_is_checked(system, http, tenant):
     assert (await system.get(f"DocumentReference/$docref?patient={of}&start=nonsense")).status == 400
     assert (await system.get(f"DocumentReference/$docref?patient={of}&nonsense=1")).issue == "parameter-unknown"
     assert (await system.get(f"DocumentReference/$docref?patient={of}&type=a&type=b")).issue == "parameter-repeated"
+    for start, end, status in (
+        ("2024-03-01", "2024-02-01", 400),
+        ("2024-02-01T10:00:00Z", "2024-02-01", 200),
+        ("2024", "2024-01", 200),
+    ):
+        answer = await system.get(f"DocumentReference/$docref?patient={of}&start={start}&end={end}")
+        assert answer.status == status
+        assert status == 200 or answer.issue == "docref-period"
     for path in ("", "&on-demand=true"):
         who = await caller(http, tenant, "patient/Observation.rs", patient=of)
         assert (await who.get(f"DocumentReference/$docref?patient={of}{path}")).status == 403

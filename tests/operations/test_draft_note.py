@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from fhir_server.storage import async_jobs, ident, jobs
 from fhir_server.storage.tenants import Tenant
 from tests.http.client import Caller, caller
 from tests.operations import twin_fixtures
-from tests.operations.note_fixtures import drafted, text, work
+from tests.operations.note_fixtures import DAYS, drafted, patient, text, work
 from tests.operations.twin_fixtures import END, demo, put
 from workers.jobs import asynchronous
 from workers.jobs.runner import LEASE
@@ -73,7 +74,7 @@ async def test_a_draft_is_a_document_with_citations_and_its_provenance(
     sources = {e["what"].get("reference") for e in told["entity"] if e["role"] == "source"}
     assert entries <= sources
     template = next(e for e in told["entity"] if e["role"] == "derivation")
-    assert template["what"]["identifier"]["value"] == "rules-1"
+    assert template["what"]["identifier"]["value"] == "rules-2"
     assert (await system.get(note["author"][0]["reference"])).json["type"]["coding"][0]["code"] == "706687001"
 
 
@@ -123,6 +124,8 @@ async def test_who_may_not(http: httpx.AsyncClient, tenant: Tenant, somebody: st
         "since=yesterday",
         "since=2026-07-01&until=2026-06-01",
         "since=2020-01-01&until=2026-01-01",
+        "since=2020-01-01",
+        "since=2199-01-01",
     ],
 )
 async def test_bad_parameters(system: Caller, somebody: str, query: str) -> None:
@@ -181,3 +184,54 @@ async def test_labels_of_what_is_cited_go_with_the_note(
     assert "Opioid" not in text(hidden)
     assert [c["code"] for c in hidden["meta"]["security"]] == ["R"]
     assert parts_of(hidden["extension"][0])["method"] == "rules"
+
+
+async def test_a_twin_that_is_behind_is_said_to_be(system: Caller, settings: Settings, unique: str) -> None:
+    """A score that the twin does not hold yet: the note says so; when the twin has caught up, it does not."""
+    await patient(system, unique)
+    _, note = await drafted(system, settings, unique, DAYS)
+    assert "Newer data waited for the twin" in text(note)
+    await twin_fixtures.work(system.tenant, settings)
+    _, note = await drafted(system, settings, unique, DAYS)
+    assert "Newer data waited for the twin" not in text(note)
+
+
+async def test_whatever_was_written_about_death_stands_in_the_note(
+    system: Caller, settings: Settings, unique: str
+) -> None:
+    await patient(system, unique)
+    who = {"reference": f"Patient/{unique}"}
+    said = base64.b64encode(b"Suicidal ideation with a plan.").decode()
+    secret = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "PSYTHPN"}
+    content = [{"attachment": {"contentType": "text/plain", "data": said}}]
+    document: dict[str, Any] = {
+        "resourceType": "DocumentReference",
+        "status": "current",
+        "subject": who,
+        "date": "2026-06-10T10:00:00Z",
+    }
+    binary = await system.post(
+        "Binary", {"resourceType": "Binary", "contentType": "text/plain", "data": "U2F5cyBzaGUgd2lzaGVzIHRvIGRpZS4="}
+    )
+    linked = [{"attachment": {"contentType": "text/plain", "url": f"Binary/{binary.id}"}}]
+    notes = [{"attachment": {"contentType": "text/plain", "data": base64.b64encode(b"Suicide in a dream.").decode()}}]
+    written: list[dict[str, Any]] = [
+        {"resourceType": "Condition", "subject": who, "code": {"text": "Suicidal thoughts"}},
+        {"resourceType": "Communication", "status": "completed", "subject": who, "sent": "2026-06-11T20:00:00Z",
+         "payload": [{"contentString": "I want to kill myself tonight"}]},
+        document | {"content": content},
+        document | {"content": linked},
+        document | {"content": notes, "securityLabel": [{"coding": [secret]}]},
+        {"resourceType": "Observation", "status": "final", "subject": who, "effectiveDateTime": "2026-06-12",
+         "code": {"text": "Statement about risk"}, "valueString": "Reports a death wish."},
+    ]  # fmt: skip
+    for resource in written:
+        answer = await system.post(resource["resourceType"], resource)
+        assert answer.status == 201, answer.text
+    _, note = await drafted(system, settings, unique, DAYS)
+    first = next(s for s in sections_of(note) if s.code == "risk")
+    words = " ".join(each.text for each in first.statements)
+    for each in ("Suicidal thoughts", "kill myself tonight", "ideation with a plan", "wishes to die", "death wish"):
+        assert each in words
+    assert "dream" not in text(note)
+    assert all(each.supported for each in first.statements)

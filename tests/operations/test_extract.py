@@ -237,7 +237,9 @@ async def test_what_the_caller_may_not_write_is_found_only(
     [
         ({"contentType": "application/pdf", "data": "JVBERg=="}, "extract-text"),
         ({"contentType": "text/plain", "data": base64.b64encode(b"\xff\xfe\x00").decode()}, "extract-text"),
-        ({"contentType": "text/plain", "data": base64.b64encode(b"x" * 200_001).decode()}, "extract-long"),
+        ({"contentType": "text/plain", "data": base64.b64encode(b"x" * 100_001).decode()}, "extract-long"),
+        ({"contentType": "text/rtf", "data": base64.b64encode(b"{\\rtf1 insomnia}").decode()}, "extract-text"),
+        ({"contentType": "text/plain", "data": base64.b64encode(b"Insomnia. " * 1001).decode()}, "extract-many"),
         ({"contentType": "text/plain", "url": "https://elsewhere.example/x"}, "extract-text"),
     ],
 )
@@ -245,6 +247,31 @@ async def test_no_text(doc: Caller, unique: str, content: Any, issue: str) -> No
     made = await doc.post("DocumentReference", document(unique) | {"content": [{"attachment": content}]})
     answer = await doc.post(f"DocumentReference/{made.id}/$extract", None)
     assert (answer.status, answer.issue) == (422, issue)
+
+
+async def test_html_is_read_as_a_reader_sees_it(doc: Caller, unique: str) -> None:
+    page = "<title>Panic</title><script>a = 'nightmares'</script><p>Has insom<b>nia</b><s>Takes lithium</s></p>Denies<td>tremor"
+    data = {"contentType": "text/html; charset=utf-8", "data": base64.b64encode(page.encode()).decode()}
+    made = await doc.post("DocumentReference", document(unique) | {"content": [{"attachment": data}]})
+    found = parts((await doc.post(f"DocumentReference/{made.id}/$extract", None)).json, "finding")
+    assert [(value(each, "concept"), value(each, "negated")) for each in found] == [
+        ("insomnia", False),
+        ("tremor", False),
+    ]
+
+
+async def test_what_is_said_again_is_proposed_once(doc: Caller, unique: str) -> None:
+    text = "Insomnia persists. Denies insomnia. The insomnia is worse. Takes lithium 900 mg. Lithium is well tolerated."
+    _, found = await extracted(doc, unique, text)
+    proposed = [value(each, "proposed") and value(each, "proposed")["reference"] for each in found]
+    assert [bool(each) for each in proposed] == [True, False, True, True, True]
+    assert (proposed[0], proposed[3]) == (proposed[2], proposed[4])
+    condition = (await doc.get(proposed[0])).json
+    starts = [
+        next(e["valueInteger"] for e in span["extension"] if e["url"] == "start") for span in condition["extension"]
+    ]
+    assert [text[at:].lower().startswith("insomnia") for at in starts] == [True, True]
+    assert (await doc.get(proposed[3])).json["dosage"][0]["text"] == "900 mg"
 
 
 async def test_text_in_a_binary(doc: Caller, system: Caller, unique: str) -> None:

@@ -72,6 +72,27 @@ async def test_a_model_writes_what_the_sources_say(
     assert "14 of 27 on 19 June 2026" in " ".join(each.text for each in told)
 
 
+async def test_a_copy_of_what_names_people_and_days_is_supported(
+    system: Caller, model: ModelServer, settings: Say, unique: str
+) -> None:
+    await patient(system, unique)
+    told = "Visit (DOB 1984-02-29) with Dr. Wojciechowski; call +1 617 555 0173; wearable data: 30 of 30"
+    visit = {
+        "resourceType": "Encounter", "status": "finished", "subject": {"reference": f"Patient/{unique}"},
+        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"},
+        "period": {"start": "2026-06-18T10:00:00Z", "end": "2026-06-18T10:30:00Z"}, "type": [{"text": told}],
+    }  # fmt: skip
+    assert (await system.post("Encounter", visit)).status == 201
+    model.says(copying)
+    _, note = await drafted(system, settings(), unique, DAYS)
+    sent = json.dumps(model.requests)
+    assert "Wojciechowski" not in sent
+    assert "1984" not in sent
+    copied = [each for s in sections_of(note) for each in s.statements if "Wojciechowski" in each.text]
+    assert copied
+    assert [each.problems for each in copied] == [()] * len(copied)
+
+
 WRONG: dict[str, Callable[[dict[str, str]], Any]] = {
     "number": lambda s: _about(s, "PHQ-9 was 14", lambda t: t.replace("14 of", "17 of")),
     "date": lambda s: _about(s, "PHQ-9 was 14", lambda t: re.sub(r"on \d{4}-\d\d-\d\d", "on 2019-03-03", t)),
@@ -104,6 +125,29 @@ async def test_what_it_makes_up_is_marked(
     assert problem in bad.problems
     assert f"{bad.text}" in text(note)
     assert text(note).count("**(not supported)**") == 1
+
+
+async def test_what_it_leaves_out_stands_there_by_rules(
+    system: Caller, model: ModelServer, settings: Say, unique: str
+) -> None:
+    """One sentence of all that it was given: medication, the diagnosis and the earlier score are said by rules."""
+    await patient(system, unique)
+
+    def short(asked: Any) -> Any:
+        id_, said = next((id_, said) for id_, said in sources(asked).items() if "PHQ-9 was 14" in said)
+        return {"sections": [{"code": "course", "sentences": [{"text": said, "cites": [id_]}]}]}
+
+    model.says(short)
+    _, note = await drafted(system, settings(), unique, DAYS)
+    about = draft_of(note)
+    assert about is not None
+    assert about["method"] == "mentallama-33b"
+    [rest] = [" ".join(each.text for each in s.statements) for s in sections_of(note) if s.code == "unmentioned"]
+    for each in ("lithium 900 mg", "Bipolar disorder", "PHQ-9 was 9", "PHQ-9 rose"):
+        assert each in rest
+    assert "PHQ-9 was 14" not in rest
+    assert about["supported"] == about["statements"]
+    assert "Not mentioned by the model" in text(note)
 
 
 async def test_what_rates_risk_is_left_out(system: Caller, model: ModelServer, settings: Say, unique: str) -> None:
@@ -148,10 +192,11 @@ FAILURES: dict[str, tuple[Callable[[ModelServer], None], str]] = {
     "refusal": (lambda m: m.fails(400, code="content_filter"), "refused"),
     "bad-key": (lambda m: m.fails(401), "refused"),
     "redirect": (lambda m: m.redirects(307, "http://127.0.0.2:9/v1/chat/completions"), "sends elsewhere"),
-    "overrun": (lambda m: m.fails(429), "in time"),
-    "server-error": (lambda m: m.fails(500), "in time"),
+    "overrun": (lambda m: m.fails(429), "too many requests"),
+    "server-error": (lambda m: m.fails(500), "an error of its own"),
+    "web-page": (lambda m: m.sends(b"<html>hello</html>", content_type="text/html"), "something else than the OpenAI protocol"),
     "silence": (lambda m: m.hangs(), "in time"),
-    "breaks-off": (lambda m: m.breaks_off(), ""),
+    "breaks-off": (lambda m: m.breaks_off(), "broke off"),
 }  # fmt: skip
 
 
@@ -162,6 +207,15 @@ async def test_every_failure_ends_in_the_note_by_rules(
     await patient(system, unique)
     FAILURES[failure][0](model)
     await by_rules(system, settings(), unique, FAILURES[failure][1])
+
+
+async def test_settings_that_no_model_comes_of_are_named(
+    system: Caller, model: ModelServer, settings: Say, unique: str
+) -> None:
+    await patient(system, unique)
+    await by_rules(system, settings(mentallama_model_mappings=None), unique, "MENTALLAMA_MODEL_MAPPINGS")
+    await by_rules(system, settings(openai_base_url="http://evil.example/v1"), unique, "doctor")
+    assert not model.requests
 
 
 async def test_a_day_without_tokens_and_a_call_that_is_too_long(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -126,16 +127,57 @@ async def test_unsupported_sentences_are_signed_only_on_purpose(
     system: Caller, doc: Caller, settings: Settings, unique: str
 ) -> None:
     _, note = await drafted(doc, settings, unique, DAYS)
-    changed = deepcopy(note)
-    section = next(s for s in changed["contained"][0]["section"] if s["code"]["coding"][0]["code"] == "course")
-    section["extension"][0]["extension"].append({"url": "problem", "valueCode": "number"})
-    assert (await doc.put(f"DocumentReference/{note['id']}", changed)).status == 200
+    score = (await system.get(f"Observation/{unique}-19")).json  # corrected after the draft
+    assert (await system.put(f"Observation/{unique}-19", score | {"valueQuantity": {"value": 13}})).status == 200
     where = f"DocumentReference/{note['id']}/$sign"
     refused = await doc.post(where, None)
     assert (refused.status, refused.issue, refused.expressions) == (422, "sign-unsupported", ["section(course)"])
+    for text_ in ("false", "true"):
+        said = {"name": "accept-unsupported", "valueString": text_}
+        refused = await doc.post(where, {"resourceType": "Parameters", "parameter": [said]})
+        assert (refused.status, refused.issue) == (400, "parameter-type")
+        assert refused.expressions == ["Parameters.parameter(accept-unsupported)"]
     accepted = {"name": "accept-unsupported", "valueBoolean": True}
     answer = await doc.post(where, {"resourceType": "Parameters", "parameter": [accepted]})
     assert answer.json["docStatus"] == "final"
+    assert "(not supported)" in text(answer.json)
+
+
+async def test_what_a_plain_write_put_into_a_draft_is_the_clinicians_own(
+    doc: Caller, settings: Settings, unique: str
+) -> None:
+    _, note = await drafted(doc, settings, unique, DAYS)
+    changed = json.loads(
+        json.dumps(note).replace("14 of 27 on 19 June 2026 (moderate)", "2 of 27 on 19 June 2026 (minimal)")
+    )
+    assert changed != note
+    changed["content"] = [{"attachment": {"contentType": "text/plain", "data": "bGllcw=="}}]
+    changed["text"] = {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">PHQ-9 was 2</div>'}
+    changed["extension"] = json.loads(json.dumps(changed["extension"]).replace(f"{unique}-dr", f"{unique}-other"))
+    assert (await doc.put(f"DocumentReference/{note['id']}", changed)).status == 200
+    signed = (await doc.post(f"DocumentReference/{note['id']}/$sign", None)).json
+    [mine] = [each for s in sections_of(signed) for each in s.statements if "2 of 27 on 19" in each.text]
+    assert (mine.form, mine.citations) == ("clinician", ())
+    assert "text" not in signed
+    assert "2 of 27 on 19 June 2026" in text(signed)
+    assert extension(signed, "note-draft")["askedBy"]["reference"] == f"Practitioner/{unique}-dr"
+    copy = {k: v for k, v in note.items() if k not in ("id", "meta")}
+    assert (await doc.post("DocumentReference", copy)).issue == "note-unsigned"
+
+
+async def test_a_double_click_amends_nothing(doc: Caller, settings: Settings, unique: str) -> None:
+    _, note = await drafted(doc, settings, unique, DAYS)
+    where = f"DocumentReference/{note['id']}"
+    own = sections(course="Seen today.")
+    answers = await asyncio.gather(*(doc.post(f"{where}/$sign", own) for _ in range(4)))
+    assert {each.status for each in answers} <= {200, 409}
+    assert 200 in {each.status for each in answers}
+    assert {each.json["docStatus"] for each in answers if each.status == 200} == {"final"}
+    assert (await doc.post(f"{where}/$sign", own)).json["meta"]["versionId"] == "2"
+    signed = (await doc.get(where)).json
+    narrative = {"status": "additional", "div": '<div xmlns="http://www.w3.org/1999/xhtml">cured</div>'}
+    answer = await doc.put(where, signed | {"text": narrative})
+    assert (answer.status, answer.issue) == (409, "note-signed")
 
 
 async def test_plain_writes_sign_nothing_and_change_nothing_signed(

@@ -26,6 +26,8 @@ from workers.gateway.record import TooMuch, known_of
 from workers.gateway.task import Answer, Progress, Source, Task
 
 _WEEKS: Final = 150
+_STATUSES: Final = {"overrun": 429, "paused": 503, "away": 503, "slow": 504}
+"""What the trail has of a call that failed, by why; 502 for what the endpoint did wrong."""
 _ID_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
 
 
@@ -73,7 +75,16 @@ async def ask(
     said = f"{endpoint.host} {ready.question.model} {task.template} {len(ready.ids)} sources, log {log}"
     row = audit_row(ctx, "disclosure", 200, type="Patient", rid=ready.patient, patients=[ready.patient], query=said)
     await write_audit(tenant, [row])
-    return await _sent(tenant, task, endpoint, ready, log, progress)
+    try:
+        return await _sent(tenant, task, endpoint, ready, log, progress)
+    except GatewayError as error:
+        said = f"{endpoint.host} {ready.question.model} {task.template} {error.code}: {error.why}, log {log}"
+        status = _STATUSES.get(error.why, 502)
+        row = audit_row(
+            ctx, "disclosure", status, type="Patient", rid=ready.patient, patients=[ready.patient], query=said
+        )
+        await write_audit(tenant, [row])
+        raise
 
 
 async def _sent(

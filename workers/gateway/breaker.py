@@ -29,7 +29,7 @@ class Breaker:
             return
         left = self.open_until - clock.monotonic()
         if left > 0 or self.trying:
-            raise Busy("The language model failed repeatedly and is left alone for a while.", max(left, 1.0))
+            raise Busy("The language model failed repeatedly and is left alone for a while.", max(left, 1.0), "paused")
         self.trying = True
 
     def succeeded(self) -> None:

@@ -55,9 +55,9 @@ class Reply:
 class _Away(Exception):
     """This try failed in a way that another may not; `after` is what the endpoint asks to wait."""
 
-    def __init__(self, text: str, after: float | None = None) -> None:
+    def __init__(self, text: str, why: str, after: float | None = None) -> None:
         super().__init__(text)
-        self.after = after
+        self.why, self.after = why, after
 
 
 async def complete(endpoint: Endpoint, question: Question, progress: Progress | None = None) -> Reply:
@@ -105,7 +105,7 @@ async def _wait(error: Exception, attempt: int, tries: int) -> None:
     after = error.after if isinstance(error, _Away) else None
     text = str(error) or "The language model did not finish in time."
     if attempt >= tries or (after or 0) > PATIENCE:
-        raise Busy(text, after or 0.0)
+        raise Busy(text, after or 0.0, error.why if isinstance(error, _Away) else "slow")
     _log.info("language model busy", attempt=attempt)
     grown = FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311  spreads calls, hides nothing
     await asyncio.sleep(max(after or 0.0, grown))
@@ -123,17 +123,22 @@ async def _once(client: AsyncOpenAI, question: Question, progress: Progress | No
     except openai.APIStatusError as error:
         raise _judged(error, shaped=shaped) from None
     except openai.APIResponseValidationError:
-        raise Garbled("The language model's endpoint does not speak the OpenAI protocol.") from None
+        raise Garbled("The language model's endpoint does not speak the OpenAI protocol.", "foreign") from None
+    except openai.APITimeoutError:
+        raise _Away("The language model is silent for too long.", "slow") from None
     except (openai.APIConnectionError, ConnectionError) as error:
-        raise _Away(f"The language model cannot be reached ({type(error).__name__}).") from None
+        raise _Away(f"The language model cannot be reached ({type(error).__name__}).", "away") from None
     except openai.APIError:  # an `error` event in the middle of a stream
-        raise _Away("The language model broke off in the middle of its answer.") from None
+        raise _Away("The language model broke off in the middle of its answer.", "broken") from None
     except (JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError, KeyError, ValueError) as error:
         # what the package makes of an event that is none
-        raise Garbled(f"The language model's endpoint sent what is no event ({type(error).__name__}).") from None
+        raise Garbled(
+            f"The language model's endpoint sent what is no event ({type(error).__name__}).", "foreign"
+        ) from None
     except Exception as error:
         if type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "httpcore2", "h11"):
-            raise _Away(f"The connection to the language model broke ({type(error).__name__}).") from None
+            why = "slow" if "Timeout" in type(error).__name__ else "broken"
+            raise _Away(f"The connection to the language model broke ({type(error).__name__}).", why) from None
         raise
 
 
@@ -153,12 +158,15 @@ async def _streamed(client: AsyncOpenAI, question: Question, progress: Progress 
         **more,
     )
     try:
-        return await _gathered(stream, question.max_tokens * _LETTERS_A_TOKEN, progress)
+        kind = str(stream.response.headers.get("content-type", ""))
+        return await _gathered(
+            stream, question.max_tokens * _LETTERS_A_TOKEN, progress, is_stream="event-stream" in kind
+        )
     finally:
         await stream.close()  # cancelled too: the endpoint hears that nobody listens any more
 
 
-async def _gathered(stream: AsyncIterator[Any], most: int, progress: Progress | None) -> Reply:
+async def _gathered(stream: AsyncIterator[Any], most: int, progress: Progress | None, *, is_stream: bool) -> Reply:
     pieces: list[str] = []
     size, ended, usage = 0, None, None
     async for event in stream:
@@ -176,8 +184,12 @@ async def _gathered(stream: AsyncIterator[Any], most: int, progress: Progress | 
         raise Refused("The endpoint's content filter keeps the answer back.")
     if ended == "length":
         raise Garbled("The language model's answer was cut off at its limit of tokens.")
+    if ended is None and not pieces and not is_stream:
+        raise Garbled(
+            "The language model's endpoint answers a page or document where events were asked for.", "foreign"
+        )
     if ended is None:
-        raise _Away("The language model broke off in the middle of its answer.")
+        raise _Away("The language model broke off in the middle of its answer.", "broken")
     return Reply("".join(pieces), usage and usage.prompt_tokens, usage and usage.completion_tokens)
 
 
@@ -194,7 +206,8 @@ def _judged(error: APIStatusError, *, shaped: bool) -> Exception:
     if status == 429 and error.code == "insufficient_quota":
         return Refused(f"{words}: the account has no quota left.")
     if status in (408, 409, 429) or status >= 500:
-        return _Away(f"{words}.", _retry_after(error.response.headers))
+        why = "overrun" if status == 429 else "slow" if status in (408, 504) else "faulty"
+        return _Away(f"{words}.", why, _retry_after(error.response.headers))
     return _refusal(status, words)
 
 

@@ -43,7 +43,7 @@ class Endpoint:
         """Return the model of a role; NotConfigured when there is none for it and no default."""
         found = self.models.get(role) or self.models.get(DEFAULT)
         if found is None:
-            raise NotConfigured(f"MENTALLAMA_MODEL_MAPPINGS names no model for {role}, and no {DEFAULT}.")
+            raise NotConfigured(f"MENTALLAMA_MODEL_MAPPINGS names no model for {role}, and no {DEFAULT}.", "unmapped")
         return found
 
 
@@ -51,7 +51,7 @@ def endpoint_of(settings: Settings) -> Endpoint:
     """Return the endpoint that is set; NotConfigured when neither a key nor a base URL is."""
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
     if not key and not settings.openai_base_url:
-        raise NotConfigured("No language model is configured: set OPENAI_API_KEY or OPENAI_BASE_URL.")
+        raise NotConfigured("No language model is configured: set OPENAI_API_KEY or OPENAI_BASE_URL.", "unset")
     base = (settings.openai_base_url or OPENAI).rstrip("/")
     parts = urlsplit(base)
     if parts.scheme not in ("http", "https") or not parts.hostname:

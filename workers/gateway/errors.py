@@ -9,6 +9,11 @@ class GatewayError(Exception):
     code = "failed"
     """What the local log keeps of it."""
 
+    def __init__(self, text: str, why: str = "") -> None:
+        super().__init__(text)
+        self.why = why or self.code
+        """What kind of failure within the code, for whoever reads the note and the trail: `slow`, `overrun`, `html`, ..."""
+
 
 class NotConfigured(GatewayError):
     """No endpoint is set, or no model for the role: nothing was sent."""
@@ -45,8 +50,8 @@ class Busy(GatewayError):
 
     code = "busy"
 
-    def __init__(self, text: str, after: float = 0.0) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, after: float = 0.0, why: str = "") -> None:
+        super().__init__(text, why)
         self.after = after
         """Seconds until asking again makes sense, as far as known."""
 

@@ -43,7 +43,29 @@ REASONS: Final = {
         "its endpoint sends elsewhere, where nothing is sent: look at OPENAI_BASE_URL",
         "der Endpunkt verweist woandershin, wohin nichts gesendet wird: OPENAI_BASE_URL prüfen",
     ),
-    "busy": ("its endpoint did not answer in time", "der Endpunkt antwortete nicht rechtzeitig"),
+    "busy": ("its endpoint cannot be used now", "der Endpunkt ist jetzt nicht benutzbar"),
+    "slow": ("its endpoint did not answer in time", "der Endpunkt antwortete nicht rechtzeitig"),
+    "overrun": ("its endpoint answers that there are too many requests", "der Endpunkt meldet zu viele Anfragen"),
+    "faulty": ("its endpoint answers an error of its own", "der Endpunkt meldet einen eigenen Fehler"),
+    "away": ("its endpoint cannot be reached", "der Endpunkt ist nicht erreichbar"),
+    "broken": ("its endpoint broke off the answer", "der Endpunkt brach die Antwort ab"),
+    "paused": (
+        "its endpoint failed repeatedly and is left alone for a while",
+        "der Endpunkt versagte mehrmals und wird eine Weile nicht gefragt",
+    ),
+    "foreign": (
+        "its endpoint answers something else than the OpenAI protocol: look at OPENAI_BASE_URL",
+        "der Endpunkt spricht nicht das OpenAI-Protokoll: OPENAI_BASE_URL prüfen",
+    ),
+    "unmapped": (
+        "MENTALLAMA_MODEL_MAPPINGS names no model for clinical, and no default",
+        "MENTALLAMA_MODEL_MAPPINGS nennt kein Modell für clinical und keines für default",
+    ),
+    "not-configured": (
+        "its settings are refused: ./clarity doctor says why",
+        "seine Einstellungen werden abgelehnt: ./clarity doctor sagt, warum",
+    ),
+    "unset": ("", ""),
     "garbled": ("its answer could not be read", "die Antwort war nicht lesbar"),
 }  # fmt: skip
 
@@ -91,10 +113,8 @@ async def drafted(ctx: RequestContext, record: Record, asked: AsyncJob, settings
     if not asked.request["rules"]:
         try:
             return await _by_model(ctx, record, rules, asked, settings)
-        except NotConfigured:
-            reason = ""
         except GatewayError as error:
-            reason = REASONS.get(error.code, REASONS["failed"])[language == "de"]
+            reason = REASONS.get(error.why, REASONS["failed"])[language == "de"]
         except prompt.Unusable as error:
             reason = str(error)
         except _Cancelled:
@@ -122,9 +142,15 @@ async def _by_model(ctx: RequestContext, record: Record, rules: Note, asked: Asy
         sentences += prompt.answered(segment, answer, rules.kind, rules.language)
         model = answer.model
     if not sentences:
-        raise NotConfigured("There is nothing that a model could write about.")
-    note = prompt.merged(rules, sentences, model)
-    return prompt.usable(await asyncio.to_thread(checked, note, record))
+        raise NotConfigured("There is nothing that a model could write about.", "unset")
+    note = prompt.merged(rules, sentences, model, record)
+    return await asyncio.to_thread(_completed, note, rules, record)
+
+
+def _completed(note: Note, rules: Note, record: Record) -> Note:
+    """Return the note of a model checked, with what it left out; Unusable when it is of no use."""
+    kept = prompt.usable(checked(note, record))
+    return checked(prompt.completed(kept, rules, record), record)
 
 
 async def _write(ctx: RequestContext, note: Note, record: Record, made: Made) -> None:

@@ -13,9 +13,10 @@ from typing import Final
 
 from workers.notes.claims import Claims, Number, claims, same_day
 from workers.notes.evidence import Evidence, evidence
-from workers.notes.lexicon import table
+from workers.notes.lexicon import mentions_suicidality, table
 from workers.notes.note import Note, Statement, with_statements
-from workers.notes.record import Citation, Record
+from workers.notes.record import Citation, Record, folded
+from workers.notes.residue import causal, left_over, mixed, neutral, other_measure
 
 PROBLEMS: Final[Mapping[str, str]] = {
     "citation-missing": "It states something and cites nothing.",
@@ -32,9 +33,15 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "concept": "A symptom or risk is named that none of the cited resources speaks of.",
     "quote": "Words in quotation marks are not those of the cited resource.",
     "unrelated": "Nothing in it is about what the cited resource is about.",
+    "unaccounted": "It asserts something that nobody has checked: no number, day, medicine, direction or name of what it cites.",
+    "cause": "It puts a change and a medicine together, as if one made the other.",
+    "mixed": "A number is not of the day, or not of the questionnaire, beside which it stands.",
+    "risk-words": "It speaks of death or self-harm in words of its own; only the patient's are shown.",
     "risk-rating": "Risk is rated; suicidality is shown in the patient's words, never rated.",
 }
 
+MODEL: Final = "model"
+"""Topic of the sentences that a model wrote."""
 _RATED: Final = re.compile(
     r"(?<!\w)(?:low|moderate|medium|high|severe|acute|imminent|elevated|no|minimal|niedrig\w*|gering\w*|hoh\w*|akut\w*|mittler\w*|kein\w*)"
     r"[ -](?:\w+[ -])?(?:suicid\w*|suizid\w*|self-harm|risk|risiko|eigengefährdung)(?!\w)"
@@ -68,6 +75,8 @@ def _problems(statement: Statement, record: Record) -> Iterator[str]:
     claimed = claims(statement.text, (label for each in known for label in (*each.labels,)))
     if statement.form != "verbatim" and _RATED.search(statement.text):
         yield "risk-rating"
+    if statement.topic == MODEL and mentions_suicidality(statement.text):
+        yield "risk-words"
     if not statement.citations:
         if statement.form != "question" or _claims_something(claimed):
             yield "citation-missing"
@@ -84,7 +93,7 @@ def _value_stands(citation: Citation, what: Evidence) -> bool:
     if not citation.value or citation.element == "change":
         return True
     said = " ".join((*what.texts, *what.labels)).lower()
-    if citation.value.lower() in said:
+    if folded(citation.value).lower() in said:
         return True
     try:
         number = Decimal(citation.value)
@@ -131,6 +140,12 @@ def _compared(statement: Statement, claimed: Claims, known: Sequence[Evidence]) 
         yield from _turned(claimed, known)
         if not _related(claimed, known, statement.text):
             yield "unrelated"
+        if left_over(claimed, known):
+            yield "unaccounted"
+        if causal(claimed, known):
+            yield "cause"
+        if mixed(claimed, known) or other_measure(claimed, known):
+            yield "mixed"
 
 
 def _differences(known: Sequence[Evidence]) -> list[Number]:
@@ -187,14 +202,15 @@ def _directions(known: Sequence[Evidence]) -> set[str]:
 
 
 def _related(claimed: Claims, known: Sequence[Evidence], text: str) -> bool:
-    """Tell whether the sentence shares a word with what the cited resources are called or say."""
-    own = {word[:5] for word in re.findall(r"\w{3,}", text.lower())}
+    """Tell whether the sentence names what it cites, by a medicine or a word of its name that is no neutral one."""
+    own = {word[:5] for word in re.findall(r"\w{3,}", text.lower()) if word not in neutral()}
     said = {
         word[:5]
         for what in known
-        for each in (*what.labels, *what.texts)
+        for each in (*what.labels, *what.words)
         for word in re.findall(r"\w{3,}", each.lower())
     }
+    said |= {word[:5] for what in known for each in what.texts for word in re.findall(r"\w{3,}", each.lower())}
     return bool(own & said) or bool(set(claimed.drugs) & {d for what in known for d in what.drugs})
 
 

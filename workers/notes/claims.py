@@ -16,6 +16,7 @@ from typing import Final
 
 from workers.notes.lexicon import Mention, concepts_in, drugs_in, table
 from workers.notes.words import MONTHS
+from workers.twin.instruments import INSTRUMENTS
 
 Unit = str
 """Empty: none said; else a key of the table `units`."""
@@ -53,6 +54,10 @@ class Claims:
     statuses: frozenset[str]
     concepts: tuple[Mention, ...]
     quotes: tuple[str, ...]
+    placed: tuple[tuple[int, tuple[int, int, int]], ...]
+    """The days with their places."""
+    titles: tuple[tuple[int, str], ...]
+    """Names of questionnaires, in lower case, with their places."""
     rest: str
     """The sentence without quotes, labels and days, in lower case."""
 
@@ -73,7 +78,7 @@ def claims(sentence: str, labels: Iterable[str] = ()) -> Claims:
     numbers = tuple(_numbers(text))
     return Claims(
         numbers,
-        tuple(days),
+        tuple(day for _, day in days),
         tuple(dict.fromkeys(name for name, _, _ in drugs)),
         tuple(_doses(numbers, drugs)),
         tuple(frequencies(bare)),
@@ -83,8 +88,16 @@ def claims(sentence: str, labels: Iterable[str] = ()) -> Claims:
         frozenset(kind for kind, pattern in _patterns("statuses").items() if pattern.search(lower)),
         tuple(concepts_in(text)),
         quotes,
+        tuple(sorted(days)),
+        tuple((m.start(), m.group().lower()) for m in _title_pattern().finditer(bare)),
         lower,
     )
+
+
+@cache
+def _title_pattern() -> re.Pattern[str]:
+    titles = sorted((re.escape(each.title) for each in INSTRUMENTS.values()), key=len, reverse=True)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(titles)})(?!\w)", re.IGNORECASE)
 
 
 def _bands(text: str) -> tuple[list[str], str]:
@@ -139,14 +152,14 @@ def _day_patterns() -> tuple[re.Pattern[str], ...]:
     )
 
 
-def _days(text: str) -> tuple[str, list[tuple[int, int, int]]]:
-    """Return the text without days, and the days."""
+def _days(text: str) -> tuple[str, list[tuple[int, tuple[int, int, int]]]]:
+    """Return the text without days, and the days with their places."""
     found = []
     for pattern in _day_patterns():
         for match in pattern.finditer(text):
             given = match.groupdict()
             month = int(given["m"]) if given.get("m") else _months()[given["n"].lower()]
-            found.append((int(given.get("y") or 0), month, int(given.get("d") or 0)))
+            found.append((match.start(), (int(given.get("y") or 0), month, int(given.get("d") or 0))))
         text = pattern.sub(lambda m: " " * len(m.group()), text)
     return text, found
 
@@ -191,6 +204,14 @@ def _numbers(text: str) -> Iterable[Number]:
             yield Number(
                 _value(match["v"]), table("claims")["units"][unit.lower()] if unit else "", match.start(), behind
             )
+
+
+def number_spans(text: str) -> str:
+    """Return a text without its numbers and their units."""
+    pattern, spans, clock = _number_patterns()
+    for each in (spans, clock, pattern):
+        text = each.sub(" ", text)
+    return text
 
 
 _OF: Final = re.compile(r"\d (?:out of|of|von) $", re.IGNORECASE)

@@ -8,12 +8,26 @@ from decimal import Decimal
 from typing import Any, Final
 
 from workers.notes import words
+from workers.notes.lexicon import drugs_in
 from workers.notes.note import Statement
-from workers.notes.record import STATE, Citation, Language, Record, address, codes_of, day_of, number_of, title_of
+from workers.notes.record import (
+    ITEM9,
+    STATE,
+    Citation,
+    Language,
+    Record,
+    address,
+    codes_of,
+    day_of,
+    direction_of,
+    number_of,
+    title_of,
+)
+from workers.twin.catalogue import by_code
 from workers.twin.medication import TAKEN, exposure
 from workers.twin.resources import Resource
 
-MOST: Final = 12
+MOST: Final = 20
 """Encounters, values and alerts that are told one by one, the newest."""
 MEASURED: Final = frozenset({"laboratory", "vital-signs"})
 STATUSES: Final = {
@@ -84,6 +98,12 @@ def medication(record: Record, language: Language) -> Iterator[Statement]:
 def _medicine(record: Record, language: Language, resource: Resource) -> Statement | None:
     name, dose = name_of(resource), dose_of(resource)
     dose = f" {dose}" if dose else ""
+    if name and undated(resource):
+        key = (
+            f"medication-{'stopped' if resource['status'] != 'active' else TAKEN[resource['resourceType']][0]}-undated"
+        )
+        told = (Citation(address(resource), "medication", f"{name}{dose}"),)
+        return Statement("medication", words.sentence(language, key, name=name, dose=dose), told)
     cited = (Citation(address(resource), "medication", f"{name}{dose}"),)
     if name and resource.get("status") == "not-taken":
         return Statement("medication", words.sentence(language, "medication-not-taken", name=name, dose=dose), cited)
@@ -98,8 +118,39 @@ def _medicine(record: Record, language: Language, resource: Resource) -> Stateme
     return Statement("medication", text, cited)
 
 
+def undated(resource: Resource) -> bool:
+    """Tell whether a resource says that something is taken, ordered or stopped, and nothing of when."""
+    if (
+        resource.get("status") not in ("active", "stopped", "on-hold")
+        or resource["resourceType"] == "MedicationAdministration"
+    ):
+        return False
+    dated = dict.fromkeys(("effectiveDateTime", "effectivePeriod", "authoredOn"), "1900-01-01") | {
+        "effectivePeriod": {"start": "1900-01-01"}
+    }
+    return exposure(resource) is None and exposure(resource | dated) is not None
+
+
+def substances(resource: Resource) -> set[str]:
+    """Return the generic names of the medicines in a resource, its own name where it is of none that is known."""
+    name = name_of(resource)
+    return {drug for drug, _, _ in drugs_in(name)} or ({name.lower()} if name else set())
+
+
+def _known_before(record: Record, resource: Resource) -> bool:
+    """Tell whether any resource has the same substance before the time of the note, or does not say since when."""
+    own = substances(resource)
+    for other in record.of(*TAKEN):
+        span = exposure(other)
+        if own & substances(other) and (undated(other) or (span is not None and span.start < record.first)):
+            return True
+    return False
+
+
 def _new(record: Record, language: Language, resource: Resource) -> list[Statement]:
     span = exposure(resource)
+    if _known_before(record, resource):
+        return []
     if span is None or span.basis == "administered" or not record.first <= span.start <= record.last:
         return []
     text = words.sentence(language, "new-medication", name=name_of(resource), start=words.day(language, span.start))
@@ -107,9 +158,14 @@ def _new(record: Record, language: Language, resource: Resource) -> list[Stateme
 
 
 def name_of(resource: Resource) -> str:
-    """Return how a medication is called in a resource."""
+    """Return how a medication is called in a resource, of one that is only referred to without a name its reference."""
     reference = resource.get("medicationReference", {})
-    return title_of(resource.get("medicationCodeableConcept")) or str(reference.get("display", ""))
+    inside: Resource = next(
+        (c for c in resource.get("contained", ()) if reference.get("reference") == f"#{c.get('id')}" and c.get("code")),
+        {},
+    )
+    named = title_of(resource.get("medicationCodeableConcept")) or title_of(inside.get("code"))
+    return named or str(reference.get("display") or reference.get("reference", "")).lstrip("#")
 
 
 def dosages(resource: Resource) -> list[Any]:
@@ -152,18 +208,25 @@ def encounters(record: Record, language: Language) -> Iterator[Statement]:
 
 
 def values(record: Record, language: Language) -> Iterator[Statement]:
-    """Yield laboratory values and vital signs of the time that no device streams: the newest of each code."""
+    """Yield values of the time that no device streams and no questionnaire gives: the newest of each code, unusual ones first."""
     newest: dict[str, Resource] = {}
+    known = by_code(record.base)
     for resource in record.found(record.in_days("Observation", record.first, record.last)) or []:
         kinds = {str(c.get("code")) for each in resource.get("category", ()) for c in each.get("coding", ())}
+        codings = [(c.get("system", ""), c.get("code", "")) for c in resource.get("code", {}).get("coding", ())]
         if (
-            kinds & MEASURED
+            (kinds & MEASURED or not any(each in known for each in codings))
             and not resource.get("device")
+            and ITEM9 not in codes_of(resource)
+            and number_of(resource) is not None
             and STATE not in codes_of(resource)
             and title_of(resource.get("code"))
         ):
             newest[title_of(resource["code"])] = resource
-    for name, resource in list(newest.items())[-MOST:]:
+    ranked = sorted(
+        newest.items(), key=lambda row: (not _odd(row[1]), -(day_of(row[1], record.zone) or date.min).toordinal())
+    )
+    for name, resource in ranked[:MOST]:
         number, day = number_of(resource), day_of(resource, record.zone)
         if number is None or day is None:
             continue
@@ -175,6 +238,18 @@ def values(record: Record, language: Language) -> Iterator[Statement]:
             ends = {end: words.plain(language, Decimal(str(usual[end]["value"]))) for end in ("low", "high")}
             text = words.sentence(language, "lab-range", name=name, value=value, day=words.day(language, day), **ends)
         yield Statement("lab", text, (Citation(address(resource), "value", value),))
+
+
+def _odd(resource: Resource) -> bool:
+    """Tell whether a value is marked, or lies outside its reference range."""
+    number = number_of(resource)
+    outside = any(
+        (end == "low" and number < bound) or (end == "high" and number > bound)
+        for usual in resource.get("referenceRange", ())
+        for end in ("low", "high")
+        if number is not None and (bound := usual.get(end, {}).get("value")) is not None
+    )
+    return outside or direction_of(resource) in ("H", "L")
 
 
 def alerts(record: Record, language: Language) -> Iterator[Statement]:

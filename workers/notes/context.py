@@ -19,6 +19,8 @@ Time = Literal["recent", "historical", "hypothetical"]
 
 WORDS: Final = 8
 """How many words a trigger reaches; fewer where a conjunction comes first."""
+LONGEST: Final = 1_000
+"""Characters of a sentence at most."""
 _SENTENCE: Final = re.compile(
     r"[^.!?\n;]+(?:(?<=\d)\.(?=\d)[^.!?\n;]+|(?<=\b[A-Za-zÄÖÜ])\.(?=\s?\w)[^.!?\n;]*)*[.!?;]*"
 )
@@ -36,9 +38,20 @@ class Context:
 def sentences(text: str) -> Iterator[tuple[int, int]]:
     """Yield the start and end of each sentence; a point between digits or after a single letter ends none."""
     for match in _SENTENCE.finditer(text):
-        left = len(match.group()) - len(match.group().lstrip())
-        if match.group().strip():
-            yield match.start() + left, match.end()
+        for start, end in _pieces(text, *match.span()):
+            left = len(text[start:end]) - len(text[start:end].lstrip())
+            if text[start:end].strip():
+                yield start + left, end
+
+
+def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield what has no end as pieces of LONGEST characters at most, between words: nobody writes such a sentence."""
+    while end - start > LONGEST:
+        gap = text.rfind(" ", start + LONGEST // 2, start + LONGEST)
+        cut = gap if gap > 0 else start + LONGEST
+        yield start, cut
+        start = cut
+    yield start, end
 
 
 @cache
@@ -49,15 +62,47 @@ def _pattern(*path: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w)(?:{'|'.join(sorted(found, key=len, reverse=True))})(?!\w)", re.IGNORECASE)
 
 
-def context(sentence: str, start: int, end: int) -> Context:
-    """Return how the mention from `start` to `end` of a sentence is meant."""
+def context(sentence: str, start: int, end: int, kind: str = "symptom") -> Context:
+    """Return how the mention from `start` to `end` of a sentence is meant; a medicine may be refused or thought of, too."""
     clear = _pattern("negation", "pseudo").sub(lambda m: "_" * len(m.group()), sentence)
     before, after = _near(clear[:start], last=True), _near(clear[end:], last=False)
     negated = bool(_pattern("negation", "before").search(before) or _pattern("negation", "after").search(after))
+    negated = negated or _denied_label().match(sentence, end) is not None
+    time = _time(sentence, sentence[:start], end, kind)
+    if kind == "medication":
+        refused = _pattern("medication", "refused").search(before) or _pattern("medication", "refused_after").search(
+            after
+        )
+        negated = negated or refused is not None
+        thought = _pattern("medication", "hypothetical").search(before)
+        if thought or _pattern("medication", "hypothetical_after").search(after):
+            time = "hypothetical"
     head = sentence[:start]
     own = max((m.end() for m in _pattern("patient").finditer(head)), default=-1)
     other = max((m.end() for m in _pattern("family").finditer(head)), default=-1)
-    return Context(negated, "other" if other > own else "patient", _time(sentence, head, end))
+    return Context(negated, "other" if other > own else "patient", time)
+
+
+@cache
+def _denied_label() -> re.Pattern[str]:
+    """Return what denies a heading: `Alcohol: none`, `Hallucinations (any): denied`."""
+    words = "|".join(sorted(table("context")["negation"]["label"], key=len, reverse=True))
+    return re.compile(rf"(?: \(?\w+\)?){{0,2}}\s*[:=]\s*(?:{words})(?!\w)", re.IGNORECASE)
+
+
+def is_allergy(sentence: str, start: int, end: int) -> bool:
+    """Tell whether the medicine from `start` to `end` is named as what somebody does not bear: `Allergies: penicillin, lithium`."""
+    clause = _pattern("end").split(sentence[:start])[-1]
+    clause = _pattern("medication", "taken").split(clause)[-1]
+    if _pattern("medication", "allergy").search(clause):
+        return True
+    return _behind().match(sentence, end) is not None
+
+
+@cache
+def _behind() -> re.Pattern[str]:
+    words = "|".join(table("context")["medication"]["allergy_after"])
+    return re.compile(rf"(?:{words})(?!\w)", re.IGNORECASE)
 
 
 def _near(text: str, *, last: bool) -> str:
@@ -70,9 +115,11 @@ def _near(text: str, *, last: bool) -> str:
     return " ".join(words[-WORDS:] if last else words[:WORDS])
 
 
-def _time(sentence: str, head: str, end: int) -> Time:
+def _time(sentence: str, head: str, end: int, kind: str) -> Time:
     if _pattern("hypothetical").search(_near(head, last=True)):
         return "hypothetical"
     clause = _pattern("end").split(head)[-1]  # "Past trials: ...": a colon ends no time
-    near = clause + " | " + _near(sentence[end:], last=False)
+    # in brackets, and behind a score, another time is that of another value: "17 (previously 22)"
+    behind = re.split(r"[(,]" if kind == "score" else r"\(", sentence[end:], maxsplit=1)[0]
+    near = clause + " | " + _near(behind, last=False)
     return "historical" if _pattern("historical").search(near) else "recent"

@@ -7,14 +7,14 @@ from typing import Final
 
 from workers.notes import clinic, measured, scored, words
 from workers.notes.note import Kind, Note, Statement, arranged
-from workers.notes.record import TYPES, Language, Record
+from workers.notes.record import TYPES, WRITTEN, Language, Record
 
 RULES: Final = "rules"
-TEMPLATE: Final = "rules-1"
+TEMPLATE: Final = "rules-2"
 """Raised whenever a sentence or a rule changes."""
 
 _PARTS: Final[tuple[Callable[[Record, Language], Iterator[Statement]], ...]] = (
-    scored.risk, measured.changes, scored.scores, scored.trends, clinic.alerts, clinic.encounters, measured.levels,
+    scored.risk, measured.changes, scored.scores, scored.doubtful, scored.trends, clinic.alerts, clinic.encounters, measured.levels,
     measured.coverage, clinic.values, clinic.medication, clinic.allergies, clinic.conditions,
 )  # fmt: skip
 
@@ -28,9 +28,15 @@ def method(record: Record, language: Language, reason: str = "") -> list[Stateme
     """Return the sentences about the draft itself: how it came about, what could not be looked at."""
     out = [("rules-instead", {"reason": reason})] if reason else []
     out.append(("rules", {}))
-    hidden = [name for name in TYPES if name not in record.looked]
+    out += [("behind", {})] if record.behind else []
+    hidden = [name for name in (*TYPES, *WRITTEN) if name not in record.looked]
     out += [("hidden", {"types": ", ".join(hidden)})] if hidden else []
     out += [("truncated", {"types": ", ".join(sorted(record.truncated))})] if record.truncated else []
+    out += (
+        [("unread", {"count": str(len(record.unread)), "names": ", ".join(sorted(record.unread))})]
+        if record.unread
+        else []
+    )
     return [Statement("method", words.sentence(language, key, **values), (), "method") for key, values in out]
 
 

@@ -6,6 +6,7 @@ numbers, so that of one with an `element` only that component counts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from workers.notes import words
 from workers.notes.claims import Number, frequencies
-from workers.notes.clinic import dosages, name_of, said_by, status_of
+from workers.notes.clinic import STATUSES, dosages, dose_of, name_of, said_by, status_of, substances, undated
 from workers.notes.lexicon import concepts_in, drugs_in, table
 from workers.notes.record import (
     STATE,
@@ -26,6 +27,7 @@ from workers.notes.record import (
     day_of,
     direction_of,
     facts_of,
+    folded,
     local_day,
     number_of,
     standing,
@@ -33,6 +35,7 @@ from workers.notes.record import (
     title_of,
 )
 from workers.notes.scored import free_text
+from workers.notes.spoken import days_said, passages
 from workers.twin.features import BY_CODE
 from workers.twin.instruments import INSTRUMENTS, severity
 from workers.twin.medication import exposure
@@ -65,11 +68,18 @@ class Evidence:
     statuses: set[str] = field(default_factory=set)
     labels: set[str] = field(default_factory=set)
     texts: list[str] = field(default_factory=list)
+    words: set[str] = field(default_factory=set)
+    """What a sentence may say beside claims: words of what it is called, of its status and dosage; never of free text."""
     negative: bool | None = False
     """True: it says that something is not; None: it may be said either way."""
     score: tuple[str, date, Decimal] | None = None
     middle: tuple[str, date, Decimal] | None = None
     """A median with the first day of its time."""
+
+    @property
+    def titles(self) -> set[str]:
+        """Return how it is called, in lower case."""
+        return {label.lower() for label in self.labels}
 
     @property
     def concepts(self) -> set[str]:
@@ -80,15 +90,27 @@ class Evidence:
 def evidence(citation: Citation, record: Record) -> Evidence | None:
     """Return what a citation says; None when there is no such resource, or no such search."""
     if "?" in citation.target:
-        return _of_search(citation, record)
+        found = _of_search(citation, record)
+        return found and _worded(found)
     resource = record.resources.get(citation.target)
     if resource is None or not standing(resource):
         return None
     made = Evidence()
-    made.days |= set(_days(resource, record))
+    made.days |= {*_days(resource, record), *days_said(resource, record)}
     _READERS.get(resource["resourceType"], _other)(made, resource, citation, record)
-    made.texts += list(free_text(resource))
+    made.texts += [*free_text(resource), *passages(resource, record.texts.get(citation.target, ""))]
     made.drugs |= {drug for label in made.labels for drug, _, _ in drugs_in(label)}
+    made.labels = {folded(label) for label in made.labels}
+    made.texts = [folded(text) for text in made.texts]
+    return _worded(made)
+
+
+def _worded(made: Evidence) -> Evidence:
+    made.words = {
+        word
+        for text in (*(made.labels - set(ITEM9_LABELS)), *made.words)
+        for word in re.findall(r"[^\W\d_]{2,}", text.lower())
+    }
     return made
 
 
@@ -177,14 +199,16 @@ def _observation(made: Evidence, resource: Resource, citation: Citation, record:
     number = number_of(resource)
     if number is not None:
         quantity = resource.get("valueQuantity", {})
-        _add(made, number, _unit(str(quantity.get("unit", quantity.get("code", "")))))
+        unit = str(quantity.get("unit", quantity.get("code", "")))
+        _add(made, number, _unit(unit))
+        made.words.add(unit)
     for usual in resource.get("referenceRange", ()):
         for end in ("low", "high"):
             _add(made, usual.get(end, {}).get("value"), made.numbers[0].unit if made.numbers else "")
     _toward(made, direction_of(resource))
     for part in resource.get("component", ()):
-        made.labels.add(title_of(part.get("code")))
         if citation.element in codes_of(part):
+            made.labels.add(title_of(part.get("code")))
             _add(made, number_of(part))
     made.texts += [str(resource["valueString"])] if "valueString" in resource else []
     _scored(made, address(resource), record)
@@ -196,6 +220,10 @@ def _toward(made: Evidence, letter: str) -> None:
 
 
 def _scored(made: Evidence, name: str, record: Record) -> None:
+    for instrument, told, _ in record.doubtful:
+        if told.source == name:
+            made.labels |= {INSTRUMENTS[instrument].title}
+            _add(made, told.total)
     for instrument, every in record.scores.items():
         for told in every:
             if told.source == name:
@@ -236,6 +264,7 @@ def _state(made: Evidence, resource: Resource, citation: Citation, record: Recor
         return
     code, facts = citation.element, facts_of(part)
     made.labels |= _labels(code) | ({INSTRUMENTS[code[:-6]].title} if code[:-6] in INSTRUMENTS else set())
+    made.words |= {"questionnaires questionnaire fragebögen"} if code[:-6] in INSTRUMENTS else set()
     unit = _unit(str(part.get("valueQuantity", {}).get("code", "")))
     _add(made, number_of(part), unit)
     for usual in part.get("referenceRange", ()):
@@ -244,6 +273,7 @@ def _state(made: Evidence, resource: Resource, citation: Citation, record: Recor
     if "dataAbsentReason" in part:
         made.negative = True
         made.texts.append(title_of(part["dataAbsentReason"]))
+        made.words.add(title_of(part["dataAbsentReason"]))
     _toward(made, direction_of(part))
     _facts(made, day, facts)
 
@@ -272,26 +302,28 @@ def _response(made: Evidence, resource: Resource, citation: Citation, record: Re
     made.labels |= set(_NAMED["QuestionnaireResponse"])
     _scored(made, address(resource), record)
     _item9(made, address(resource), record)
-    for item in resource.get("item", ()):
-        made.labels.add(str(item.get("text", "")))
 
 
 def _medication(made: Evidence, resource: Resource, citation: Citation, record: Record) -> None:  # noqa: ARG001
     name, status = name_of(resource), str(resource.get("status", ""))
     made.labels |= {name, *_NAMED["MedicationRequest"], *_NAMED["MedicationStatement"]}
-    made.drugs = {drug for drug, _, _ in drugs_in(name)} or {name.lower()}
+    made.words |= {_GIVEN[resource["resourceType"]], dose_of(resource)}
+    made.drugs = substances(resource)
     span = exposure(resource)
     made.days |= {day for day in (span.start, span.end) if day} if span else set()
     if status == "not-taken":
         made.negative = True
+    if undated(resource) and status == "active":
+        made.statuses.add("taking")
     if span and span.ongoing:
         made.statuses.add("taking")
     if status in ("stopped", "on-hold", "completed", "not-taken", "cancelled"):
         made.statuses.add("stopped")
     if span and span.start <= record.last:
-        made.statuses.add("new")
+        made.statuses |= {"started", "new"} if span.start >= record.first else {"started"}
     for dosage in dosages(resource):
         made.texts += [str(dosage["text"])] if dosage.get("text") else []
+        made.words.add(str(dosage.get("text", "")))
         made.frequencies |= set(frequencies(str(dosage.get("text", ""))))
         repeat = dosage.get("timing", {}).get("repeat", {})
         if repeat.get("period") == 1 and repeat.get("periodUnit") == "d" and "frequency" in repeat:
@@ -299,6 +331,13 @@ def _medication(made: Evidence, resource: Resource, citation: Citation, record: 
         for number in _doses(dosage):
             made.numbers.append(number)
             made.doses += [(drug, number) for drug in made.drugs]
+
+
+_GIVEN: Final = {
+    "MedicationRequest": "ordered prescribed order prescription verordnet verordnung",
+    "MedicationStatement": "stated taken takes statement eingenommen",
+    "MedicationAdministration": "given administered gegeben verabreicht",
+}
 
 
 def _doses(dosage: Any) -> Iterable[Number]:
@@ -318,6 +357,7 @@ def _condition(made: Evidence, resource: Resource, citation: Citation, record: R
         str(c.get("code")) for c in resource.get("code", {}).get("coding", ())
     }
     made.negative = status == "refuted"
+    made.words |= set(STATUSES.get(status, ()))
     sure = {c.get("code") for c in resource.get("verificationStatus", {}).get("coding", ())}
     made.statuses |= {"confirmed"} if "confirmed" in sure else set()
     made.statuses |= {"resolved"} if status in ("resolved", "remission", "inactive") else set()

@@ -46,9 +46,14 @@ def drugs_in(text: str) -> list[tuple[str, int, int]]:
     return found
 
 
+_OF_DEATH: Final = ("suicidality", "self-harm")
+
+
 @cache
 def _suicidal() -> re.Pattern[str]:
-    return re.compile("|".join(table("concepts")["suicidality"]), re.IGNORECASE)
+    rows = table("symptoms")["symptoms"]
+    words = "|".join(word for name in _OF_DEATH for word in rows[name]["words"])
+    return re.compile(f"{'|'.join(table('concepts')['suicidality'])}|(?<!\\w)(?:{words})(?!\\w)", re.IGNORECASE)
 
 
 def suicidality_at(text: str) -> tuple[int, int] | None:
@@ -57,9 +62,15 @@ def suicidality_at(text: str) -> tuple[int, int] | None:
     return found.span() if found else None
 
 
+@cache
+def _deathly() -> re.Pattern[str]:
+    found = table("concepts")
+    return re.compile("|".join([*found["suicidality"], *found["death"]]), re.IGNORECASE)
+
+
 def mentions_suicidality(text: str) -> bool:
-    """Tell whether a text speaks of suicide, of wanting to be dead or of self-harm."""
-    return _suicidal().search(text) is not None
+    """Tell whether a text speaks of suicide, of wanting to be dead or of self-harm; rather once too often than not."""
+    return _deathly().search(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

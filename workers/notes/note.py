@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -72,6 +73,8 @@ class Outline:
 
 
 _RISK = ("risk", ("Risk, in the patient's words", "Risiko, in den Worten der Person"), ("risk",))
+UNMENTIONED: Final = "unmentioned"
+_UNMENTIONED = (UNMENTIONED, ("Not mentioned by the model, by rules", "Vom Modell nicht erwähnt, nach Regeln"), ())
 _ASK = ("ask", ("To ask, and what is missing", "Zu fragen, und was fehlt"), ("missing", "ask"))
 _METHOD = ("method", ("About this draft", "Zu diesem Entwurf"), ("method",))
 
@@ -81,7 +84,7 @@ OUTLINES: Final[Mapping[Kind, Outline]] = {
         ("objective", ("Objective", "Objektiv"), ("change", "level", "coverage", "lab", "encounter")),
         ("assessment", ("Assessment", "Beurteilung"), ("condition", "trend", "alert")),
         ("plan", ("Plan", "Plan"), ("medication", "missing", "ask")),
-        _METHOD,
+        _UNMENTIONED, _METHOD,
     )),
     "progress": Outline("11506-3", "Progress note", ("Progress note", "Verlaufsnotiz"), (
         _RISK,
@@ -89,7 +92,7 @@ OUTLINES: Final[Mapping[Kind, Outline]] = {
         ("findings", ("Findings", "Befunde"), ("level", "coverage", "lab")),
         ("medication", ("Medication", "Medikation"), ("medication",)),
         ("diagnoses", ("Diagnoses", "Diagnosen"), ("condition",)),
-        _ASK, _METHOD,
+        _UNMENTIONED, _ASK, _METHOD,
     )),
     "intake": Outline("34117-2", "History and physical note", ("Intake note", "Aufnahmenotiz"), (
         _RISK,
@@ -97,7 +100,7 @@ OUTLINES: Final[Mapping[Kind, Outline]] = {
         ("medication", ("Medication and allergies", "Medikation und Allergien"), ("medication", "allergy")),
         ("scores", ("Questionnaires", "Fragebögen"), ("score", "trend")),
         ("findings", ("Findings", "Befunde"), ("change", "level", "coverage", "lab", "alert", "encounter")),
-        _ASK, _METHOD,
+        _UNMENTIONED, _ASK, _METHOD,
     )),
     "discharge": Outline("18842-5", "Discharge summary", ("Discharge note", "Entlassnotiz"), (
         _RISK,
@@ -105,7 +108,7 @@ OUTLINES: Final[Mapping[Kind, Outline]] = {
         ("course", ("Course", "Verlauf"), ("encounter", "score", "trend", "change", "alert")),
         ("findings", ("Findings", "Befunde"), ("level", "coverage", "lab")),
         ("medication", ("Medication at discharge", "Medikation bei Entlassung"), ("medication", "allergy")),
-        _ASK, _METHOD,
+        _UNMENTIONED, _ASK, _METHOD,
     )),
 }  # fmt: skip
 
@@ -154,10 +157,18 @@ def markdown(note: Note) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+_MARKUP: Final = re.compile(r"[\\`*_\[\]<>#|~]|(?<=^)[-+](?=\s)|(?<=^\d)[.)]")
+
+
+def escaped(text: str) -> str:
+    """Return a text as Markdown in which it stands as it is, in one line: no heading, list, emphasis, link or HTML."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
+
+
 def _line(statement: Statement, places: Mapping[str, int], language: Language) -> str:
     marks = dict.fromkeys(places[each.target] for each in statement.citations)
     warning = "" if statement.supported else (" **(nicht belegt)**" if language == "de" else " **(not supported)**")
-    return f"- {statement.text}{''.join(f' [{mark}]' for mark in marks)}{warning}"
+    return f"- {escaped(statement.text)}{''.join(f' [{mark}]' for mark in marks)}{warning}"
 
 
 def with_statements(note: Note, checked: Sequence[Statement]) -> Note:

@@ -17,8 +17,12 @@ from typing import Any, Final
 from fhir_server.kit import json
 from workers.gateway.task import Answer, Source, Task
 from workers.notes import words
-from workers.notes.note import OUTLINES, Kind, Note, Section, Statement, title
+from workers.notes.claims import claims
+from workers.notes.lexicon import mentions_suicidality
+from workers.notes.note import OUTLINES, UNMENTIONED, Kind, Note, Section, Statement, title
 from workers.notes.record import Citation, Language, Record
+from workers.notes.residue import neutral
+from workers.notes.spoken import concerns
 
 VERSION: Final = "note-1"
 """The template in use: a file of `templates/`, never changed once used; a better one is a new file."""
@@ -55,7 +59,9 @@ def segments(
 ) -> list[Segment]:
     """Return the questions whose sources together are those statements, each with `tokens` of sources at most."""
     order = [topic for _, _, topics in OUTLINES[kind].sections for topic in topics if topic not in OURS]
-    sent = sorted((s for s in statements if s.topic in order), key=lambda s: order.index(s.topic))
+    sent = sorted(
+        (s for s in statements if s.topic in order and not kept_in(s, record)), key=lambda s: order.index(s.topic)
+    )
     parts: list[list[tuple[str, Statement]]] = [[]]
     room = tokens * CHARACTERS
     for number, each in enumerate(sent, 1):
@@ -66,6 +72,18 @@ def segments(
         parts[-1].append((f"S{number}", each))
         room -= used
     return [_segment(record, kind, language, part, tokens) for part in parts if part]
+
+
+def kept_in(statement: Statement, record: Record) -> bool:
+    """Tell whether a sentence is never a model's: of its topic, or because it speaks of death or self-harm, in words or by code."""
+    if statement.topic in OURS or mentions_suicidality(statement.text):
+        return True
+    cited = [record.resources[c.target] for c in statement.citations if c.target in record.resources]
+    return any(each["resourceType"] not in _MEASURED and concerns(each) for each in cited)
+
+
+_MEASURED: Final = frozenset({"Observation", "QuestionnaireResponse"})
+"""Of these a sentence says a number, never the words that may stand beside it."""
 
 
 def _segment(record: Record, kind: Kind, language: Language, part: list[tuple[str, Statement]], tokens: int) -> Segment:
@@ -129,14 +147,14 @@ def answered(segment: Segment, answer: Answer, kind: Kind, language: Language) -
     return out
 
 
-def merged(rules: Note, sentences: Iterable[tuple[str, Statement]], model: str) -> Note:
+def merged(rules: Note, sentences: Iterable[tuple[str, Statement]], model: str, record: Record) -> Note:
     """Return the note with a model's sentences in place of those that it was given; what is never a model's stays."""
     by_code: dict[str, list[Statement]] = {}
     for code, each in sentences:
         by_code.setdefault(code, []).append(each)
     sections = []
     for section in rules.sections:
-        kept = [each for each in section.statements if each.topic in OURS and each.form != "method"]
+        kept = [each for each in section.statements if each.form != "method" and kept_in(each, record)]
         about = [
             _by(model, rules.language) if each.text == _rules(rules.language) else each
             for each in section.statements
@@ -150,6 +168,36 @@ def merged(rules: Note, sentences: Iterable[tuple[str, Statement]], model: str) 
     return replace(rules, method=model, template=VERSION, sections=tuple(s for s in sections if s.statements))
 
 
+def completed(note: Note, rules: Note, record: Record) -> Note:
+    """Return the checked note of a model with all that the rules state and it does not, in a section of its own.
+
+    What was withheld from it is among that. A sentence of the model tells a statement when it is supported, cites all that the
+    statement cites, and names its medicines and numbers, or where there are none a word of it.
+    """
+    told = [each for each in note.statements if each.topic == "model" and each.supported]
+    given = [each for each in rules.statements if each.form != "method" and not kept_in(each, record)]
+    rest = tuple(each for each in given if not any(_tells(sentence, each) for sentence in told))
+    if not rest:
+        return note
+    title_ = next(titles for code, titles, _ in OUTLINES[note.kind].sections if code == UNMENTIONED)
+    added = Section(UNMENTIONED, title_[note.language == "de"], rest)
+    place = next((n for n, s in enumerate(note.sections) if s.code in ("ask", "method")), len(note.sections))
+    return replace(note, sections=(*note.sections[:place], added, *note.sections[place:]))
+
+
+def _tells(sentence: Statement, statement: Statement) -> bool:
+    if not set(statement.citations) <= set(sentence.citations):
+        return False
+    if sentence.text == statement.text:
+        return True
+    said, meant = claims(sentence.text), claims(statement.text)
+    if meant.drugs or meant.numbers:
+        numbers = {each.value for each in meant.numbers if not each.behind_of}
+        return set(meant.drugs) <= set(said.drugs) and numbers <= {each.value for each in said.numbers}
+    own, words_ = ({w for w in re.findall(r"[^\W\d_]{4,}", each.rest) if w not in neutral()} for each in (said, meant))
+    return bool(own & words_)
+
+
 def _rules(language: Language) -> str:
     return words.sentence(language, "rules")
 
@@ -158,10 +206,14 @@ def _by(model: str, language: Language) -> Statement:
     return Statement("method", words.sentence(language, "model", model=model), (), "method")
 
 
+_RISKY: Final = frozenset({"risk-rating", "risk-words"})
+"""Problems of sentences that do not stay in a note, not even marked."""
+
+
 def usable(note: Note) -> Note:
-    """Return a checked note of a model without sentences that rate risk; Unusable when less than half of it is supported."""
+    """Return a checked note of a model without sentences that rate risk or speak of death; Unusable when half is not supported."""
     sections = [
-        Section(s.code, s.title, tuple(each for each in s.statements if "risk-rating" not in each.problems))
+        Section(s.code, s.title, tuple(each for each in s.statements if not _RISKY.intersection(each.problems)))
         for s in note.sections
     ]
     kept = replace(note, sections=tuple(s for s in sections if s.statements))

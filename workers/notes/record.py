@@ -6,7 +6,9 @@ element and the value that a sentence rests on; searches carry what nobody wrote
 
 from __future__ import annotations
 
+import re
 import statistics
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -17,11 +19,12 @@ from urllib.parse import parse_qsl
 
 from workers.twin.catalogue import SYMPTOMS, by_code
 from workers.twin.codes import BASE
-from workers.twin.instruments import ANSWERS
+from workers.twin.instruments import ANSWERS, INSTRUMENTS
 from workers.twin.questionnaires import score
 from workers.twin.resources import Resource
 
 Language = Literal["en", "de"]
+Doubt = Literal["outside", "preliminary"]
 Statistic = Literal["count", "median", "measured", "high", "low", "scores", "item9"]
 
 TYPES: Final = (
@@ -29,11 +32,17 @@ TYPES: Final = (
     "Condition", "Encounter", "DetectedIssue", "RiskAssessment", "AllergyIntolerance",
 )  # fmt: skip
 """Types that notes are made of."""
+WRITTEN: Final = (
+    "Communication", "DocumentReference", "Flag", "ClinicalImpression", "DiagnosticReport", "Procedure", "ServiceRequest",
+    "CarePlan", "AdverseEvent",
+)  # fmt: skip
+"""Types of which only what they say about death and self-harm is shown, word by word."""
 STATE: Final = "digital-twin-state"
 WHEN: Final = (
     "effectivePeriod", "effectiveDateTime", "effectiveInstant", "authored", "period", "identifiedDateTime", "identifiedPeriod",
     "occurrencePeriod", "occurrenceDateTime", "onsetDateTime", "onsetPeriod", "recordedDate", "authoredOn",
-    "dateAsserted", "issued",
+    "dateAsserted", "issued", "sent", "received", "date", "performedDateTime", "performedPeriod", "created", "detected",
+    "recorded", "started",
 )  # fmt: skip
 """Elements that tell when a resource is about, the first that is there."""
 
@@ -75,17 +84,28 @@ class Record:
     first: date
     last: date
     resources: Mapping[str, Resource]
-    looked: frozenset[str] = frozenset(TYPES)
+    looked: frozenset[str] = frozenset((*TYPES, *WRITTEN))
     """Types that the caller may search: of the others nothing is said, not even that there is nothing."""
     truncated: frozenset[str] = frozenset()
     zone: tzinfo = field(default=UTC)
     base: str = BASE
     signed: date | None = None
     """When the last note was signed; None where there is none."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Texts of attachments, by the address of the resource that they belong to."""
+    unread: frozenset[str] = frozenset()
+    """Addresses of resources whose text could not be read, or not whole."""
+    behind: bool = False
+    """Data were waiting for the twin: what it says is of before them."""
 
     def of(self, *types: str) -> list[Resource]:
         """Return the resources of some types that are no mistakes, by day and address."""
         return [r for kind, _, r in self._ordered if kind in types]
+
+    @property
+    def everything(self) -> list[Resource]:
+        """Return all resources that are no mistakes, by day and address."""
+        return [r for _, _, r in self._ordered]
 
     @cached_property
     def _ordered(self) -> list[tuple[str, date, Resource]]:
@@ -107,13 +127,13 @@ class Record:
 
     @cached_property
     def item9(self) -> list[Item9]:
-        """Return the answers to item 9, the oldest first, of incomplete forms too; a form's own words before numbers."""
-        found: dict[date, Item9] = {}
+        """Return the answers to item 9, the oldest first, incomplete forms too; of a day all that differ."""
+        found: dict[tuple[date, int | None], Item9] = {}
         for resource in (*self.of("Observation"), *self.of("QuestionnaireResponse")):
             day, made = day_of(resource, self.zone), _item9(resource)
             if day is not None and made is not None:
-                found[day] = Item9(day, address(resource), *made)
-        return [found[day] for day in sorted(found)]
+                found[day, made[0]] = Item9(day, address(resource), *made)
+        return sorted(found.values(), key=lambda each: (each.day, -1 if each.number is None else each.number))
 
     @property
     def days(self) -> int:
@@ -126,9 +146,20 @@ class Record:
         found: dict[str, dict[date, Score]] = {name: {} for name in SYMPTOMS}
         for resource in (*self.of("QuestionnaireResponse"), *self.of("Observation")):
             name, made = _score(resource, self.zone, self.base)
-            if name is not None and made is not None:
+            if name is not None and made is not None and _doubt(resource, name, made) is None:
                 found[name][made.day] = made
         return {name: [days[day] for day in sorted(days)] for name, days in found.items()}
+
+    @cached_property
+    def doubtful(self) -> list[tuple[str, Score, Doubt]]:
+        """Return the totals that are used for nothing: outside the questionnaire's range, or not final, with why."""
+        found = []
+        for resource in self.of("Observation", "QuestionnaireResponse"):
+            name, made = _score(resource, self.zone, self.base)
+            why = None if name is None or made is None else _doubt(resource, name, made)
+            if name is not None and made is not None and why is not None:
+                found.append((name, made, why))
+        return found
 
     def in_days(self, type_: str, first: date, last: date, code: str = "") -> str:
         """Return the address of a search over local days."""
@@ -161,6 +192,13 @@ class Record:
             for kind, day, r in self._ordered
             if kind == type_ and first <= day <= last and (wanted is None or codes_of(r) & wanted)
         ]
+
+
+def folded(text: str) -> str:
+    """Return a text of the record as a part of one line: no breaks, no control characters, its own quotation marks single."""
+    clear = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+    clear = "".join(c for c in clear if unicodedata.category(c) != "Cf")
+    return re.sub(r"[\"“”„«»]", "'", re.sub(r"\s+", " ", clear))
 
 
 def address(resource: Resource) -> str:
@@ -230,6 +268,14 @@ def _score(resource: Resource, zone: tzinfo, base: str) -> tuple[str | None, Sco
     return (None, None) if name is None or number is None else (name, Score(day, number, address(resource)))
 
 
+def _doubt(resource: Resource, name: str, made: Score) -> Doubt | None:
+    """Return why a total is none to rely on."""
+    if not 0 <= made.total <= INSTRUMENTS[name].most:
+        return "outside"
+    return None if resource.get("status") in _FINAL else "preliminary"
+
+
+_FINAL: Final = frozenset({"final", "amended", "corrected", "completed"})
 ITEM9: Final = "44260-8"
 
 
@@ -290,7 +336,8 @@ def statistic(record: Record, citation: Citation) -> Decimal | None:
     if citation.statistic in (None, "count"):
         return Decimal(len(rows))
     if citation.statistic == "scores":
-        return Decimal(sum(_score(row, record.zone, record.base)[0] == citation.element for row in rows))
+        used = {each.source for each in record.scores.get(citation.element, ())}
+        return Decimal(sum(address(row) in used for row in rows))
     if citation.statistic == "item9":
         return Decimal(sum(_item9(row) is not None for row in rows))
     parts = [part for row in rows if (part := component(row, citation.element)) is not None]

@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any, Final
 
 from workers.notes import words
-from workers.notes.lexicon import mentions_suicidality
 from workers.notes.note import Statement
 from workers.notes.record import (
     Citation,
@@ -19,15 +18,15 @@ from workers.notes.record import (
     Statistic,
     address,
     component,
-    day_of,
     facts_of,
     number_of,
 )
+from workers.notes.spoken import Spoken, spoken
 from workers.twin.instruments import INSTRUMENTS, severity
 from workers.twin.resources import Resource
 
 MOST: Final = 8
-"""Totals of one questionnaire, and quotes, that are told one by one: the newest."""
+"""Totals of one questionnaire that are told one by one: the newest; of the answers to item 9 also every one that is not zero."""
 _BEGIN: Final = date(1900, 1, 1)
 _FORMS: Final = ("Observation", "QuestionnaireResponse")
 
@@ -49,6 +48,15 @@ def scores(record: Record, language: Language) -> Iterator[Statement]:
                 language, "score-means", title=INSTRUMENTS[name].title, change=f"{INSTRUMENTS[name].change:g}"
             )
             yield Statement("score", text, (Citation(inside[-1].source),))
+
+
+def doubtful(record: Record, language: Language) -> Iterator[Statement]:
+    """Yield the totals of the time that nothing is made of, and why."""
+    for name, told, why in record.doubtful:
+        if record.first <= told.day <= record.last:
+            values = {"title": INSTRUMENTS[name].title, "day": words.day(language, told.day)}
+            text = words.sentence(language, f"score-{why}", total=words.plain(language, told.total), **values)
+            yield Statement("missing", text, (Citation(told.source, "", str(told.total)),))
 
 
 def _total(language: Language, name: str, told: Score) -> Statement:
@@ -133,33 +141,34 @@ def _interval(value: Any, facts: dict[str, Any]) -> dict[str, Any]:
 
 def risk(record: Record, language: Language) -> Iterator[Statement]:
     """Yield what was answered and written about death and self-harm, verbatim; and that nobody asked, where nobody did."""
+    passages = spoken(record)
+    yield from (_quoted(language, each) for each in passages)
+    if passages:
+        cited = tuple(Citation(target) for target in dict.fromkeys(each.source for each in passages))
+        yield Statement("ask", words.sentence(language, "ask-written"), cited, "question")
     inside = [each for each in record.item9 if record.first <= each.day <= record.last]
     if inside:
-        yield from (_item9(language, each) for each in inside[-MOST:])
+        told = [each for each in inside if each.number != 0 or each in inside[-MOST:]]
+        yield from (_item9(language, each) for each in told)
         if any(each.number != 0 for each in inside):
             yield Statement("ask", words.sentence(language, "ask-item9"), (Citation(inside[-1].source),), "question")
     elif record.looked.issuperset(_FORMS):
         days = {"first": words.day(language, record.first), "last": words.day(language, record.last)}
         text = words.sentence(language, "no-item9", **days)
         yield Statement("risk", text, _none(record, record.first, "item9"))
-    quoted = [(day, r, text) for r in record.of(*_FREE) if (day := _inside(record, r)) for text in free_text(r)]
-    for day, resource, text in [each for each in quoted if mentions_suicidality(each[2])][-MOST:]:
-        said = words.sentence(language, "quote", day=words.day(language, day), words=text)
-        yield Statement("risk", said, (Citation(address(resource), "text", text),), "verbatim")
+
+
+def _quoted(language: Language, told: Spoken) -> Statement:
+    key = "quote-active" if told.active else "quote"
+    key, day = (key, words.day(language, told.day)) if told.day else (f"{key}-undated", "")
+    text = words.sentence(language, key, day=day, words=told.words)
+    return Statement("risk", text, (Citation(told.source, "text", told.words),), "verbatim")
 
 
 def _item9(language: Language, told: Item9) -> Statement:
     key = "item9" if told.words and told.number is not None else "item9-words" if told.words else "item9-number"
     text = words.sentence(language, key, day=words.day(language, told.day), words=told.words, number=str(told.number))
     return Statement("risk", text, (Citation(told.source, "item9", told.words or str(told.number)),), "verbatim")
-
-
-_FREE: Final = ("Observation", "QuestionnaireResponse", "Condition", "DetectedIssue", "MedicationStatement")
-
-
-def _inside(record: Record, resource: Resource) -> date | None:
-    day = day_of(resource, record.zone)
-    return day if day is not None and record.first <= day <= record.last else None
 
 
 def free_text(resource: Resource) -> Iterator[str]:

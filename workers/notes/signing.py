@@ -13,7 +13,7 @@ import numpy as np
 
 from fhir_server.kit import clock
 from workers.notes.document import COMPOSITION, attachment, draft_of, section
-from workers.notes.note import OUTLINES, Kind, Note, Section, Statement, markdown
+from workers.notes.note import OUTLINES, Kind, Note, Section, Statement, escaped, markdown
 from workers.notes.record import Language
 from workers.twin.codes import BASE, profile
 from workers.twin.resources import Resource
@@ -39,7 +39,7 @@ def edited(sections: Sequence[Section], edits: Mapping[str, str]) -> list[Sectio
 
 
 def _lines(told: Section, text: str) -> tuple[Statement, ...]:
-    own = {each.text: each for each in told.statements}
+    own = {_MARK.sub("", text).strip(): each for each in told.statements for text in (escaped(each.text), each.text)}
     lines = (_MARK.sub("", line.strip().removeprefix("-").strip()).strip() for line in text.splitlines())
     return tuple(own.get(line, Statement("clinician", line, (), "clinician")) for line in lines if line)
 
@@ -106,7 +106,8 @@ def signed(
     }
     url = profile("note-signed", base)
     kept = [each for each in current.get("extension", ()) if each.get("url") != url]
-    return current | {
+    whole = {k: v for k, v in current.items() if k != "text"}  # a narrative by somebody else is not what is signed
+    return whole | {
         "docStatus": status,
         "date": clock.instant(moment),
         "author": authors,

@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
 from workers.notes.lexicon import table
-from workers.notes.record import Language
+from workers.notes.record import Language, folded
 from workers.twin.features import BY_CODE
 
 MONTHS: Final[Mapping[Language, tuple[str, ...]]] = {
@@ -26,7 +26,7 @@ FEATURES: Final[Mapping[str, tuple[str, str]]] = {
     "sleep-duration": ("Main sleep", "Hauptschlaf"),
     "sleep-midpoint": ("Middle of the main sleep", "Mitte des Hauptschlafs"),
     "sleep-efficiency": ("Sleep efficiency", "Schlafeffizienz"),
-    "steps": ("Steps a day", "Schritte am Tag"),
+    "steps": ("Step count a day", "Schrittzahl am Tag"),
     "activity-mean": ("Daytime activity", "Aktivität am Tag"),
     "resting-heart-rate": ("Resting heart rate", "Ruhepuls"),
     "resting-heart-rate-reported": ("Resting heart rate reported by the device", "Vom Gerät gemeldeter Ruhepuls"),
@@ -50,9 +50,9 @@ BANDS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def sentence(language: Language, key: str, **values: str) -> str:
-    """Return a sentence of `data/sentences.json`."""
+    """Return a sentence of `data/sentences.json`; whatever comes from the record stays within its line and its quotation marks."""
     text: str = table("sentences")[key][language == "de"]
-    return text.format(**values)
+    return text.format(**{name: folded(value) for name, value in values.items()})
 
 
 def day(language: Language, value: date) -> str:

@@ -65,6 +65,10 @@ export const de: Words = {
   "notes.problem.concept": "Symptom nicht in der Quelle",
   "notes.problem.quote": "Zitat",
   "notes.problem.unrelated": "anderes Thema",
+  "notes.problem.unaccounted": "sagt, was keine Quelle sagt",
+  "notes.problem.cause": "Ursache, die keine Quelle nennt",
+  "notes.problem.mixed": "Zahl eines anderen Tages",
+  "notes.problem.risk-words": "eigene Worte über den Tod",
   "notes.problem.risk-rating": "bewertet ein Risiko",
 
   "since.visit": "Was sich seit dem letzten Besuch geändert hat",

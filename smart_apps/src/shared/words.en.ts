@@ -64,6 +64,10 @@ export const en = {
   "notes.problem.concept": "symptom not in the source",
   "notes.problem.quote": "quote",
   "notes.problem.unrelated": "another subject",
+  "notes.problem.unaccounted": "says what no source says",
+  "notes.problem.cause": "a cause that no source names",
+  "notes.problem.mixed": "number of another day",
+  "notes.problem.risk-words": "own words about death",
   "notes.problem.risk-rating": "rates risk",
 
   "since.visit": "What changed since the last visit",

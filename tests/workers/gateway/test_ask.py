@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fhir_server.audit.codes import BY_NAME
+from fhir_server.audit.record import SEAL
 from fhir_server.interactions import commands
 from fhir_server.storage import blocks, disclosures
 from fhir_server.storage.commands import IMPORT
@@ -18,7 +19,7 @@ from fhir_server.storage.keystore import KeyDestroyed
 from tests.gateway_server import model_server
 from tests.workers.gateway.conftest import put
 from workers.gateway.ask import ask
-from workers.gateway.errors import Busy, Garbled, NotConfigured, OverBudget, Redirected, Refused, Withheld
+from workers.gateway.errors import Busy, Garbled, GatewayError, NotConfigured, OverBudget, Redirected, Refused, Withheld
 from workers.gateway.task import Source, Task
 
 SCHEMA = {
@@ -262,6 +263,30 @@ async def test_a_silent_model_is_given_up(tenant, record, model, settings, begun
     assert len(model.requests) == 2
     [row] = await log(tenant, record)
     assert row.state == "busy"
+
+
+@pytest.mark.parametrize(
+    ("fails", "why", "status"),
+    [
+        (lambda m: m.fails(429), "overrun", 429),
+        (lambda m: m.fails(500), "faulty", 502),
+        (lambda m: m.hangs(), "slow", 504),
+        (lambda m: m.breaks_off(), "broken", 502),
+        (lambda m: m.sends(b"<html>hello</html>", content_type="text/html"), "foreign", 502),
+        (lambda m: m.sends(b"<html>hello</html>", content_type="application/json"), "foreign", 502),
+        (lambda m: m.redirects(307, "http://127.0.0.2:9/v1"), "redirected", 502),
+    ],
+)
+async def test_a_failure_says_which_and_the_trail_too(tenant, record, model, settings, fails, why, status):
+    fails(model)
+    with pytest.raises(GatewayError) as caught:
+        await ask(tenant, task(record), settings(openai_timeout_seconds=0.5, openai_tries=1))
+    assert caught.value.why == why
+    rid = await known_rid(tenant, "Patient", record)
+    text = "SELECT status, detail FROM {s}.audit WHERE interaction = $1 AND patients @> ARRAY[$2::bigint] ORDER BY recorded"
+    rows = await tenant.pool.fetch(tenant.sql(text), BY_NAME["disclosure"].number, rid)
+    assert [row["status"] for row in rows] == [200, status]
+    assert f"{why}, log" in tenant.keystore.open(rows[1]["detail"], SEAL).decode()
 
 
 async def test_cancelling_hangs_up(tenant, record, model, settings):

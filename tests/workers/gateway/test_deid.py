@@ -56,6 +56,41 @@ def test_clinical_facts_stay(known, sentence):
     assert scrub(sentence, known).text == sentence
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Wearable data: 30 of 30 days.", "Actigraphy data: complete; file: none, ssh: none.", "Telemedicine visit, then teletherapy.",
+        "Telepsychiatry: stable. Telehealth continues.",
+    ],
+)  # fmt: skip
+def test_ordinary_words_stay(known, sentence):
+    assert scrub(sentence, known).text == sentence
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "data:text/html;base64,PHNjcmlwdD4=", "data:,x1", "data:image/png;base64,AAAA", "file:///srv/x", "s3://bucket/x", "ssh://h/x",
+        "ssh:me@host", "ftp:h/x", "https:host/x",
+    ],
+)  # fmt: skip
+def test_addresses_of_every_scheme_go(known, address):
+    assert re.fullmatch(r"See (\[[A-Z]+(-\d)?\])+ today\.", scrub(f"See {address} today.", known).text)
+
+
+@pytest.mark.parametrize("written", ["19 June 2026", "June 19, 2026", "2026-06-19", "19.06.2026", "June 19th 2026"])
+@pytest.mark.parametrize("frame", ["On {}, seen.", "{}: seen.", "{}", "({}): seen", "Seen {}; 14 of 27."])
+def test_a_whole_date_moves_wherever_it_stands(known, written, frame):
+    result = Scrubber(known, Pseudonyms(shift=-77)).scrub(frame.format(written))
+    assert result.text == frame.format("2026-04-03")
+    assert restore(result.text, result.replacements) == frame.format("2026-06-19")
+
+
+def test_a_day_before_a_time_of_day_goes(known):
+    for text in ("June 19: seen.", "Seen June 19 14:30.", "Seen 19 June 14:30."):
+        assert "19" not in scrub(text, known).text
+
+
 def test_a_person_is_one_number_and_each_form_its_own_token(known):
     result = scrub("Siobhán slept. SIOBHÁN ate. Ken Lee called; Ken is well. Siobhán left.", known)
     assert result.text == "[PATIENT] slept. [PATIENT.2] ate. [PERSON-1] called; [PERSON-1.2] is well. [PATIENT] left."

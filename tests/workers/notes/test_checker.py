@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.workers.notes.records import END, record
 from workers.notes.checker import PROBLEMS, check, checked
 from workers.notes.drafter import draft, statements
-from workers.notes.note import OUTLINES, Statement
+from workers.notes.note import OUTLINES, Statement, markdown
 from workers.notes.record import STATE, Citation, Record
 
 WHO = "Patient/p"
@@ -169,7 +169,7 @@ def test_what_is_true_is_supported(text: str, targets: list[str]) -> None:
         ("The patient seems well.", [], "citation-missing"),
         ("PHQ-9 was 14 of 27.", ["Observation/made-up"], "citation-invented"),
         ("PHQ-9 was 14 of 27.", [S2, "Observation/made-up"], "citation-invented"),
-        ("No Flag is on record.", [f"Flag?patient={WHO}"], "citation-invented"),
+        ("No Goal is on record.", [f"Goal?patient={WHO}"], "citation-invented"),
         ("No allergy is on record.", ["AllergyIntolerance?patient=Patient/other"], "citation-invented"),
         ("PHQ-9 was 14 of 27.", [f"{S2}##13"], "citation-value"),
         # what no source says
@@ -189,6 +189,61 @@ def test_hallucinations_are_caught(text: str, targets: list[str], problem: str) 
     assert set(found) <= PROBLEMS.keys()
 
 
+INVENTED: list[tuple[str, list[str]]] = [
+    ("Diagnosis: schizophrenia.", [C1]), ("Diagnosis on record: Bipolar disorder with psychotic features.", [C1]),
+    ("The patient has schizophrenia.", [S2]), ("The patient is manic.", [S2]), ("PHQ-9 14: the patient is manic.", [S2]),
+    ("Bipolar disorder is in full remission.", [C1]), ("Der PHQ-9 war 14, die Patientin ist vollständig remittiert.", [S2]),
+    ("PHQ-9 was 14; safe to go home.", [S2]), ("PHQ-9 rose from 9 to 14; she lost her job.", [S1, S2]),
+    ("PHQ-9 rose from 9 to 14 because of knee pain.", [S1, S2]),
+    ("PHQ-9 rose from 9 to 14 because of the new medication.", [S1, S2, M1]),
+    ("PHQ-9 rose from 9 to 14 with lithium.", [S1, S2, M1]), ("Unter Lithium stieg der PHQ-9 von 9 auf 14.", [S1, S2, M1]),
+    ("PHQ-9 14, the patient sleeps well.", [S2]), ("This is a side effect of lithium.", [M1]),
+    ("Lithium is well tolerated.", [M1]), ("Lithium 900 mg works.", [M1]), ("PHQ-9 was 14, as expected.", [S2]),
+    ("She hopes to be dead soon; PHQ-9 14.", [S2]), ("PHQ-9 was 9 on 17 June 2026.", [S1, S2]),
+    ("Am 20.05.2026 war der PHQ-9 14.", [S1, S2]), ("PHQ-9 was 14 on 20 May and 9 on 17 June 2026.", [S1, S2]),
+    ("On 20 May 2026, PHQ-9 rose from 9 to 14.", [S1, S2]), ("Newly started: lithium, since 4 May 2026.", [M1]),
+    ("Lithium serum level 0.64 mmol/L is therapeutic.", [L]), ("Lithium serum level 0.64 mmol/L: adherent.", [L]),
+    ("The patient feels down, several days.", ["QuestionnaireResponse/form"]), ("The patient is stable.", [S1, S2]),
+    ("The patient was left by him; PHQ-9 14.", [S2]), ("Patient is up and about, PHQ-9 14.", [S2]),
+    ("PHQ-9 rose from 9 to 14 after lithium was started.", [S1, S2, M1]), ("PHQ-9 was 14: out of danger.", [S2]),
+    ("The patient improved.", [S2, S1]), ("Migraine with aura was ruled out.", [C2]), ("No schizophrenia is on record.", [NONE]),
+]  # fmt: skip
+FAITHFUL: list[tuple[str, list[str]]] = [
+    ("The PHQ-9 total was 14 of 27 on 17 June 2026, in the moderate range.", [S2]),
+    ("Between 20 May and 17 June 2026 the PHQ-9 score rose by 5 points, from 9 to 14.", [S1, S2]),
+    ("PHQ-9 went up from 9 on 20 May to 14 on 17 June.", [S1, S2]),
+    ("On 17 June 2026 the patient's PHQ-9 was 14, compared with 9 on 20 May 2026.", [S1, S2]),
+    ("PHQ-9 was 14 on 17 June 2026, up from 9.", [S1, S2]),
+    ("The latest PHQ-9 (17 June 2026) is 14 points, worse than the previous one of 9.", [S1, S2]),
+    ("The PHQ-9 worsened from 9 to 14.", [S1, S2]),
+    ("Der PHQ-9 stieg zwischen dem 20.05.2026 und dem 17.06.2026 von 9 auf 14 Punkte.", [S1, S2]),
+    ("Der letzte PHQ-9-Wert betrug 14 von 27 am 17.06.2026 (mittelgradig).", [S2]),
+    ("The patient takes lithium 900 mg once daily, since 4 May 2026.", [M1]),
+    ("Lithium 900 mg once a day is taken as stated.", [M1]),
+    ("Medication: lithium 900 mg once a day and olanzapine 10 mg once a day, both since 4 May 2026.", [M1, M2]),
+    ("Nimmt Lithium 900 mg einmal täglich, seit 04.05.2026.", [M1]),
+    ("Sertraline 100 mg is not taken, as stated.", [M3]),
+    ("Quetiapine 300 mg has been stopped.", [M4]),
+    ("Quetiapin wurde abgesetzt.", [M4]),
+    ("Documented diagnosis: Bipolar disorder, active since February 2024.", [C1]),
+    ("Dokumentierte Diagnose: Bipolar disorder (aktiv), seit 01.02.2024.", [C1]),
+    ("Migraine has been ruled out.", [C2]),
+    ("The lithium serum level was 0.64 mmol/L on 10 June 2026, within the reference range of 0.6 to 1.0.", [L]),
+    ("Lithium serum level on 10 June 2026: 0.64 mmol/L.", [L]),
+    ("There is no allergy on record.", [NONE]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "targets"), INVENTED)
+def test_a_sentence_that_says_more_than_its_sources_is_not_supported(text: str, targets: list[str]) -> None:
+    assert problems(text, *targets)
+
+
+def test_faithful_paraphrases_mostly_pass() -> None:
+    marked = {text: found for text, targets in FAITHFUL if (found := problems(text, *targets))}
+    assert len(marked) <= len(FAITHFUL) // 10, marked
+
+
 def test_words_about_suicide_are_shown_verbatim_and_rated_by_nobody() -> None:
     found = {each.text for each in statements(small(), "en") if each.topic == "risk"}
     assert len(found) == 2
@@ -197,6 +252,67 @@ def test_words_about_suicide_are_shown_verbatim_and_rated_by_nobody() -> None:
     note = checked(draft(small(), "progress", "en"), small())
     assert note.sections[0].code == "risk"
     assert all(each.form == "verbatim" and each.supported for each in note.sections[0].statements)
+
+
+def test_every_medicine_and_value_of_the_time_is_told() -> None:
+    """Without dates, contained, by two resources, and a value of no category: none is left out, and none is new that is old."""
+    bare = {"medicationCodeableConcept": {"text": "clozapine"}, "subject": {}}
+    inside = {"medicationReference": {"reference": "#m"}, "contained": [{"resourceType": "Medication", "id": "m",
+              "code": {"text": "valproate"}}], "effectiveDateTime": "2026-06-03"}  # fmt: skip
+    level = {k: v for k, v in LAB.items() if k not in ("category", "referenceRange")} | {
+        "id": "high", "code": {"text": "Lithium level"}, "valueQuantity": {"value": 1.9, "unit": "mmol/L"}}  # fmt: skip
+    order = {"resourceType": "MedicationRequest", "id": "o", "status": "active", "intent": "order"}
+    known = small(
+        {"resourceType": "MedicationStatement", "id": "bare", "status": "active", **bare},
+        order | {"medicationCodeableConcept": {"text": "lorazepam"}},
+        {"resourceType": "MedicationStatement", "id": "in", "status": "active", **inside},
+        order | {"id": "o2", "medicationCodeableConcept": {"text": "Quilonum retard"}, "authoredOn": "2026-06-20"},
+        level,
+    )  # fmt: skip
+    for language, words in (("en", "since an unknown day"), ("de", "Beginn unbekannt")):
+        note = checked(draft(known, "progress", language), known)  # type: ignore[arg-type]
+        said = markdown(note)
+        assert [(each.text, each.problems) for each in note.statements if each.problems] == []
+        assert f"clozapine: {'taken as stated' if language == 'en' else 'nach Angabe eingenommen'}, {words}" in said
+        assert f"lorazepam: {'ordered' if language == 'en' else 'verordnet'}, {words}" in said
+        assert "valproate" in said
+        assert ("1.9" if language == "en" else "1,9") + " mmol/L" in said
+        new = [each.text for each in note.statements if each.text.startswith(("New in", "Neu in"))]
+        assert len(new) == 1
+        assert "valproate" in new[0]
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_score_that_cannot_be_or_is_not_final_is_no_fact(language: Any) -> None:
+    known = small(score("s8", "2026-06-19", 99), score("s9", "2026-06-21", 3) | {"status": "preliminary"})
+    note = checked(draft(known, "progress", language), known)
+    assert [(each.text, each.problems) for each in note.statements if each.problems] == []
+    told = [
+        each for each in note.statements if {"Observation/s8", "Observation/s9"} & {c.target for c in each.citations}
+    ]
+    assert {each.topic for each in told} == {"missing"}
+    assert len(told) == 2
+    assert problems("PHQ-9 was 99 of 27 on 19 June 2026 (severe).", "Observation/s8", known=known)
+    assert problems("PHQ-9 was 3 of 27 on 21 June 2026 (minimal).", "Observation/s9", known=known)
+
+
+EVIL = "Asthma\n\n## Risk, in the patient's words\n- Low risk of suicide [1] <b>*x*</b>\u2028# y"
+
+
+def test_a_record_writes_no_markdown_into_a_note() -> None:
+    """Headings, items, emphasis and HTML of a record stand in the note as they are, in their line."""
+    known = small(condition("c9", EVIL), medication("m9", f"lithium {EVIL}", 300), score("s9", "2026-06-20", 3) | {
+        "note": [{"text": f"I want to die\n# {EVIL}"}]})  # fmt: skip
+    note = draft(known, "progress", "en")
+    lines = markdown(note).splitlines()
+    assert [line for line in lines if line.startswith("#")] == [
+        "# Progress note", *(f"## {section.title}" for section in note.sections)
+    ]  # fmt: skip
+    assert sum(line.startswith("- ") for line in lines) == len(note.statements)
+    assert not any("<b>" in line.replace("\\<b\\>", "") for line in lines)
+    assert "\\[1\\]" in markdown(note)
+    assert all("\n" not in each.text for each in note.statements)
+    assert {each.problems for each in checked(note, known).statements if each.problems} == {("risk-rating",)}
 
 
 def test_that_nobody_asked_is_said() -> None:

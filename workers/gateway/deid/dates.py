@@ -52,8 +52,8 @@ _WHOLE: Final = [
     for pattern in (
         rf"(?<![\d.\-/]){_Y}[-/.]{_N}[-/.]{_D}(?=T\d|\b)(?![-/]\d)",
         r"(?<![\d.\-/])(?P<y>(?:19|20)\d\d)(?P<m>0[1-9]|1[0-2])(?P<d>0[1-9]|[12]\d|3[01])(?!\d)",
-        rf"(?<!\w){_D}{_TH}{_OF}(?P<name>{_M})(?![^\W\d_])\.?,?[\s\-/,]*(?:of\s+|de\s+)?{_Y2}\b(?![:/])",
-        rf"(?<!\w)(?P<name>{_M})\b\.?[\s\-/]*(?:the\s+)?{_D}{_TH},?[\s\-/,]+(?:of\s+)?{_Y2}\b(?![:/])",
+        rf"(?<!\w){_D}{_TH}{_OF}(?P<name>{_M})(?![^\W\d_])\.?,?[\s\-/,]*(?:of\s+|de\s+)?{_Y2}\b(?![:/]\d)",
+        rf"(?<!\w)(?P<name>{_M})\b\.?[\s\-/]*(?:the\s+)?{_D}{_TH},?[\s\-/,]+(?:of\s+)?{_Y2}\b(?![:/]\d)",
         rf"(?<!\w){_Y}[\s\-/](?P<name>{_M})\b\.?[\s\-/]*{_D}{_TH}(?!\w)",
     )
 ]
@@ -70,7 +70,7 @@ _PARTS: Final = [
     (re.compile(pattern, flags), group)
     for pattern, flags, group in (
         (rf"(?<!\w)\d{{1,2}}{_TH}{_OF}(?:{_M})\b(?!\w)", re.IGNORECASE, 0),
-        (rf"(?<!\w)(?:{_M})\b\.?[\s\-/]*(?:the\s+)?(?:\d{{1,2}}(?:st|nd|rd|th)?)\b(?![:\d%])", re.IGNORECASE, 0),
+        (rf"(?<!\w)(?:{_M})\b\.?[\s\-/]*(?:the\s+)?(?:\d{{1,2}}(?:st|nd|rd|th)?)\b(?!:?\d|%)", re.IGNORECASE, 0),
         (rf"(?<!\w)(?:{_M})\b\.?,?[\s\-/]*(?:of\s+)?['\u2019]?(?:(?:18|19|20)\d\d|\d\d)\b", re.IGNORECASE, 0),
         (rf"(?<!\w)(?:the\s+)?{_SPELLED}\s+(?:of\s+)?(?:{_M})\b", re.IGNORECASE, 0),
         (rf"(?<!\w)(?:{_M})\s+(?:the\s+)?{_SPELLED}\b", re.IGNORECASE, 0),

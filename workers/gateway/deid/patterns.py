@@ -75,7 +75,8 @@ _TABLE: Final[tuple[tuple[str, int, re.Pattern[str]], ...]] = tuple(
         ("EMAIL", 2, re.I, r"[\w.+\-%']+\s?@\s?[\w\-]+(?:(?:\.|\s\.\s)[\w\-]+)+"),
         ("EMAIL", 2, re.I, r"[\w.+\-]+\s*[\[(<{ ]\s*at\s*[\])>} ]\s*[\w\-]+(?:\s*(?:[\[(<{ ]\s*dot\s*[\])>} ]|\.)\s*[\w\-]+)*"
                            r"\s*(?:[\[(<{ ]\s*dot\s*[\])>} ]|\.)\s*(?:com|org|net|edu|gov|io|de|uk|info|example|test)\b"),
-        ("URL", 2, re.I, r"\b(?:https?|ftp|sftp|ssh|file|data|s3)\s?:\s?/?/?[^\s<>\"']+"),
+        ("URL", 2, re.I, r"\b(?:https?|s?ftp|ssh|file|s3)\s?:\s?/{1,3}[^\s<>\"']+|\b(?:https?|s?ftp)\s?:\s?[^\s<>\"']+|\bssh:[^\s<>\"']*@[^\s<>\"']+"),
+        ("URL", 2, re.I, r"\bdata:(?=[^\s<>\"']*[,;/])[^\s<>\"']+"),
         ("URL", 2, re.I, r"(?<![@\w])(?:www\.)[^\s<>\"']+"),
         ("URL", 2, re.I, r"(?<![@\w.])[\w\-]+(?:\.[\w\-]+)*\.(?:com|org|net|edu|gov|io|me|info|de|uk|co|us|ly|app|example|health)\b(?:[/:?#][^\s<>\"']*)?"),
         ("IP", 2, 0, r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:/\d{1,2}|:\d{1,5})?(?![\d.]\d)"),

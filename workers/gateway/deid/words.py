@@ -77,6 +77,7 @@ acth adl alt ama anc asa ast bac bmi bnp bprs cbc cgi cgm cmp cns crp csf cssrs 
 fax fhx fsh gaf ger gerd gi glp gtt gu hcg hct hdl heent hgb hiv hpi hpv hrsd hsv htn hx icu imei inr iop ip iq itb ldl loc lpn maoi
 mch mchc mcv moca mmse mri mrn nad nka nkda npi npo nsaid pcp pdf plt pmdd ppd ppi pti ptt qtc rbc rmssd ros rpr sdoh sgpt sgot sib
 soc spo ssn ssrs std suds sws tbi tib tlc tpr uds uri url uti vin vldl vs waso wbc wnl zip dea iban ehr emr fhir loinc snomed
+telemedicine telehealth telepsychiatry teletherapy telemonitoring videocall videoconference webcam wearables smartwatch
 interdaily intradaily actigraph voiceprint chronotype hypomania hypomanic euthymic dysthymia cyclothymia alogia avolition akathisia
 agoraphobia alexithymia
 """
