@@ -41,8 +41,13 @@ class Instance:
     origin: str
     passwords: dict[str, str]
     headers: dict[str, str]
-    administrator: dict[str, str]
-    """Headers of who manages clients."""
+    console: dict[str, str]
+    """The client of who manages clients."""
+
+    @property
+    def administrator(self) -> dict[str, str]:
+        """Headers of who manages clients, with a token of now: they last for minutes, the instance for all tests."""
+        return taken(self.origin, "__admin", self.console)
 
     def get(self, path: str) -> dict[str, Any]:
         answer = httpx.get(f"{self.origin}/fhir/{path}", headers=self.headers, timeout=60)
@@ -59,19 +64,20 @@ def over(data: Path) -> Instance:
     users = demo_users.prepare(Settings(data=data, port=port))
     running = Up(None, data, port, {**os.environ, "PYTHONPATH": str(ROOT)})  # type: ignore[arg-type]
     passwords = {user.login: user.password for user in users}
-    return Instance(f"http://127.0.0.1:{port}", passwords, bearer(running, "system/*.cruds"), administrator(running))
+    return Instance(f"http://127.0.0.1:{port}", passwords, bearer(running, "system/*.cruds"), console(running))
 
 
 def bearer(running: Up, scope: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {running.token(scope)}"}
 
 
-def administrator(running: Up) -> dict[str, str]:
-    """Return the headers of a console, registered on the machine as docs/administration.md has it."""
+def console(running: Up) -> dict[str, str]:
+    """Return the client of a console, registered on the machine as docs/administration.md has it."""
     words = ("--name", "console", "--scope", "__admin", "--json", "--data", str(running.data))
     command = [*PYTHON, "clients", "add", *words]
     done = subprocess.run(command, env=running.environment, check=True, capture_output=True, text=True)
-    return taken(f"http://127.0.0.1:{running.port}", "__admin", json.loads(done.stdout))
+    made: dict[str, str] = json.loads(done.stdout)
+    return made
 
 
 def taken(origin: str, scope: str, client: dict[str, str]) -> dict[str, str]:
@@ -105,7 +111,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
                 demo_apps.prepare(ready)
             _wait_for_twins(client)
         passwords = {user.login: user.password for user in users}
-        yield Instance(origin, passwords, headers, administrator(running))
+        yield Instance(origin, passwords, headers, console(running))
 
 
 def _wait_for_twins(client: httpx.Client) -> None:

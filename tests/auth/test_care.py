@@ -163,11 +163,10 @@ async def test_what_is_about_nobody_and_what_names_a_patient_elsewhere(system, a
     stranger = await made(system, "Patient")
     place = await made(system, "Location", name="Ward")
     mine = await made(system, "Device", patient=reference(f"Patient/{patient}"))
-    for about in ({"patient": reference(f"Patient/{stranger}")}, {}):
-        await made(system, "Device", **about)
+    others = {await made(system, "Device", **about) for about in ({"patient": reference(f"Patient/{stranger}")}, {})}
     user = await acting(who)
     assert (await user.get(f"Location/{place}")).status == 200
-    assert await seen(user, "Device") == {mine}
+    assert await seen(user, "Device") & {mine, *others} == {mine}
     assert (await user.get("Binary/x")).status == 404
     for type_ in ("Bundle", "Parameters", "MessageHeader"):
         assert (await user.get(f"{type_}/x")).status == 403

@@ -37,8 +37,18 @@ def definition(kind: str) -> dict[str, list[str]]:
     return {each["code"]: each.get("param", []) for each in json.decode_trusted(text)["resource"]}
 
 
+def told(resource: Resource) -> list[Resource]:
+    """Return what a Provenance tells of: it is in the compartments of that, beyond what R4's definition says (decision 108)."""
+    if resource["resourceType"] != "Provenance":
+        return []
+    names = set(called(resource, "target", ""))
+    return [each for each in RESOURCES if f"{each['resourceType']}/{each['id']}" in names]
+
+
 def inside(resource: Resource, kind: str, id_: str) -> bool:
     if (resource["resourceType"], resource["id"]) == (kind, id_):
+        return True
+    if kind == "Patient" and any(inside(each, kind, id_) for each in told(resource)):
         return True
     params = [name for name in definition(kind).get(resource["resourceType"], []) if name != "{def}"]
     return any(f"{kind}/{id_}" in called(resource, name, "") for name in params)

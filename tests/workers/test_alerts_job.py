@@ -16,7 +16,6 @@ from fhir_server.storage.commit import commit
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING
 from profiles.psych.rules import shipped
-from profiles.registry import R4
 from tests.workers.rules.made import filled, team
 from workers.jobs import alerts, dispatch
 from workers.jobs.kinds import KINDS
@@ -88,12 +87,7 @@ async def told(tenant: Tenant, rid: int) -> dict[str, list[Json]]:
     for stored in await reads.fetch(tenant, [row["rid"] for row in rows]):
         out[stored.type].append(json.decode_trusted(stored.body))
     targets = {f"DetectedIssue/{issue['id']}" for issue in out["DetectedIssue"]}
-    rows = await tenant.pool.fetch(
-        f"SELECT rid FROM {tenant.schema}.resource WHERE patients IS NULL AND type = $1 AND fhir_id LIKE 'alert-%'",
-        R4.type_id("Provenance"),
-    )
-    said = [json.decode_trusted(stored.body) for stored in await reads.fetch(tenant, [row["rid"] for row in rows])]
-    out["Provenance"] = [each for each in said if {t["reference"] for t in each["target"]} & targets]
+    out["Provenance"] = [each for each in out["Provenance"] if {t["reference"] for t in each["target"]} & targets]
     names = [("Task", issue["id"]) for issue in out["DetectedIssue"]]  # a Task is in nobody's compartment (R4)
     tasks = await reads.read_many(tenant, names, {"Task": EVERYTHING})
     out["Task"] = [json.decode_trusted(tasks[name].body) for name in names if name in tasks]
