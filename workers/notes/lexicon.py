@@ -64,8 +64,7 @@ def suicidality_at(text: str) -> tuple[int, int] | None:
 
 @cache
 def _deathly() -> re.Pattern[str]:
-    found = table("concepts")
-    return re.compile("|".join([*found["suicidality"], *found["death"]]), re.IGNORECASE)
+    return re.compile("|".join([_suicidal().pattern, *table("concepts")["death"]]), re.IGNORECASE)
 
 
 def mentions_suicidality(text: str) -> bool:
