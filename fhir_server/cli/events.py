@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from fhir_server.cli.options import Data, Json, Port, print_json, read_settings, results
 from fhir_server.cli.tenant import TenantName, with_tenant
-from fhir_server.kit.clock import instant
 from fhir_server.storage import aside
-from fhir_server.storage.aside import Aside
 
 app = typer.Typer(
     no_args_is_help=True, help="List changes whose consequences failed and were set aside, and have them tried again."
@@ -23,7 +21,7 @@ Ids = Annotated[list[int] | None, typer.Argument(metavar="ID", help="As `list` s
 @app.command("list")
 def list_events(*, tenant: TenantName = "default", as_json: Json = False, data: Data = None, port: Port = None) -> None:
     """List what was set aside: which consequence of which change, and the class of the error."""
-    found = [shown(each) for each in with_tenant(read_settings(data, port), tenant, aside.listed)]
+    found = [each.told() for each in with_tenant(read_settings(data, port), tenant, aside.listed)]
     if as_json:
         print_json(found)
         return
@@ -49,16 +47,3 @@ def replay(
         print_json({"replayed": count})
     else:
         results.print(f"{count} will be tried again.")
-
-
-def shown(row: Aside) -> dict[str, Any]:
-    """Return what is told of a row: ids, numbers and names, never content."""
-    event = row.failed.event
-    return {
-        "id": row.id,
-        "change": f"{event.type}/{event.fhir_id}/_history/{event.version}",
-        "consequence": row.failed.consequence,
-        "error": row.failed.error,
-        "set_aside": instant(row.at),
-        "again": row.again,
-    }

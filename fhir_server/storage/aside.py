@@ -61,6 +61,18 @@ class Aside:
     at: datetime
     again: bool
 
+    def told(self) -> dict[str, Any]:
+        """Return what an administrator is told of it: ids, numbers and names, never content."""
+        event = self.failed.event
+        return {
+            "id": self.id,
+            "change": f"{event.type}/{event.fhir_id}/_history/{event.version}",
+            "consequence": self.failed.consequence,
+            "error": self.failed.error,
+            "set_aside": clock.instant(self.at),
+            "again": self.again,
+        }
+
 
 def _aside(row: Any) -> Aside:
     return Aside(row["aside"], Failed(event_of(row), row["consequence"], row["error"]), row["at"], row["again"])

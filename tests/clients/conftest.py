@@ -113,8 +113,9 @@ class Node:
         )
 
 
-def _npm() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("deploy_npm", ROOT / "deploy" / "npm.py")
+def deployed(name: str) -> ModuleType:
+    """Return the script of `deploy/` that installs something for tests."""
+    spec = importlib.util.spec_from_file_location(f"deploy_{name}", ROOT / "deploy" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -125,7 +126,7 @@ def _npm() -> ModuleType:
 @pytest.fixture(scope="session")
 def node() -> Node:
     """Node with the packages of package-lock.json; without them the tests are skipped, and fail in CI."""
-    npm = _npm()
+    npm = deployed("npm")
     if not npm.installed():
         pytest.skip("the JavaScript clients are not installed: run .venv/bin/python deploy/npm.py")
     return Node(npm.node(), npm.PLACE / "node_modules")

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
 import os
 import secrets
 import subprocess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.clients.conftest import Instance
-from tests.house.tree import ROOT
+from tests.clients.conftest import Instance, deployed
 
 TYPES = ("Patient", "Condition", "Encounter", "Observation")
-
-
-def _module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("deploy_smart_fetch", ROOT / "deploy" / "smart_fetch.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")
 def smart_fetch() -> Path:
     """The application; without it the test is skipped, and fails in CI."""
-    module = _module()
+    module = deployed("smart_fetch")
     if not module.installed():
         pytest.skip("smart-fetch is not installed: run .venv/bin/python deploy/smart_fetch.py")
     return Path(module.program())

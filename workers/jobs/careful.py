@@ -96,10 +96,7 @@ async def again(tenant: Tenant, settings: Settings, consequences: Consequences, 
         row = await aside.take(connection, tenant)
         if row is None:
             return False
-        name, found = (
-            row.failed.consequence,
-            Findings([row.failed]),
-        )  # stays where it is when nobody knows such a consequence
+        name, found = row.failed.consequence, Findings([row.failed])  # which stays when nobody knows such a consequence
         if name in consequences:
             found = await act(connection, tenant, [row.failed.event], settings, {name: consequences[name]})
         await aside.put(connection, tenant, found.failed)

@@ -7,7 +7,6 @@ from typing import Final
 from fhir_server.auth.admin.fields import Field, read
 from fhir_server.auth.admin.task import Done, Task
 from fhir_server.errors import Unprocessable
-from fhir_server.kit import clock
 from fhir_server.storage import aside
 
 REPLAY: Final = {"ids": Field(list)}
@@ -16,17 +15,7 @@ _MOST_DIGITS: Final = 18
 
 async def listed(task: Task) -> Done:
     """Answer `GET /admin/events`: consequences of changes that were set aside."""
-    found = [
-        {
-            "id": str(row.id),
-            "change": f"{row.failed.event.type}/{row.failed.event.fhir_id}/_history/{row.failed.event.version}",
-            "consequence": row.failed.consequence,
-            "error": row.failed.error,
-            "set_aside": clock.instant(row.at),
-            "again": row.again,
-        }
-        for row in await aside.listed(task.tenant)
-    ]
+    found = [{**row.told(), "id": str(row.id)} for row in await aside.listed(task.tenant)]
     return Done(200, {"events": found})
 
 
