@@ -21,7 +21,7 @@ JOB: Final = "message"
 """The kind of job that sends; its key is the rid of the Communication."""
 
 _COLUMNS = """id, ref, communication, position, recipient, reason, urgent, state, why, channel, transport, address, carrier,
-  provider_id, attempts, next_at, created_at, started_at, sent_at, ended_at"""
+  provider_id, attempts, next_at, created_at, started_at, sent_at, ended_at, state = 'waiting' AND next_at <= now() AS due"""
 _ENSURE = """
 INSERT INTO {s}.message AS m (ref, communication, position, recipient, reason, urgent)
 SELECT u.ref, $1, u.position, u.recipient, $2, $3 FROM unnest($4::text[], $5::smallint[], $6::bigint[]) u(ref, position, recipient)
@@ -120,6 +120,8 @@ class Message:
     started_at: datetime | None
     sent_at: datetime | None
     ended_at: datetime | None
+    due: bool
+    """Whether it waits no longer, by the clock that said until when: a process's own is another one, and coarser."""
 
 
 async def ensure(tenant: Tenant, communication: int, recipients: Sequence[int], reason: str, *, urgent: bool) -> None:

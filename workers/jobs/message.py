@@ -143,7 +143,7 @@ async def _look_at(desk: Desk, row: Message) -> None:
     """Do what is due for one recipient."""
     if row.state == "sending" and row.carrier == row.ref:
         await _orphaned(desk, row)
-    elif row.state == "waiting" and row.next_at <= clock.now():
+    elif row.due:
         await _attempt(desk, row)
 
 
