@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -20,6 +21,9 @@ from fhir_server.settings import ROOT, environment
 All = Annotated[bool, typer.Option("--all", help="Also the tests marked slow.")]
 Args = Annotated[list[str] | None, typer.Argument(help="Arguments for pytest; with any, only pytest runs.")]
 _BIN = Path(sys.executable).parent
+_FEW = 3
+"""So many tests that fail may have been disturbed by their neighbours; more are a fault."""
+_TIMES = 3
 _LINTS = {
     "ruff check": [str(_BIN / "ruff"), "check", "--no-cache", "."],
     "ruff format": [str(_BIN / "ruff"), "format", "--no-cache", "--check", "."],
@@ -37,10 +41,16 @@ class Outcome:
     code: int
     seconds: float
     output: str = ""
+    note: str = ""
+    """What somebody should look at although it passed."""
 
 
 def verify(*, args: Args = None, every: All = False, data: Data = None, port: Port = None) -> None:
-    """Run lint, types, import contracts and tests; non-zero when anything fails."""
+    """Run lint, types, import contracts and tests; non-zero when anything fails.
+
+    Up to three tests that fail beside the others are run three times alone. When they pass each time, they are named as
+    unsteady and the run is green.
+    """
     _ = data, port  # every command takes them; the tests make data folders and ports of their own
     outcomes = [] if args else _lints()
     outcomes.append(_pytest(args or [], every=every))
@@ -49,6 +59,9 @@ def verify(*, args: Args = None, every: All = False, data: Data = None, port: Po
         verdict = "[green]ok[/green]" if outcome.code == 0 else f"[red]failed ({outcome.code})[/red]"
         table.add_row(outcome.name, f"{outcome.seconds:.1f}", verdict)
     screen.print(table)
+    for outcome in outcomes:
+        if outcome.code == 0 and outcome.note:
+            screen.print(outcome.note, style="yellow", markup=False, soft_wrap=True)
     if any(outcome.code for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -71,11 +84,29 @@ def _captured(name: str, command: Sequence[str]) -> Outcome:
 
 
 def _pytest(args: Sequence[str], *, every: bool) -> Outcome:
-    command = [sys.executable, "-m", "pytest", "-p", "tests.ci_skips", *args]
-    if not every:
-        command += ["-m", "not slow"]
+    more = [] if every else ["-m", "not slow"]
     if not any(argument.startswith("-n") for argument in args):
-        command += ["-n", "2", "--dist", "loadfile"]
+        more += ["-n", "2", "--dist", "loadfile"]
     began = clock.monotonic()
-    done = subprocess.run(command, cwd=ROOT, check=False, env=environment(PYTHONPATH=str(ROOT)))  # noqa: S603
-    return Outcome("tests", done.returncode, clock.monotonic() - began)
+    with TemporaryDirectory() as folder:
+        failed = Path(folder) / "failed"
+        code = _run([*args, *more], failed)
+        names = failed.read_text("utf-8").splitlines() if failed.exists() else []
+    note = ""
+    if code == 1 and not args and 0 < len(names) <= _FEW:
+        code = _alone(names)
+        note = "" if code else "unsteady: " + ", ".join(names)
+    return Outcome("tests", code, clock.monotonic() - began, note=note)
+
+
+def _alone(names: Sequence[str]) -> int:
+    """Run the few tests that failed with nothing beside them, as often as shows that they pass: one failure is a failure."""
+    screen.print(f"Once more alone, {_TIMES} times: {', '.join(names)}", markup=False, soft_wrap=True)
+    codes = (_run([*names, "-n", "0"], None) for _ in range(_TIMES))
+    return next((code for code in codes if code), 0)
+
+
+def _run(args: Sequence[str], failed: Path | None) -> int:
+    command = [sys.executable, "-m", "pytest", "-p", "tests.ci_skips", "-p", "tests.failed_names", *args]
+    more = {"CLARITY_FAILED_TESTS": str(failed)} if failed else {}
+    return subprocess.run(command, cwd=ROOT, check=False, env=environment(PYTHONPATH=str(ROOT), **more)).returncode  # noqa: S603
