@@ -31,7 +31,7 @@ from fhir_server.search.statement import fetch
 from fhir_server.search.verify import checker
 from fhir_server.storage import ident, layout, tally
 from fhir_server.storage.layout import Known
-from fhir_server.storage.reads import Stored, readable
+from fhir_server.storage.reads import Ring, Stored, readable
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING, Visibility, kept_from, visible_sql, visible_types_sql
 from profiles.registry import R4
@@ -171,6 +171,7 @@ async def _collect(ready: Ready, position: Position, need: int) -> tuple[list[Pl
     """Return up to `need` matches after a position, and where the looking stopped when it had to stop before the end."""
     found: list[Placed] = []
     looked = 0
+    ring: Ring = {}
     while True:
         always = ready.selection.matched(position.phase).doubt == ALWAYS
         limit = max(need - len(found), _BATCH if always else 1)
@@ -180,7 +181,7 @@ async def _collect(ready: Ready, position: Position, need: int) -> tuple[list[Pl
             values = tuple(record[f"s{number}"] for number in range(width))
             position = Position(position.phase, values, position.backwards)
             looked += record["doubt"]
-            rows = readable(ready.tenant, [record])  # none when it was erased
+            rows = readable(ready.tenant, [record], ring)  # none when it was erased
             found += [(row, position) for row in rows if not record["doubt"] or ready.decide(row.body)]
             if len(found) == need:
                 return found, None
