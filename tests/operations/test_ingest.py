@@ -187,7 +187,9 @@ async def test_binary_and_parameters_carry_it_too(system: Caller, unique: str) -
 
 async def test_a_series_of_counts_says_itself_when_it_ends(system: Caller, unique: str) -> None:
     who = await somebody(system, unique)
-    start = "2026-03-29T01:30:00+01:00"  # in Berlin the clock jumps after half an hour: the offset that was stated stays
+    start = (
+        "2026-03-29T01:30:00+01:00"  # in Berlin the clock jumps after half an hour: the offset that was stated stays
+    )
     steps = {"type": "steps", "start": start, "values": [3, None, 5], "period": 1200, "device": WATCH}
     assert counts(await system.post(f"Patient/{who}/$ingest", batch(steps))) == {"created": 1}
     [found] = await stored(system, who)

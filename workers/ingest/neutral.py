@@ -3,9 +3,9 @@
     {"type": "heart-rate", "start": "2026-01-05T08:00:00+01:00", "value": 62, "unit": "/min",
      "device": {"name": "Watch", "serial": "A1"}, "status": "final", "issued": "...", "method": "..."}
 
-`end` makes it an interval; `values` with `period` (seconds) a series, null where nothing was measured, and one of counts or stages ends
-where its values do; `code` is a stage of
-sleep or the reason of a coverage-gap; `parts` are components by name; `details` are further words of the source.
+`end` makes it an interval; `values` with `period` (seconds) a series, null where nothing was measured (one of counts or stages ends
+where its values do); `code` is a stage of sleep or the reason of a coverage-gap; `parts` are components by name; `details` are
+further words of the source.
 """
 
 from __future__ import annotations
