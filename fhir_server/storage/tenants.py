@@ -20,8 +20,8 @@ OUTBOX, JOBS = "outbox", "jobs"
 """Where the workers find what is announced."""
 Check = Callable[[Any, Any], Awaitable[None]]
 """Takes a RequestContext and a Command and raises what is wrong with the command."""
-_CACHED_KEYS, _CACHED_RIDS = 20_000, 100_000
-"""A stream of measurements is new names and new identifiers for ever: what a process keeps of them, some 35 MB, is soon reached."""
+_CACHED_KEYS, _CACHED_RIDS = 20_000, 30_000
+"""A stream of measurements is new names for ever: what a process keeps of them, some 13 MB, is full within minutes."""
 _CACHED_TEXTS = 10_000
 
 
