@@ -70,6 +70,8 @@ class Place:
     was: str
     becomes: str
     lines: frozenset[int] = frozenset()
+    cached: bool = False
+    """Whether the function keeps its answers, so that tests feel it that do not come by it."""
 
     def __str__(self) -> str:
         return f"{self.where}: `{self.was}` → `{self.becomes}`"
@@ -84,20 +86,22 @@ class _At(ast.NodeTransformer):
         self.seen = 0
         self.around: list[str] = []
         self.called = 0
+        self.cached = False
         self.lines: frozenset[int] = frozenset()
 
     def visit(self, node: ast.AST) -> ast.AST:
-        before = self.lines
+        before, cached = self.lines, self.cached
         if isinstance(node, ast.stmt):
             self.lines = _head(node) if self.called else frozenset()
         called = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         inner = called or isinstance(node, ast.ClassDef)
         self.called += called
+        self.cached |= called and any("cache" in ast.unparse(each) for each in getattr(node, "decorator_list", ()))
         self.around += [getattr(node, "name", "")] if inner else []
         try:
             return self._visit(node)
         finally:
-            self.lines = before
+            self.lines, self.cached = before, cached
             self.called -= called
             if inner:
                 self.around.pop()
@@ -114,7 +118,8 @@ class _At(ast.NodeTransformer):
             return ast.copy_location(faults[self.choice], node)
         where = ".".join(self.around) or "module"
         self.places += [
-            Place(here, at, where, _shown(node), _shown(fault), self.lines) for at, fault in enumerate(faults)
+            Place(here, at, where, _shown(node), _shown(fault), self.lines, self.cached)
+            for at, fault in enumerate(faults)
         ]
         return self.generic_visit(node)
 
