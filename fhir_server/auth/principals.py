@@ -42,6 +42,18 @@ async def agent_id(tenant: Tenant, client_id: str, *, user: str | None, patient:
     return known[digest]
 
 
+async def agent_at_door(tenant: Tenant, client_id: str | None, account: Account | None) -> int:
+    """Return the number by which audit rows name who signs in, or tried to: nobody who is known, and no app, is 0.
+
+    Without an app it is our own page. A person without a FHIR resource is named by the id of the account. The number stands for
+    no right at all.
+    """
+    if client_id is None and account is None:
+        return 0
+    user = (account.fhir_user or account.id) if account else None
+    return await agent_id(tenant, client_id or "clarity-login", user=user, patient=None, scope="")
+
+
 async def principal(
     tenant: Tenant,
     client_id: str,
