@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from fhir_server.auth import labels
@@ -37,6 +38,7 @@ def is_special(text: str) -> bool:
     return text in KNOWN or _OTHER_LAUNCH.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=4096)
 def split(text: str) -> tuple[tuple[Scope, ...], tuple[str, ...], tuple[str, ...]]:
     """Return the resource scopes, the special ones, and the words that mean nothing here; ScopeError for what is malformed."""
     if len(text) > MAX_SCOPE:
