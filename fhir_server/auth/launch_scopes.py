@@ -26,7 +26,9 @@ INTROSPECT: Final = "__introspect"
 """The client may ask what any token means."""
 ADMIN: Final = "__admin"
 """The client may manage people and clients (`admin/`)."""
-OURS: Final = frozenset({START_LAUNCH, INTROSPECT, ADMIN})
+ALERT_RULES: Final = "__alert-rules"
+"""The client may put alert rules into effect, change those in effect, and switch them off."""
+OURS: Final = frozenset({START_LAUNCH, INTROSPECT, ADMIN, ALERT_RULES})
 KNOWN: Final = LAUNCH | IDENTITY | REFRESH | OURS | labels.WORDS
 
 _OTHER_LAUNCH = re.compile(r"launch/[a-z]{1,40}(\?role=[A-Za-z0-9:/._-]{1,100})?")
