@@ -248,6 +248,17 @@ class Kept:
     keys: frozenset[int]
 
 
+def kept(tenant: Tenant, row: Any) -> Kept | None:
+    """Return the version that a record of COLUMNS, `fhir_id` and `keys` holds; None for what was erased or is damaged."""
+    try:
+        return Kept(stored(tenant, row), frozenset(row["keys"] or ()))
+    except Erased:
+        return None
+    except Damaged:
+        _LOG.error("damaged version left out", tenant=tenant.name, exc_info=True)
+        return None
+
+
 async def exact(
     tenant: Tenant, wanted: Sequence[tuple[int, int]], connection: asyncpg.Connection | None = None
 ) -> dict[tuple[int, int], Kept]:
@@ -269,12 +280,8 @@ async def exact(
     found = {}
     asked = connection or tenant.pool
     for row in await asked.fetch(tenant.sql(text), [rid for rid, _ in wanted], [v for _, v in wanted]):
-        try:
-            found[(row["rid"], row["version"])] = Kept(stored(tenant, row), frozenset(row["keys"] or ()))
-        except Erased:
-            continue
-        except Damaged:
-            _LOG.error("damaged version left out", tenant=tenant.name, exc_info=True)
+        if (version := kept(tenant, row)) is not None:
+            found[(row["rid"], row["version"])] = version
     return found
 
 
