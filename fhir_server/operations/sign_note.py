@@ -29,6 +29,7 @@ from fhir_server.storage.reads import Stored
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING
 from workers.notes import signing
+from workers.notes.checker import CHANGED
 from workers.notes.document import PARTICIPANT, draft_of, sections_of
 from workers.notes.note import Section
 
@@ -85,9 +86,8 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
     if _signed_already(resource, after, who):  # a click more is no amendment
         return _result(ctx, current)
     after = await note_again.again(ctx, call.limits.canonical_base, resource, first, after)
-    left = signing.unsupported(after)
-    if left and not given.get("accept-unsupported", [False])[0]:
-        raise _unsupported(left)
+    if not given.get("accept-unsupported", [False])[0] and signing.unsupported(after):
+        raise _unsupported(after)
     found = await asyncio.to_thread(signing.differences, before, after)
     made = signing.signed(resource, after, found, who, clock.now(), call.limits.canonical_base)
     return await _write(ctx, current, made, who)
@@ -145,12 +145,22 @@ def _result(ctx: RequestContext, stored: Stored) -> Result:
     return Result(200, stored.body, stored.version, stored.last_updated, where, audit=[row], resource_type=stored.type)
 
 
-def _unsupported(codes: list[str]) -> Unprocessable:
-    text = (
-        "A sentence is left that the checker did not find supported: change it, take it out, or say accept-unsupported."
-    )
-    issues = [Issue("business-rule", "sign-unsupported", text, f"section({code})") for code in codes]
-    return Unprocessable(text, "sign-unsupported", issues=issues)
+def _unsupported(sections: list[Section]) -> Unprocessable:
+    changed = signing.unsupported(sections, CHANGED)
+    issues = [
+        Issue("business-rule", "sign-unsupported", _CHANGED if code in changed else _LEFT, f"section({code})")
+        for code in signing.unsupported(sections)
+    ]
+    return Unprocessable(_CHANGED if changed else _LEFT, "sign-unsupported", issues=issues)
+
+
+_LEFT: Final = (
+    "A sentence is left that the checker did not find supported: change it, take it out, or say accept-unsupported."
+)
+_CHANGED: Final = (
+    "What a sentence rests on was changed, taken away or added to since the draft, and no longer says it: draft anew, change the"
+    " sentence, take it out, or say accept-unsupported."
+)
 
 
 async def _write(ctx: RequestContext, current: Stored, made: Json, who: str) -> Result:

@@ -7,8 +7,10 @@ from typing import Any
 
 import httpx
 
-from fhir_server.auth import care
-from fhir_server.auth.tokens import mint
+from fhir_server.auth import care, clients
+from fhir_server.auth.launch_scopes import split
+from fhir_server.auth.people import accounts
+from fhir_server.auth.tokens import issue, mint
 from fhir_server.settings import Settings
 from fhir_server.storage import async_jobs, jobs
 from fhir_server.storage.tenants import Tenant
@@ -45,6 +47,18 @@ async def doctor(http: httpx.AsyncClient, tenant: Tenant, id_: str, scope: str =
     """Return a client in the name of a practitioner, whose relations are asked for anew."""
     care.forget(tenant, f"Practitioner/{id_}")
     return Caller(http, tenant, await mint(tenant, scope, user=f"Practitioner/{id_}"))
+
+
+async def psychiatrist(http: httpx.AsyncClient, tenant: Tenant, id_: str) -> Caller:
+    """Return an app in which a psychiatrist with an account signed in: their role clears them for all but psychotherapy notes."""
+    who = f"Practitioner/{id_}"
+    care.forget(tenant, who)
+    await accounts.add(tenant, login=id_, password="correct horse battery", roles=["psychiatrist"], fhir_user=who)
+    app, _ = await clients.add(
+        tenant, name=id_, scope="user/*.cruds", public=True, redirect_uris=["http://localhost:3000/callback"]
+    )
+    scopes, _, _ = split("user/*.cruds")
+    return Caller(http, tenant, (await issue(tenant, app.client_id, scopes, seconds=3600, user=who)).text)
 
 
 async def patient(system: Caller, id_: str, *doctors: str) -> None:

@@ -14,7 +14,7 @@ from fhir_server.storage import async_jobs, ident, jobs
 from fhir_server.storage.tenants import Tenant
 from tests.http.client import Caller, caller
 from tests.operations import twin_fixtures
-from tests.operations.note_fixtures import DAYS, drafted, patient, text, work
+from tests.operations.note_fixtures import DAYS, drafted, patient, psychiatrist, text, work
 from tests.operations.twin_fixtures import END, demo, put
 from workers.jobs import asynchronous
 from workers.jobs.runner import LEASE
@@ -167,11 +167,11 @@ async def test_a_cancelled_request_writes_nothing(system: Caller, settings: Sett
 
 
 async def test_labels_of_what_is_cited_go_with_the_note(
-    http: httpx.AsyncClient, tenant: Tenant, settings: Settings, unique: str
+    system: Caller, http: httpx.AsyncClient, tenant: Tenant, settings: Settings, unique: str
 ) -> None:
     label = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "SUD"}
-    client = await caller(http, tenant, "system/*.cruds __see/SUD __see/V")
-    await client.put(f"Patient/{unique}", {"resourceType": "Patient", "id": unique})
+    await patient(system, unique, f"{unique}-dr")
+    client = await psychiatrist(http, tenant, f"{unique}-dr")
     condition = {
         "resourceType": "Condition",
         "meta": {"security": [label]},
@@ -180,10 +180,18 @@ async def test_labels_of_what_is_cited_go_with_the_note(
     }
     plain = await caller(http, tenant)
     assert (await plain.post("Condition", condition)).status == 201
-    _, hidden = await drafted(plain, settings, unique, "")
+    _, hidden = await drafted(plain, settings, unique, DAYS)
     assert "Opioid" not in text(hidden)
     assert [c["code"] for c in hidden["meta"]["security"]] == ["R"]
     assert parts_of(hidden["extension"][0])["method"] == "rules"
+    _, shown = await drafted(client, settings, unique, DAYS)
+    assert "Opioid dependence" in text(shown)
+    assert [c["code"] for c in shown["meta"]["security"]] == ["R", "SUD"]
+    assert (await client.get(f"DocumentReference/{shown['id']}")).status == 200
+    assert (await plain.get(f"DocumentReference/{shown['id']}")).status == 404
+    told = await client.get(f"Provenance?target=DocumentReference/{shown['id']}")
+    assert [c["code"] for c in told.json["entry"][0]["resource"]["meta"]["security"]] == ["R", "SUD"]
+    assert (await plain.get(f"Provenance?target=DocumentReference/{shown['id']}&_summary=count")).json["total"] == 0
 
 
 async def test_a_twin_that_is_behind_is_said_to_be(system: Caller, settings: Settings, unique: str) -> None:

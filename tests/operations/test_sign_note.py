@@ -14,6 +14,7 @@ from fhir_server.settings import Settings
 from fhir_server.storage.tenants import Tenant
 from tests.http.client import Caller, caller
 from tests.operations.note_fixtures import DAYS, doctor, drafted, patient, text, work
+from workers.notes.checker import CHANGED
 from workers.notes.document import parts_of, sections_of
 
 
@@ -141,6 +142,60 @@ async def test_unsupported_sentences_are_signed_only_on_purpose(
     answer = await doc.post(where, {"resourceType": "Parameters", "parameter": [accepted]})
     assert answer.json["docStatus"] == "final"
     assert "(not supported)" in text(answer.json)
+
+
+async def test_what_a_search_finds_is_looked_for_again(
+    system: Caller, doc: Caller, settings: Settings, unique: str
+) -> None:
+    """A median, a count and an absence: the state behind them is corrected, an encounter and an allergy are written."""
+    subject = {"reference": f"Patient/{unique}"}
+    sleep = {"code": {"coding": [{"code": "sleep-duration"}]}}
+    state = {
+        "resourceType": "Observation", "id": f"{unique}-state", "status": "final", "subject": subject,
+        "code": {"coding": [{"system": "http://twin.example", "code": "digital-twin-state"}]},
+        "effectiveDateTime": "2026-06-10", "component": [sleep | {"valueQuantity": {"value": 400, "code": "min"}}],
+    }  # fmt: skip
+    assert (await system.put(f"Observation/{state['id']}", state)).status == 201
+    _, note = await drafted(doc, settings, unique, f"type=intake&{DAYS}")
+    assert {"median 6 h 40 min" in text(note), "Wearable data: 1 of 30 days" in text(note)} == {True}
+    where = f"DocumentReference/{note['id']}/$sign"
+    visit = {"resourceType": "Encounter", "status": "finished", "subject": subject, "class": {"code": "AMB"}}
+    allergy = {"resourceType": "AllergyIntolerance", "patient": subject, "code": {"text": "penicillin"}}
+    moved = state | {"component": [sleep | {"valueQuantity": {"value": 300, "code": "min"}}]}
+    for method, path, body, sections_ in (
+        ("PUT", f"Observation/{state['id']}", moved, ["section(findings)"]),
+        ("POST", "AllergyIntolerance", allergy, ["section(medication)", "section(findings)"]),
+        ("PUT", f"Observation/{state['id']}", state, ["section(medication)"]),
+        ("POST", "Encounter", visit | {"period": {"start": "2026-07-20"}}, ["section(medication)"]),
+        ("POST", "Encounter", visit | {"period": {"start": "2026-06-20"}}, ["section(medication)", "section(findings)"]),
+    ):
+        assert (await system.send(method, path, body)).status in (200, 201)
+        refused = await doc.post(where, None)
+        assert (refused.status, refused.issue, refused.expressions) == (422, "sign-unsupported", sections_)
+        assert "since the draft" in refused.json["issue"][0]["details"]["text"]
+    own = sections(medication="Penicillin: a rash as a child.", findings="See the chart.")
+    answer = await doc.post(where, own)
+    assert answer.status == 200, answer.text
+    signed = answer.json
+    assert signed["docStatus"] == "final"
+    item9 = {"coding": [{"system": "http://loinc.org", "code": "44260-8"}]}
+    answered = {"code": item9, "effectiveDateTime": "2026-06-21", "valueInteger": 1}
+    answered |= {"resourceType": "Observation", "status": "final", "subject": subject}
+    assert (await system.post("Observation", answered)).status == 201  # "not answered" was so when it was signed
+    amended = await doc.post(where, sections(findings="Nothing new."))
+    assert (amended.status, amended.json["docStatus"]) == (200, "amended")
+
+
+async def test_a_sentence_that_changed_since_is_marked_so_when_signed(
+    system: Caller, doc: Caller, settings: Settings, unique: str
+) -> None:
+    _, note = await drafted(doc, settings, unique, DAYS)
+    assert (await system.delete(f"Observation/{unique}-19")).status == 204
+    accepted = {"resourceType": "Parameters", "parameter": [{"name": "accept-unsupported", "valueBoolean": True}]}
+    signed = (await doc.post(f"DocumentReference/{note['id']}/$sign", accepted)).json
+    marked = [each for s in sections_of(signed) for each in s.statements if each.problems]
+    assert {CHANGED in each.problems for each in marked} == {True}
+    assert any("14 of 27" in each.text for each in marked)
 
 
 async def test_what_a_plain_write_put_into_a_draft_is_the_clinicians_own(

@@ -122,9 +122,9 @@ async def _prepare(tenant: Tenant, task: Task, settings: Settings, endpoint: End
     key_id = None if patient is None else await blocks.key_of(tenant, patient)
     if patient is None or key_id is None or tenant.keystore.destroyed(key_id):
         raise Withheld("There is no such patient, or the record was erased.")
-    allowed = await policy.may_leave(tenant, patient, [source.resource for source in task.sources])
-    sent = [source for source in task.sources if source.resource in allowed]
-    withheld = tuple(source.id for source in task.sources if source.resource not in allowed)
+    allowed = await policy.may_leave(tenant, patient, {name for source in task.sources for name in source.rests_on})
+    sent = [source for source in task.sources if source.rests_on <= allowed]
+    withheld = tuple(source.id for source in task.sources if not source.rests_on <= allowed)
     if not sent:
         raise Withheld("Labels or Consents keep everything in that the question would rest on.")
     pseudonyms = Pseudonyms()
@@ -149,7 +149,8 @@ async def _scrubbed(
     tenant: Tenant, patient: int, task: Task, sent: list[Source], pseudonyms: Pseudonyms, settings: Settings
 ) -> list[tuple[str, str]]:
     try:
-        known = await known_of(tenant, patient, task.patient, [source.resource for source in sent])
+        named = {name for source in sent for name in source.rests_on}
+        known = await known_of(tenant, patient, task.patient, named)
     except TooMuch:
         raise Withheld("The record names more people and places than can be kept in.") from None
     pseudonyms.shift = _shift(tenant, patient)

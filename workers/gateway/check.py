@@ -18,9 +18,13 @@ from workers.gateway.task import CITES
 
 _FENCE: Final = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n\s*```\s*\Z", re.DOTALL)
 _FOREIGN: Final = re.compile(
-    r"\b(?:https?|ftp|data|javascript)\s*:|www\.|<\s*/?\s*[a-z!][^>]*>|!?\[[^\]]*\]\([^)]*\)", re.IGNORECASE
+    r"\b(?:https?|ftp|javascript)\s*:|\bdata:\s*(?:[a-z][\w.+-]*/[\w.+-]+|[;,])|www\.|<\s*/?\s*[a-z!][^>]*>|!?\[[^\]]*\]\([^)]*\)",
+    re.IGNORECASE,
 )
-"""Addresses and markup: what went out had none, so this is the model's own, or a note's instruction that it followed."""
+"""Addresses and markup: what went out had none, so this is the model's own, or a note's instruction that it followed.
+
+`data:` alone is how sentences of ours count days ("days with data: 29"); an address of that scheme (RFC 2397) goes on with a type.
+"""
 
 
 def checked(
@@ -31,20 +35,20 @@ def checked(
     try:
         content = json.decode((fenced[1] if fenced else text).encode())
     except BadRequest:
-        raise Garbled("The language model's answer is no JSON.") from None
+        raise Garbled("The language model's answer is no JSON.", "no-json") from None
     if not isinstance(content, dict):
-        raise Garbled("The language model's answer is no JSON object.")
+        raise Garbled("The language model's answer is no JSON object.", "no-json")
     _shaped(content, schema)
     for key, each in _strings(content):
         if mark in each:
-            raise Garbled("The language model repeats the marks around the data.")
+            raise Garbled("The language model repeats the marks around the data.", "marks")
         if key == CITES:
             if each not in ids:
-                raise Garbled("The language model cites what it was not given.")
+                raise Garbled("The language model cites what it was not given.", "citation")
         elif _FOREIGN.search(each):
-            raise Garbled("The language model's answer has a web address or markup.")
+            raise Garbled("The language model's answer has a web address or markup.", "address")
         elif unknown(each, pseudonyms):
-            raise Garbled("The language model's answer names a person or thing that it was not given.")
+            raise Garbled("The language model's answer names a person or thing that it was not given.", "name")
     restored: dict[str, Any] = _mapped(content, partial(restore, pseudonyms=pseudonyms))
     return restored
 
@@ -58,7 +62,8 @@ def _shaped(content: dict[str, Any], schema: Mapping[str, Any]) -> None:
     if wrong is not None:
         # the path is of our schema's property names and positions; the message would quote the answer
         raise Garbled(
-            f"The language model's answer has another shape than asked for, at {wrong.json_path}: {wrong.validator}."
+            f"The language model's answer has another shape than asked for, at {wrong.json_path}: {wrong.validator}.",
+            "shape",
         )
 
 

@@ -177,13 +177,13 @@ async def _gathered(stream: AsyncIterator[Any], most: int, progress: Progress | 
                 pieces.append(piece)
                 size += len(piece)
         if size > most:
-            raise Garbled("The language model's answer has no end.")
+            raise Garbled("The language model's answer has no end.", "endless")
         if progress is not None:
             await progress(size)
     if ended == "content_filter":
         raise Refused("The endpoint's content filter keeps the answer back.")
     if ended == "length":
-        raise Garbled("The language model's answer was cut off at its limit of tokens.")
+        raise Garbled("The language model's answer was cut off at its limit of tokens.", "cut-off")
     if ended is None and not pieces and not is_stream:
         raise Garbled(
             "The language model's endpoint answers a page or document where events were asked for.", "foreign"

@@ -17,13 +17,19 @@ CITES: Final = "cites"
 class Source:
     """A piece of the record as text: data, never instructions.
 
-    `id` is what the model cites (letters, digits, `-`; unique in a task); `resource` is the (type, id) that the text is of: its
-    labels and its patient's Consents decide whether the text may leave.
+    `id` is what the model cites (letters, digits, `-`; unique in a task); `resource` is the (type, id) that the text is of, `also`
+    are others that it rests on: the labels of every one, and the patient's Consents, decide whether the text may leave.
     """
 
     id: str
     text: str
     resource: tuple[str, str]
+    also: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def rests_on(self) -> frozenset[tuple[str, str]]:
+        """Return every resource that the text says something of."""
+        return frozenset((self.resource, *self.also))
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,14 @@ REASONS: Final = {
     ),
     "unset": ("", ""),
     "garbled": ("its answer could not be read", "die Antwort war nicht lesbar"),
+    "no-json": ("its answer could not be read: it is no JSON", "die Antwort war nicht lesbar: sie ist kein JSON"),
+    "shape": ("its answer could not be read: it has another shape", "die Antwort war nicht lesbar: sie hat eine andere Form"),
+    "marks": ("it repeated the marks around the data", "es wiederholte die Marken um die Daten"),
+    "citation": ("it cited what it was not given", "es zitierte, was es nicht bekommen hatte"),
+    "address": ("its answer has a web address or markup", "die Antwort enthält eine Webadresse oder Auszeichnung"),
+    "name": ("it named somebody whom it was not given", "es nannte jemanden, den es nicht bekommen hatte"),
+    "endless": ("its answer did not end", "die Antwort endete nicht"),
+    "cut-off": ("its answer was cut off at its limit of tokens", "die Antwort brach an der Grenze der Token ab"),
 }  # fmt: skip
 
 
@@ -116,7 +124,7 @@ async def drafted(ctx: RequestContext, record: Record, asked: AsyncJob, settings
         except GatewayError as error:
             reason = REASONS.get(error.why, REASONS["failed"])[language == "de"]
         except prompt.Unusable as error:
-            reason = str(error)
+            reason = error.told(language)
         except _Cancelled:
             return None
     made = drafter.draft(record, kind, language, reason) if reason else rules

@@ -21,11 +21,9 @@ from fhir_server.storage.commands import AuditRow
 from fhir_server.storage.reads import Stored
 from workers.notes.document import draft_of
 from workers.notes.note import OUTLINES
-from workers.notes.record import STATE, TYPES, WRITTEN, Record, local_day, title_of
-from workers.twin.catalogue import SIGNALS
+from workers.notes.record import SCORES, STATE, TYPES, WRITTEN, Record, local_day, title_of
 from workers.twin.zone import zone_of
 
-SCORES: Final = ",".join(dict.fromkeys(code for row in SIGNALS if row.shape == "score" for _, code in row.codes))
 SIGNED: Final = frozenset({"final", "amended"})
 USUAL: Final[Mapping[str, int]] = {"intake": 90, "discharge": 90}
 """Days of a note before which none was signed; 30 of the other kinds."""

@@ -37,9 +37,12 @@ PROBLEMS: Final[Mapping[str, str]] = {
     "cause": "It puts a change and a medicine together, as if one made the other.",
     "mixed": "A number is not of the day, or not of the questionnaire, beside which it stands.",
     "risk-words": "It speaks of death or self-harm in words of its own; only the patient's are shown.",
+    "changed": "What it rests on was changed, taken away or added to after it was drafted.",
     "risk-rating": "Risk is rated; suicidality is shown in the patient's words, never rated.",
 }
 
+CHANGED: Final = "changed"
+"""The problem that comes with others when a draft is checked again, before it is signed."""
 MODEL: Final = "model"
 """Topic of the sentences that a model wrote."""
 _RATED: Final = re.compile(

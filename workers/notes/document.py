@@ -114,6 +114,7 @@ def _draft(note: Note, record: Record, made: Made) -> Resource:
         {"url": "statements", "valueInteger": claims},
         {"url": "supported", "valueInteger": supported},
     ]
+    parts += [{"url": "timeZone", "valueCode": str(record.zone)}]
     parts += [{"url": "reason", "valueString": note.reason}] if note.reason else []
     parts += [{"url": "askedBy", "valueReference": {"reference": made.asked_by}}] if made.asked_by else []
     return {"url": profile("note-draft", record.base), "extension": parts}

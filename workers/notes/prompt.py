@@ -35,8 +35,24 @@ MOST_ANSWERED: Final = 4000
 _LANGUAGES: Final[Mapping[Language, str]] = {"en": "English", "de": "German"}
 
 
+_UNUSABLE: Final[Mapping[str, tuple[str, str]]] = {
+    "section": ("it used a section that there is not", "es schrieb in einen Abschnitt, den es nicht gibt"),
+    "citation": ("it cited what it was not given", "es zitierte, was es nicht bekommen hatte"),
+    "nothing": ("it wrote nothing", "es schrieb nichts"),
+    "unfounded": ("it wrote sections for which it had no sources", "es schrieb Abschnitte, für die es keine Quellen hatte"),
+    "half": (
+        "less than half of what it wrote stands in the record",
+        "weniger als die Hälfte dessen, was es schrieb, steht in der Akte",
+    ),
+}  # fmt: skip
+
+
 class Unusable(Exception):
-    """An answer that has the right shape and cannot be used; the text is a sentence for the note and holds nothing of it."""
+    """An answer that has the right shape and cannot be used: a key of `_UNUSABLE`; holds nothing of the answer."""
+
+    def told(self, language: Language) -> str:
+        """Return why, as a part of a sentence of the note."""
+        return _UNUSABLE[str(self)][language == "de"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +111,18 @@ def _segment(record: Record, kind: Kind, language: Language, part: list[tuple[st
     text = "\n".join(told["instructions"]).format(
         title=title(kind, "en"), language=_LANGUAGES[language], sections=", ".join(codes)
     )
-    sources = tuple(Source(id_, each.text, _about(record, each)) for id_, each in part)
+    sources = tuple(_source(record, id_, each) for id_, each in part)
     patient = record.patient.partition("/")[2]
     task = Task(patient, "clinical", told["id"], text, sources, told["schema"], max_tokens=min(MOST_ANSWERED, tokens))
     return Segment(task, dict(part))
 
 
-def _about(record: Record, statement: Statement) -> tuple[str, str]:
-    """Return the resource whose labels decide whether a source may leave: the most protected of those that it cites."""
-    cited = [r for c in statement.citations for r in _resources(record, c)]
-    labelled = [r for r in cited if r.get("meta", {}).get("security")]
-    chosen = max(labelled, key=lambda r: len(r["meta"]["security"]), default=cited[0] if cited else None)
-    type_, _, id_ = record.patient.partition("/")
-    return (type_, id_) if chosen is None else (chosen["resourceType"], chosen["id"])
+def _source(record: Record, id_: str, statement: Statement) -> Source:
+    """Return a statement as a source: all that it cites decides whether it may leave, what a search of it found included."""
+    names = sorted({(r["resourceType"], r["id"]) for c in statement.citations for r in _resources(record, c)})
+    type_, _, patient = record.patient.partition("/")
+    first, *rest = names or [(type_, patient)]
+    return Source(id_, statement.text, first, tuple(rest))
 
 
 def _resources(record: Record, citation: Citation) -> list[dict[str, Any]]:
@@ -119,6 +134,10 @@ def _resources(record: Record, citation: Citation) -> list[dict[str, Any]]:
 
 _DAY: Final = re.compile(r"(?<![\w-])(\d{4})-(\d{2})-(\d{2})(?![\w-])")
 """Days come back from the gateway in this form."""
+
+
+def _days_written(language: Language, text: str) -> str:
+    return _DAY.sub(partial(_day, language), text)
 
 
 def _day(language: Language, match: re.Match[str]) -> str:
@@ -135,15 +154,17 @@ def answered(segment: Segment, answer: Answer, kind: Kind, language: Language) -
     out = []
     for section in answer.content.get("sections", ()):
         if section["code"] not in codes:
-            raise Unusable("it used a section that there is not")
+            raise Unusable("section")
         for each in section["sentences"]:
             cited = [c for id_ in each["cites"] if id_ in segment.statements for c in segment.statements[id_].citations]
             if len({id_ for id_ in each["cites"] if id_ in segment.statements}) < len(set(each["cites"])):
-                raise Unusable("it cited what it was not given")
-            text = _DAY.sub(partial(_day, language), " ".join(str(each["text"]).split()))
-            out.append((section["code"], Statement("model", text, tuple(dict.fromkeys(cited)))))
+                raise Unusable("citation")
+            text = _days_written(language, " ".join(str(each["text"]).split()))
+            told = [segment.statements[id_] for id_ in each["cites"] if id_ in segment.statements]
+            own = next((s.text for s in told if _days_written(language, s.text) == text), text)  # a copy, as it was
+            out.append((section["code"], Statement("model", own, tuple(dict.fromkeys(cited)))))
     if not out:
-        raise Unusable("it wrote nothing")
+        raise Unusable("nothing")
     return out
 
 
@@ -164,7 +185,7 @@ def merged(rules: Note, sentences: Iterable[tuple[str, Statement]], model: str, 
         order = [*kept, *own] if section.code in ("subjective", "risk") else [*own, *kept]
         sections.append(replace(section, statements=(*order, *about)))
     if by_code:
-        raise Unusable("it wrote sections for which it had no sources")
+        raise Unusable("unfounded")
     return replace(rules, method=model, template=VERSION, sections=tuple(s for s in sections if s.statements))
 
 
@@ -219,5 +240,5 @@ def usable(note: Note) -> Note:
     kept = replace(note, sections=tuple(s for s in sections if s.statements))
     written = [each for each in note.statements if each.topic == "model"]
     if 2 * sum(each.supported for each in written) < len(written):
-        raise Unusable("less than half of what it wrote stands in the record")
+        raise Unusable("half")
     return kept

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
-from workers.twin.catalogue import SYMPTOMS, by_code
+from workers.twin.catalogue import SIGNALS, SYMPTOMS, by_code
 from workers.twin.codes import BASE
 from workers.twin.instruments import ANSWERS, INSTRUMENTS
 from workers.twin.questionnaires import score
@@ -38,6 +38,8 @@ WRITTEN: Final = (
 )  # fmt: skip
 """Types of which only what they say about death and self-harm is shown, word by word."""
 STATE: Final = "digital-twin-state"
+SCORES: Final = ",".join(dict.fromkeys(code for row in SIGNALS if row.shape == "score" for _, code in row.codes))
+"""Codes of the totals of questionnaires, as a search has them."""
 WHEN: Final = (
     "effectivePeriod", "effectiveDateTime", "effectiveInstant", "authored", "period", "identifiedDateTime", "identifiedPeriod",
     "occurrencePeriod", "occurrenceDateTime", "onsetDateTime", "onsetPeriod", "recordedDate", "authoredOn",

@@ -73,9 +73,11 @@ def differences(before: Sequence[Section], after: Sequence[Section]) -> list[Dif
     ]
 
 
-def unsupported(sections: Sequence[Section]) -> list[str]:
-    """Return the codes of sections in which a statement stands that the checker did not find supported."""
-    return [s.code for s in sections if any(each.problems for each in s.statements)]
+def unsupported(sections: Sequence[Section], problem: str | None = None) -> list[str]:
+    """Return the codes of sections in which a statement stands that the checker did not find supported, or has one problem."""
+    return [
+        s.code for s in sections if any(each.problems and problem in (None, *each.problems) for each in s.statements)
+    ]
 
 
 def signed(

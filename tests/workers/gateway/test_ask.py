@@ -148,6 +148,27 @@ async def test_part_2_data_psychotherapy_notes_and_very_restricted_stay_in(tenan
     assert model.requests == []
 
 
+async def test_a_text_stays_in_when_anything_it_rests_on_does(tenant, record, model, settings):
+    model.says(statements(("Fine.", ["S1"])))
+    both = Source("B1", "kept in", ("DocumentReference", f"{record}-note"), (("DocumentReference", f"{record}-sud"),))
+    answer = await ask(tenant, task(record, both), settings())
+    assert answer.withheld == ("B1",)
+    assert "kept in" not in went_out(model)
+
+
+async def test_days_with_data_are_no_address(tenant, record, model, settings):
+    said = "Main sleep: median 7 h 54 min, days with data: 29/30; wearable data: 30 of 30 days."
+    model.says(statements((said, ["S1"])))
+    answer = await ask(tenant, task(record), settings())
+    assert answer.content["statements"][0]["text"] == said
+    for bad in ("data:text/html,x", "data: text/html;base64,eA==", "data:,x", "data:;base64,eA=="):
+        model.clear()
+        model.says(statements((f"See {bad}", ["S1"])))
+        with pytest.raises(Garbled) as caught:
+            await ask(tenant, task(record), settings())
+        assert caught.value.why == "address"
+
+
 async def test_another_patients_resource_stays_in(tenant, record, unique, model, settings):
     other = f"{unique}-other"
     await put(
