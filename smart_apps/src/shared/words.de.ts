@@ -1,4 +1,5 @@
 /** Everything that is said, in German. */
+import { admin } from "./words.admin.de";
 import { live } from "./words.live.de";
 import { models } from "./words.models.de";
 import { people } from "./words.people.de";
@@ -6,6 +7,7 @@ import type { Words } from "./words.en";
 
 export const de: Words = {
   ...people,
+  ...admin,
   ...live,
   ...models,
   "app.twin": "Zwilling",

@@ -1,10 +1,12 @@
 /** Everything that is said, in English; the German table has the same keys. */
+import { admin } from "./words.admin.en";
 import { live } from "./words.live.en";
 import { models } from "./words.models.en";
 import { people } from "./words.people.en";
 
 export const en = {
   ...people,
+  ...admin,
   ...live,
   ...models,
   "app.twin": "Twin",
