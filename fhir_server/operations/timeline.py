@@ -46,7 +46,7 @@ DEFINITION: Json = {
     "parameter": [
         {"name": "start", "use": "in", "min": 0, "max": "1", "type": "date", "documentation": "First local day; else 90 days."},
         {"name": "end", "use": "in", "min": 0, "max": "1", "type": "date", "documentation": "Last local day; else the last."},
-        {"name": "resolution", "use": "in", "min": 0, "max": "1", "type": "code", "documentation": "minute, five-minutes ... month"},
+        {"name": "resolution", "use": "in", "min": 0, "max": "1", "type": "code", "documentation": "minute, five-minutes to month"},
         {"name": "series", "use": "in", "min": 0, "max": "*", "type": "code", "documentation": "Signals, features; else all."},
         {"name": "include", "use": "in", "min": 0, "max": "*", "type": "code", "documentation": "Parts of the answer; else all."},
         {"name": "return", "use": "out", "min": 1, "max": "1", "type": "Parameters"},

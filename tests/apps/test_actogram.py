@@ -47,6 +47,7 @@ def opened(page: Page, instance: Instance) -> None:
 def table(page: Page) -> dict[date, dict[str, str]]:
     """Return the table of the days in view: total and texts by day."""
     page.click(".acto-table summary")
+    page.wait_for_selector(".acto-table tbody tr")
     rows = page.eval_on_selector_all(
         ".acto-table tbody tr",
         "rows => rows.map(row => [row.dataset.date, row.dataset.total, ...[...row.cells].map(cell => cell.innerText)])",

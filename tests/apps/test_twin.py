@@ -141,6 +141,7 @@ def test_axe_finds_nothing_serious(tabs, instance, scheme):
     page.click("#actogram summary")
     page.wait_for_selector(".acto-view[data-whole]")
     page.click(".acto-table summary")
+    page.wait_for_selector(".acto-table tbody tr")
     assert not grave(page)
     page.locator(".lanes").focus()
     page.keyboard.press("Home")
