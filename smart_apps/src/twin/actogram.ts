@@ -84,7 +84,7 @@ export class Actogram {
     render(this.page(stream), box);
     const view = this.view!;
     const tall = height(Math.min(this.rows.length, SEEN));
-    view.style.height = `${tall}px`;
+    view.style.height = view.querySelector("canvas")!.style.height = `${tall}px`; // before it is scrolled: its rows have their places
     view.querySelector<HTMLElement>(".acto-space")!.style.height = `${height(this.rows.length) - tall}px`;
     view.scrollTop = this.at ? (this.at.row - SEEN / 2) * ROW : height(this.rows.length);
     this.watch.disconnect();
