@@ -7,7 +7,7 @@ from alembic import context, op
 from fhir_server.storage.schema import registration
 
 revision = "0020"
-down_revision = "0015"
+down_revision = "0016"
 
 _COLUMNS = ("asked_from", "client_uri", "contacts", "disabled_at", "refusal")
 

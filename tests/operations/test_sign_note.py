@@ -167,7 +167,12 @@ async def test_what_a_search_finds_is_looked_for_again(
         ("POST", "AllergyIntolerance", allergy, ["section(medication)", "section(findings)"]),
         ("PUT", f"Observation/{state['id']}", state, ["section(medication)"]),
         ("POST", "Encounter", visit | {"period": {"start": "2026-07-20"}}, ["section(medication)"]),
-        ("POST", "Encounter", visit | {"period": {"start": "2026-06-20"}}, ["section(medication)", "section(findings)"]),
+        (
+            "POST",
+            "Encounter",
+            visit | {"period": {"start": "2026-06-20"}},
+            ["section(medication)", "section(findings)"],
+        ),
     ):
         assert (await system.send(method, path, body)).status in (200, 201)
         refused = await doc.post(where, None)

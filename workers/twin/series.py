@@ -24,8 +24,12 @@ from workers.twin.recording import Track, minute_grid, ordinal
 
 Resolution = Literal["minute", "five-minutes", "hour", "day", "week", "month"]
 MINUTES: Final[Mapping[Resolution, int]] = {
-    "minute": 1, "five-minutes": 5, "hour": 60,
-    "day": 1440, "week": 10080, "month": 0,
+    "minute": 1,
+    "five-minutes": 5,
+    "hour": 60,
+    "day": 1440,
+    "week": 10080,
+    "month": 0,
 }
 """Length of a bucket on the wall clock; months differ."""
 
