@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from fhir_server.errors import Issue
 from fhir_server.model.fhirpath.compiled import compile_path
 from fhir_server.model.fhirpath.errors import FhirPathError
 from profiles.registry import R4, JsonChild
-from terminology.value_set import Members
 
 Json = dict[str, Any]
 MAX_ISSUES: Final = 500
@@ -24,6 +23,18 @@ CORE: Final = "http://hl7.org/fhir/StructureDefinition/"
 _BY_SHAPE: Final = frozenset({"ele-1"})
 """Invariants that nothing of a right shape can break."""
 _CODED: Final = frozenset({"code", "Coding", "CodeableConcept", "Quantity"})
+
+
+class Members(Protocol):
+    """Which codes a value set has: (system, code), and systems of which it has every one; `terminology` makes them."""
+
+    @property
+    def codes(self) -> frozenset[tuple[str, str]]:
+        """The codes."""
+
+    @property
+    def systems(self) -> frozenset[str]:
+        """The systems."""
 
 
 class Found(NamedTuple):
