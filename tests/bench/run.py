@@ -143,6 +143,7 @@ def _object(details: Json) -> Json:
         "predictions_night_s": details.get("predictions", {}).get("thousand_on_two_workers_s"),
         "rules_patients_per_s": details.get("rules", {}).get("patients_per_s"),
         "ingest_per_s": details.get("ingest", {}).get("accepted_per_s"),
+        "ingest_mib_per_100000": details.get("ingest", {}).get("web_mib", {}).get("second_half_per_100000"),
         "draft_s": details.get("draft", {}).get("p50_s"),
         "match_ms": details.get("subscriptions", {}).get("alone_ms"),
         "told_ms": _waits(details.get("subscriptions", {}).get("delivery")),
