@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from itertools import combinations
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from fhir_server.auth import policy
 from fhir_server.auth.consent import known
 from fhir_server.storage import visibility
+from fhir_server.storage.index_keys import COMPARTMENT, pack
+from fhir_server.subscriptions import match
 from tests.auth.test_consent import consent, ended, seen
 from tests.auth.test_labels import made
 from tests.http.client import entry, observation
@@ -89,3 +94,19 @@ async def test_those_who_signed_the_same_are_one_group(tenant, system, acting):
         [grant] = await known.limit(ctx, "Observation", "read")
         parts.append((len(grant.unless), sum(len(each.group) for each in grant.unless)))
     assert parts == [(1, 3), (1, 12)]
+
+
+async def test_a_subscriber_is_not_told_of_what_is_kept_by_its_id(tenant, system, acting):
+    """Keys do not say which resource it is: the database is asked."""
+    patient = await made(system, {"resourceType": "Patient"})
+    kept, told = [await made(system, of(patient)) for _ in range(2)]
+    data = [{"meaning": "instance", "reference": {"reference": f"Observation/{kept}"}}]
+    await made(system, consent(patient, "OPTIN", type="permit", provision=[{"type": "deny", "data": data}]))
+    right = await policy.visibility(await acting("system/*.rs"), "Observation", "search-type")
+    subject = SimpleNamespace(keys=frozenset({pack(COMPARTMENT, tenant.rids[("Patient", patient)])}))
+    changes: Any = [
+        SimpleNamespace(place=at, subject=subject, event=SimpleNamespace(rid=tenant.rids[("Observation", id_)]))
+        for at, id_ in enumerate((kept, told))
+    ]
+    assert await match._visible(tenant, "Observation", changes, right) == changes[1:]
+    assert await seen(system, kept, told) == [False, True]
