@@ -190,6 +190,13 @@ async def topic_of(tenant: Tenant, rid: int) -> str | None:
     return topic
 
 
+async def served_for(tenant: Tenant, person: str, but: int) -> int:
+    """Return how many Subscriptions that a person wrote are served or counted, one left out."""
+    text = f"""SELECT count(*) FROM {{s}}.subscription_state t JOIN {{s}}.agent a ON a.id = t.agent
+      WHERE a.person = $1 AND t.rid <> $2 AND {_COUNTED}"""
+    return int(await tenant.pool.fetchval(tenant.sql(text), person, but))
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """Which version of a Subscription was judged, in whose name, by which version of which topic."""

@@ -15,6 +15,7 @@ from fhir_server.kit import json
 from fhir_server.settings import ROOT
 from tests.bench import (
     access,
+    consents,
     create,
     draft,
     fhirpath,
@@ -97,6 +98,7 @@ def _measurements(made: Rig, details: Json, synthea: Path) -> dict[str, Callable
         "stages": lambda: stages.measure(made, details.get("create", {}).get("create_alone", {}).get("p50_ms")),
         "entries": lambda: _entries(made),
         "access": lambda: access.measure(made),
+        "consents": lambda: consents.measure(made),
         "draft": lambda: draft.measure(made),
         "twin": lambda: twin.measure(made),
         "rules": lambda: rules.measure(made),
