@@ -277,9 +277,7 @@ async def _refused(desk: Desk, row: Message, holder: Holder, at: tuple[int, int]
         await messages.note(tenant, row.ref, attempt, "refused", why=reason)
     else:
         now = clock.now()
-        await messages.note(
-            tenant, row.ref, attempt, "waiting", why="next-contact-point", next_at=now, refused=address
-        )
+        await messages.note(tenant, row.ref, attempt, "waiting", why="next-contact-point", next_at=now, refused=address)
 
 
 async def _again(
