@@ -56,6 +56,8 @@ class Response:
     """By alert the resources that it rests on."""
     again: datetime | None = None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    untold: list[str] = field(default_factory=list)
+    """Alerts that nobody is responsible for."""
 
 
 def respond(
@@ -102,8 +104,10 @@ def _raise(
     issue = resources.raised(scene, rule, verdict, sources)
     issue = resources.ended(scene, issue) if over else issue
     id_ = issue["id"]
-    owner = next(iter(record.of(rule.roles[0], first=True)), "") if rule.roles else ""
+    [(step, people), *_] = _steps(rule, record)
+    owner = people[0] if people and rule.roles else ""
     task = resources.task(scene, rule, id_, owner)
+    task = resources.passed_on(task, rule.roles[step], owner) if step else task
     out.changed += [(rule, id_, issue), (rule, id_, task)]
     out.sources[id_] = sources
     alerts[id_] = Standing(id_, verdict.when, scene.now, ended=over)
@@ -111,17 +115,28 @@ def _raise(
 
 def _tell(rule: Rule, alert: Standing, record: Record, scene: Scene, out: Response) -> None:
     """Want a message to each role whose time has come; the Task goes to the next role with it."""
-    for step, when in enumerate(due(rule, alert.raised.astimezone(scene.now.tzinfo))):
+    times = due(rule, alert.raised.astimezone(scene.now.tzinfo))
+    for (step, people), when in zip(_steps(rule, record), times, strict=False):
         if when > scene.now:
             out.again = when if out.again is None else min(out.again, when)
             break
-        people = record.of(rule.roles[step], first=step == 0) if rule.roles else list(record.practitioners)
+        if not people:
+            out.untold.append(alert.id)
         out.wanted += [(rule, alert.id, resources.message(scene, rule, alert.id, step, who)) for who in people]
         given = record.tasks.get(alert.id)
         if step and given is not None:
-            task = resources.passed_on(given, rule.roles[step], people[0] if people else "")
+            task = resources.passed_on(given, rule.roles[step], people[0])
             if task != given:
                 out.changed.append((rule, alert.id, task))
+
+
+def _steps(rule: Rule, record: Record) -> list[tuple[int, list[str]]]:
+    """Return who is to be told, one role after the other, by the place of the role in the rule: one that nobody has is passed over.
+
+    Nobody at all is one step without people.
+    """
+    roles = [(step, record.of(role, first=step == 0)) for step, role in enumerate(rule.roles)]
+    return [each for each in roles if each[1]] or [(0, sorted(record.practitioners))]
 
 
 def _sources(

@@ -41,6 +41,8 @@ class Person:
     id: str
     zone: tzinfo
     practitioners: tuple[str, ...]
+    gone: bool = False
+    """Dead, or in a record that is not active: nothing is to be said of them any more."""
 
 
 async def context(tenant: Tenant) -> RequestContext:
@@ -75,7 +77,8 @@ def of(stored: Stored, time_zone: str) -> Person:
     record = json.decode_trusted(stored.body)
     general = [each.get("reference", "") for each in record.get("generalPractitioner", ())]
     told = tuple(each for each in general if each.startswith(("Practitioner/", "PractitionerRole/")))
-    return Person(stored.rid, stored.id, zone_of(record) or ZoneInfo(time_zone), told)
+    gone = record.get("active") is False or record.get("deceasedBoolean") is True or "deceasedDateTime" in record
+    return Person(stored.rid, stored.id, zone_of(record) or ZoneInfo(time_zone), told, gone)
 
 
 async def chart(tenant: Tenant, who: Person, first: date, last: date, base: str) -> Chart:

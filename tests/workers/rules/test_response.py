@@ -91,6 +91,38 @@ def test_messages_say_the_reason_and_nothing_else() -> None:
     assert message["category"][0]["coding"][0]["code"] == "alert"
 
 
+NURSE = (SNOMED, "224587008")
+
+
+def test_a_role_that_nobody_has_is_passed_over_at_once() -> None:
+    """Who answers item 9 must not wait an hour for a nurse because the team has no psychiatrist."""
+    scene = Scene("x", START.astimezone(ZoneInfo("America/New_York")))
+    assert [code for _, code, _ in SELF_HARM.roles].index(NURSE[1]) > 0
+    done = respond([SELF_HARM], answers((0, 2)), Record(team={NURSE: ["Practitioner/n"]}), scene, UTC, {})
+    [message] = [resource for _, _, resource in done.wanted]
+    assert message["recipient"] == [{"reference": "Practitioner/n"}]
+    [_, task] = [resource for _, _, resource in done.changed]
+    assert task["owner"] == {"reference": "Practitioner/n"}
+    assert {c["coding"][0]["code"] for c in task["performerType"]} == {"80584001", NURSE[1]}
+    assert not done.untold
+    later = Scene("x", scene.now + timedelta(minutes=5))
+    kept = {resource["id"]: resource for _, _, resource in done.changed[:1]}
+    record = Record(kept, {task["id"]: task}, team=TEAM)
+    again = respond([SELF_HARM], answers((0, 2)), record, later, UTC, {})
+    told = {resource["id"] for _, _, resource in again.wanted} - {message["id"]}
+    assert len(told) == 1, "who joins the team is told too, and nobody twice"
+    assert not again.changed
+
+
+def test_nobody_at_all_is_said() -> None:
+    scene = Scene("x", START.astimezone(ZoneInfo("America/New_York")))
+    done = respond([SELF_HARM], answers((0, 2)), Record(), scene, UTC, {})
+    assert [resource["resourceType"] for _, _, resource in done.changed] == ["DetectedIssue", "Task"]
+    assert (done.wanted, len(done.untold)) == ([], 1)
+    own = respond([SELF_HARM], answers((0, 2)), Record(practitioners=("Practitioner/g",)), scene, UTC, {})
+    assert [resource["recipient"][0]["reference"] for _, _, resource in own.wanted] == ["Practitioner/g"]
+
+
 def test_quiet_hours_put_off_the_message_and_nothing_else() -> None:
     days = [date(2026, 5, 1) + timedelta(days=i) for i in range(6)]
     low = {day: {"activity-mean": Deviating(-4, -5, -3)} for day in days}
