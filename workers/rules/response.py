@@ -5,14 +5,14 @@ Everything has a deterministic id, and what is there already is not made again: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 
 from workers.rules import resources
 from workers.rules.chart import Chart, Moment
 from workers.rules.criterion import instant
-from workers.rules.ids import suppressed_id
+from workers.rules.ids import message_id, suppressed_id
 from workers.rules.lifecycle import Standing, decide, due
 from workers.rules.override import Override, for_rule
 from workers.rules.plan import Json
@@ -37,6 +37,8 @@ class Record:
     """By (system, code) of a role the references of its members."""
     practitioners: Sequence[str] = ()
     """Who is responsible where the team has nobody in the first role."""
+    failed: Collection[str] = ()
+    """Ids of Communications of which it is known that nobody has them (`not-done`)."""
 
     def of(self, coding: Coding, *, first: bool) -> list[str]:
         """Return who has a role."""
@@ -116,8 +118,11 @@ def _raise(
 def _tell(rule: Rule, alert: Standing, record: Record, scene: Scene, out: Response) -> None:
     """Want a message to each role whose time has come; the Task goes to the next role with it."""
     times = due(rule, alert.raised.astimezone(scene.now.tzinfo))
-    for (step, people), when in zip(_steps(rule, record), times, strict=False):
-        if when > scene.now:
+    waits = 0
+    for step, people in _steps(rule, record):
+        if waits == len(times):
+            break
+        if (when := times[waits]) > scene.now:
             out.again = when if out.again is None else min(out.again, when)
             break
         if not people:
@@ -128,6 +133,8 @@ def _tell(rule: Rule, alert: Standing, record: Record, scene: Scene, out: Respon
             task = resources.passed_on(given, rule.roles[step], people[0])
             if task != given:
                 out.changed.append((rule, alert.id, task))
+        # Whoever cannot be told is not waited for: the next role is told at once.
+        waits += not people or not all(message_id(alert.id, step, who) in record.failed for who in people)
 
 
 def _steps(rule: Rule, record: Record) -> list[tuple[int, list[str]]]:

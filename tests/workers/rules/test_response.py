@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -112,6 +113,23 @@ def test_a_role_that_nobody_has_is_passed_over_at_once() -> None:
     told = {resource["id"] for _, _, resource in again.wanted} - {message["id"]}
     assert len(told) == 1, "who joins the team is told too, and nobody twice"
     assert not again.changed
+
+
+def test_whoever_cannot_be_told_is_not_waited_for() -> None:
+    kept, made = Kept(), answers((0, 2))
+    kept.step([SELF_HARM], made, START)
+    [first] = kept.of("Communication")
+    soon = START + timedelta(minutes=1)
+    scene = Scene("x", soon.astimezone(ZoneInfo("America/New_York")))
+    waiting = respond([SELF_HARM], made, kept.record(), scene, UTC, {})
+    assert {resource["id"] for _, _, resource in waiting.wanted} == {first["id"]}
+    failed = replace(kept.record(), failed=[first["id"]])
+    done = respond([SELF_HARM], made, failed, scene, UTC, {})
+    assert [r["recipient"][0]["reference"] for _, _, r in done.wanted] == ["Practitioner/p", "Practitioner/n"]
+    [(_, _, task)] = done.changed
+    assert task["owner"] == {"reference": "Practitioner/n"}
+    both = replace(failed, failed=[resource["id"] for _, _, resource in done.wanted])
+    assert len(respond([SELF_HARM], made, both, scene, UTC, {}).wanted) == 2, "an end is an end"
 
 
 def test_nobody_at_all_is_said() -> None:
