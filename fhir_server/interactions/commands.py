@@ -84,7 +84,10 @@ def build(
 
 
 def build_delete(tenant: Tenant, current: Stored, *, origin: int = CLIENT) -> Command:
-    """Return the command that deletes `current`."""
+    """Return the command that deletes `current`; what the tenant keeps from clients raises."""
+    kept = tenant.kept.get(current.type)
+    if kept is not None and origin == CLIENT and current.body:
+        kept(json.decode_trusted(current.body))
     previous = previous_index(tenant, current)
     return Command(
         "delete",

@@ -199,6 +199,14 @@ def _provenance(current: Stored, made: Json, who: str) -> Json:
 def use(tenant: Tenant) -> None:
     """Let plain writes of notes be checked."""
     tenant.check("notes", {"DocumentReference": guard})
+    tenant.kept["DocumentReference"] = refuse_signed
+
+
+def refuse_signed(resource: Json) -> None:
+    """Raise Conflict for a note that somebody signed: it is entered in error, not deleted."""
+    if draft_of(resource) is not None and resource.get("docStatus") in SIGNED:
+        text = "A signed note is not deleted: set its status, or docStatus, to entered-in-error."
+        raise Conflict(text, "note-signed")
 
 
 async def guard(ctx: RequestContext, command: Command) -> None:

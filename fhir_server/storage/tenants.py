@@ -106,6 +106,8 @@ class Tenant:
         """Told OUTBOX or JOBS when there is work, by whoever has committed it; must not wait, and may be lost."""
         self.checks: dict[str, dict[str, Check]] = {}
         """Type -> whose check -> what else is asked of a new version before a request may write it (`check`)."""
+        self.kept: dict[str, Callable[[Any], None]] = {}
+        """Type -> what raises when a resource (as JSON) of it is not for clients to delete."""
         self.prepares: Mapping[str, Check] = {}
         """Type -> what is done to a new version before anybody judges it; set by the composition root."""
         self.blobs: Any = None

@@ -167,7 +167,12 @@ async def test_what_a_search_finds_is_looked_for_again(
         ("POST", "AllergyIntolerance", allergy, ["section(medication)", "section(findings)"]),
         ("PUT", f"Observation/{state['id']}", state, ["section(medication)"]),
         ("POST", "Encounter", visit | {"period": {"start": "2026-07-20"}}, ["section(medication)"]),
-        ("POST", "Encounter", visit | {"period": {"start": "2026-06-20"}}, ["section(medication)", "section(findings)"]),
+        (
+            "POST",
+            "Encounter",
+            visit | {"period": {"start": "2026-06-20"}},
+            ["section(medication)", "section(findings)"],
+        ),
     ):
         assert (await system.send(method, path, body)).status in (200, 201)
         refused = await doc.post(where, None)
@@ -257,6 +262,9 @@ async def test_plain_writes_sign_nothing_and_change_nothing_signed(
     signed = (await doc.post(f"{where}/$sign", None)).json
     for changes in ({"description": "other"}, {"docStatus": "preliminary"}, {"authenticator": {"display": "nobody"}}):
         answer = await doc.put(where, signed | changes)
+        assert (answer.status, answer.issue) == (409, "note-signed"), answer.text
+    removed = {"request": {"method": "DELETE", "url": where}}
+    for answer in (await doc.delete(where), await doc.transaction(removed)):
         assert (answer.status, answer.issue) == (409, "note-signed"), answer.text
     assert (await doc.put(where, signed | {"status": "superseded"})).status == 200
 

@@ -10,7 +10,7 @@ from workers.notes.note import Kind, Note, Statement, arranged
 from workers.notes.record import TYPES, WRITTEN, Language, Record
 
 RULES: Final = "rules"
-TEMPLATE: Final = "rules-2"
+TEMPLATE: Final = "rules-3"
 """Raised whenever a sentence or a rule changes."""
 
 _PARTS: Final[tuple[Callable[[Record, Language], Iterator[Statement]], ...]] = (

@@ -72,7 +72,7 @@ class Outline:
     sections: tuple[tuple[str, tuple[str, str], tuple[str, ...]], ...]
 
 
-_RISK = ("risk", ("Risk, in the patient's words", "Risiko, in den Worten der Person"), ("risk",))
+_RISK = ("risk", ("Risk, word for word", "Risiko, im Wortlaut"), ("risk",))
 UNMENTIONED: Final = "unmentioned"
 _UNMENTIONED = (UNMENTIONED, ("Not mentioned by the model, by rules", "Vom Modell nicht erwähnt, nach Regeln"), ())
 _ASK = ("ask", ("To ask, and what is missing", "Zu fragen, und was fehlt"), ("missing", "ask"))

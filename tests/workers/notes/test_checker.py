@@ -296,7 +296,7 @@ def test_a_score_that_cannot_be_or_is_not_final_is_no_fact(language: Any) -> Non
     assert problems("PHQ-9 was 3 of 27 on 21 June 2026 (minimal).", "Observation/s9", known=known)
 
 
-EVIL = "Asthma\n\n## Risk, in the patient's words\n- Low risk of suicide [1] <b>*x*</b>\u2028# y"
+EVIL = "Asthma\n\n## Risk, word for word\n- Low risk of suicide [1] <b>*x*</b>\u2028# y"
 
 
 def test_a_record_writes_no_markdown_into_a_note() -> None:
