@@ -15,6 +15,7 @@ export default defineConfig({
         notes: "notes/index.html",
         list: "list/index.html",
         mine: "mine/index.html",
+        admin: "admin/index.html",
         ehr: "ehr/index.html",
         return: "ehr/return.html",
       },

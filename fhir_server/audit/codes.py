@@ -27,6 +27,8 @@ class Kind:
     server: Coding
     type: Coding = REST
     subtype: Coding | None = None
+    person: Coding = ("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP", "information recipient")
+    """What a person is in it: the one who is told, as BALP has it; of a login, a human user, as R4's own example has it."""
 
     @property
     def code(self) -> Coding:
@@ -39,6 +41,7 @@ _DESTINATION: Final = (DCM, "110152", "Destination Role ID")
 _APPLICATION: Final = (DCM, "110150", "Application")
 _CUSTODIAN: Final = ("http://terminology.hl7.org/CodeSystem/provenance-participant-type", "custodian", "Custodian")
 _TOKEN: Final = (DCM, "110122", "Login")
+_HUMAN: Final = ("http://terminology.hl7.org/CodeSystem/extra-security-role-type", "humanuser", "human user")
 _EXPORT: Final = (DCM, "110106", "Export")
 _DISCLOSE: Final = (
     "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle",
@@ -65,7 +68,7 @@ KINDS: Final = (
     Kind(13, "batch", "E", *_SENDING),
     Kind(14, "operation", "E", *_SENDING),
     Kind(15, "capabilities", "R", *_READING),
-    Kind(16, "token", "E", _APPLICATION, _DESTINATION, USER_AUTHENTICATION, _TOKEN),
+    Kind(16, "token", "E", _APPLICATION, _DESTINATION, USER_AUTHENTICATION, _TOKEN, _HUMAN),
     Kind(17, "notification", "R", *_READING, _EXPORT, _DISCLOSE),
     Kind(20, "disclosure", "R", *_READING, _EXPORT, _DISCLOSE),
 )

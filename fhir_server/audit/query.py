@@ -116,7 +116,9 @@ async def _agent(to: Conditions, value: str) -> str:
 
 
 async def _agent_identifier(to: Conditions, value: str) -> str:
-    return _agents(f"client_id = {to.arg(unescape(split(value, '|')[-1]))}::text")
+    """A client by its id, or a person who has no resource by the id of the account; nothing else in `person` is without a slash."""
+    place = to.arg(unescape(split(value, "|")[-1]))
+    return _agents(f"(client_id = {place}::text OR person = {place}::text)")
 
 
 def _prefix(to: Conditions, column: str, value: str) -> str:

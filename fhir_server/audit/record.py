@@ -7,7 +7,8 @@ come at the same time share one INSERT. What cannot be audited is refused: Unava
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -209,14 +210,29 @@ async def write_audit(tenant: Tenant, rows: Sequence[AuditRow]) -> None:
 
     Cancelling the caller leaves its rows to be written: an event without an answer is allowed, not the reverse.
     """
-    if not rows:
-        return
+    if rows:
+        await _handed_in(tenant, rows)
+
+
+@asynccontextmanager
+async def audit_written(tenant: Tenant, rows: Sequence[AuditRow]) -> AsyncIterator[None]:
+    """Have the rows on their way while the block puts the answer together; durable when it ends, else Unavailable."""
+    future = _handed_in(tenant, rows)
+    await asyncio.sleep(0)  # the statement leaves now
+    try:
+        yield
+    finally:
+        await future
+
+
+def _handed_in(tenant: Tenant, rows: Sequence[AuditRow]) -> asyncio.Future[None]:
+    """Let rows wait for the next INSERT; done when they are durable."""
     writer = _writers.setdefault(tenant, _Writer())
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     writer.waiting.append((rows, future))
     if writer.task is None:
         writer.task = asyncio.create_task(writer.flush(tenant), name=f"audit {tenant.name}")
-    await future
+    return future
 
 
 async def _insert(tenant: Tenant, rows: Sequence[AuditRow]) -> bool:

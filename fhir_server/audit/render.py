@@ -20,7 +20,6 @@ ENTITY_TYPE: Final = "http://terminology.hl7.org/CodeSystem/audit-entity-type"
 RESOURCE_TYPES: Final = "http://hl7.org/fhir/resource-types"
 OBJECT_ROLE: Final = "http://terminology.hl7.org/CodeSystem/object-role"
 SOURCE_TYPE: Final = "http://terminology.hl7.org/CodeSystem/security-source-type"
-PARTICIPATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 
 BTG: Final = ("http://terminology.hl7.org/CodeSystem/v3-ActReason", "BTG", "break the glass")
 
@@ -110,11 +109,17 @@ def _agents(tenant: Tenant, kind: Kind, line: Line) -> list[Json]:
     }
     agents = [client, server]
     if line.person:
-        recipient = _concept((PARTICIPATION, "IRCP", "information recipient"))
-        agents.append({"type": recipient, "who": {"reference": line.person}, "requestor": True})
+        agents.append({"type": _concept(kind.person), "who": _person(tenant, line.person), "requestor": True})
     if line.emergency:
         agents[-1]["purposeOfUse"] = [_concept(BTG)]
     return agents
+
+
+def _person(tenant: Tenant, named: str) -> Json:
+    """Return a person as a reference to their resource; by the id of the account who has none."""
+    if "/" in named:
+        return {"reference": named}
+    return {"identifier": {"system": f"{tenant.base}/oauth2/people", "value": named}}
 
 
 def _entity(type_: Coding, **rest: Any) -> Json:

@@ -92,6 +92,14 @@ async def of(tenant: Tenant, user: str | None) -> Care:
     return care
 
 
+def renew(tenant: Tenant, user: str | None, since: float) -> None:
+    """Look again at the next question unless that was done `since` (monotonic seconds): nobody is told by what held before."""
+    if user is not None:
+        known = _known.setdefault(tenant, {})
+        if user in known and known[user][0] < since + SECONDS:
+            del known[user]
+
+
 def forget(tenant: Tenant, user: str | None) -> None:
     """Look again at the next question: the person may just have changed the record that decides it."""
     if user is not None:

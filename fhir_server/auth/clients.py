@@ -28,17 +28,17 @@ from fhir_server.storage.tenants import Tenant
 
 __all__ = [
     "BUILT_IN",
+    "Asked",
     "Client",
     "ClientError",
     "add",
-    "approve",
+    "checked_scopes",
+    "client_of",
     "forget",
     "get",
     "hash_matches",
     "hashed",
     "listed",
-    "refuse",
-    "registered",
     "remove",
     "secret_matches",
 ]
@@ -49,8 +49,10 @@ BUILT_IN: Final = frozenset({"clarity-cli", "clarity-worker", "clarity-login", "
 """Clients that are this installation itself: they have no row, cannot be registered and never use the token endpoint."""
 
 _REMEMBER_SECONDS = 30.0
-_CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_COLUMNS = "client_id, name, method, scope, secret_hash, jwks, jwks_uri, redirect_uris, launch_url"
+CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+COLUMNS = "client_id, name, method, scope, secret_hash, jwks, jwks_uri, redirect_uris, launch_url"
+HOLDS: Final = "NOT pending AND disabled_at IS NULL"
+"""What makes a row a client: nobody has to decide about it still, and nobody has taken that back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,16 @@ class Client:
         return written(self.scopes, self.special)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asked for a client to be registered: the hash of their token, what they say of themselves, the address that asked."""
+
+    token: bytes
+    contacts: tuple[str, ...] = ()
+    uri: str | None = None
+    address: str | None = None
+
+
 _hasher = PasswordHasher()
 _hashing = asyncio.Semaphore(2)
 """argon2 takes 64 MiB and a core for some 50 ms: two at a time, so that guessing cannot starve the server."""
@@ -81,7 +93,8 @@ _NOBODY = _hasher.hash(secrets.token_urlsafe(32))
 _known: WeakKeyDictionary[Tenant, dict[str, tuple[float, Client | None]]] = WeakKeyDictionary()
 
 
-def _client(row: Mapping[str, Any]) -> Client:
+def client_of(row: Mapping[str, Any]) -> Client:
+    """Return the client of a row with the columns COLUMNS."""
     scopes, special = known(row["scope"])
     return Client(
         row["client_id"], row["name"], row["method"], scopes, row["secret_hash"], row["jwks"], row["jwks_uri"],
@@ -94,66 +107,28 @@ async def get(tenant: Tenant, client_id: str, *, fresh: bool = False) -> Client 
 
     What cannot be an id is nobody's, and PostgreSQL is not asked.
     """
-    if not _CLIENT_ID.fullmatch(client_id):
+    if not CLIENT_ID.fullmatch(client_id):
         return None
     known = _known.setdefault(tenant, {})
     at, client = known.get(client_id, (float("-inf"), None))
     if fresh or clock.monotonic() - at > _REMEMBER_SECONDS:
-        text = f"SELECT {_COLUMNS} FROM {{s}}.oauth_client WHERE client_id = $1 AND NOT pending"
+        text = f"SELECT {COLUMNS} FROM {{s}}.oauth_client WHERE client_id = $1 AND {HOLDS}"
         row = await tenant.pool.fetchrow(tenant.sql(text), client_id)
-        client = _client(row) if row else None
+        client = client_of(row) if row else None
         if len(known) > 10_000:
             known.clear()
         known[client_id] = (clock.monotonic(), client)
     return client
 
 
-async def listed(tenant: Tenant, *, pending: bool = False) -> list[Client]:
-    """Return all clients by id; `pending` those that wait for an administrator instead."""
-    text = f"SELECT {_COLUMNS} FROM {{s}}.oauth_client WHERE pending = $1 ORDER BY client_id"
-    return [_client(row) for row in await tenant.pool.fetch(tenant.sql(text), pending)]
+async def listed(tenant: Tenant) -> list[Client]:
+    """Return all clients by id: neither those that wait for an administrator nor those that one has disabled."""
+    text = f"SELECT {COLUMNS} FROM {{s}}.oauth_client WHERE {HOLDS} ORDER BY client_id"
+    return [client_of(row) for row in await tenant.pool.fetch(tenant.sql(text))]
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
-    """A client as who registered it sees it; `registration` is the hash of that one's token."""
-
-    client: Client
-    pending: bool
-    registration: bytes | None
-
-
-async def registered(tenant: Tenant, client_id: str) -> Registered | None:
-    """Return a client that may wait still."""
-    if not _CLIENT_ID.fullmatch(client_id):
-        return None
-    text = f"SELECT {_COLUMNS}, pending, registration FROM {{s}}.oauth_client WHERE client_id = $1"
-    row = await tenant.pool.fetchrow(tenant.sql(text), client_id)
-    return Registered(_client(row), row["pending"], row["registration"]) if row else None
-
-
-async def approve(tenant: Tenant, client_id: str, scope: str | None = None) -> Client:
-    """Make a client of one that waits, perhaps for less than it asked for; ClientError when none waits under this id."""
-    found = await registered(tenant, client_id)
-    if found is None or not found.pending:
-        raise ClientError(f"no client {client_id[:64]} waits for a decision")
-    granted = found.client.scope if scope is None else written(*_checked_scopes(scope))
-    text = "UPDATE {s}.oauth_client SET pending = false, scope = $2 WHERE client_id = $1 AND pending RETURNING true"
-    if not await tenant.pool.fetchval(tenant.sql(text), client_id, granted):
-        raise ClientError(f"no client {client_id} waits for a decision")
-    client = await get(tenant, client_id, fresh=True)
-    assert client is not None
-    return client
-
-
-async def refuse(tenant: Tenant, client_id: str) -> None:
-    """Remove a client that waits; ClientError when none does under this id."""
-    text = "DELETE FROM {s}.oauth_client WHERE client_id = $1 AND pending RETURNING true"
-    if not await tenant.pool.fetchval(tenant.sql(text), client_id):
-        raise ClientError(f"no client {client_id[:64]} waits for a decision")
-
-
-def _checked_scopes(scope: str) -> tuple[tuple[Scope, ...], tuple[str, ...]]:
+def checked_scopes(scope: str) -> tuple[tuple[Scope, ...], tuple[str, ...]]:
+    """Return what a client is to be registered for; ClientError where it is no list of scopes, or an empty one."""
     try:
         scopes, special = known(scope)
     except ScopeError as error:
@@ -174,18 +149,18 @@ async def add(
     public: bool = False,
     redirect_uris: Sequence[str] = (),
     launch_url: str | None = None,
-    registration: bytes | None = None,
+    asked: Asked | None = None,
 ) -> tuple[Client, str | None]:
     """Register a client by JWK set, by the set's URL, as a public one, or (none given) with a secret that is returned this once.
 
-    With `registration`, the hash of a token, it waits for an administrator.
+    With `asked` it waits for an administrator.
     """
     client_id = client_id or f"client-{secrets.token_hex(8)}"
-    if not _CLIENT_ID.fullmatch(client_id) or client_id in BUILT_IN:
+    if not CLIENT_ID.fullmatch(client_id) or client_id in BUILT_IN:
         raise ClientError("a client id has 1 to 64 letters, digits, '.', '_' or '-', and is not one of Clarity's own")
     if sum((jwks is not None, jwks_uri is not None, public)) > 1:
         raise ClientError("give one of: the JWK set, its URL, public")
-    scopes, special = _checked_scopes(scope)
+    scopes, special = checked_scopes(scope)
     places = _launch_places(redirect_uris, launch_url, public=public)
     text = _checked_set(jwks) if jwks is not None else None
     url = checked_url(jwks_uri, "the JWK set's URL") if jwks_uri is not None else None
@@ -193,7 +168,7 @@ async def add(
     method: Method = "none" if public else "client_secret" if secret else "private_key_jwt"
     secret_hash = await hashed(secret) if secret else None
     client = Client(client_id, name, method, scopes, secret_hash, text, url, special, *places)
-    await _insert(tenant, client, registration)
+    await _insert(tenant, client, asked)
     return client, secret
 
 
@@ -220,15 +195,17 @@ def _checked_set(jwks: str | bytes) -> str:
     return data.decode()
 
 
-async def _insert(tenant: Tenant, client: Client, registration: bytes | None) -> None:
-    columns = f"{_COLUMNS}, registration, pending"
-    text = f"INSERT INTO {{s}}.oauth_client ({columns}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10::bytea IS NOT NULL)"
+async def _insert(tenant: Tenant, client: Client, asked: Asked | None) -> None:
+    columns = f"{COLUMNS}, pending, registration, contacts, client_uri, asked_from"
+    places = ", ".join(f"${number + 1}" for number in range(len(columns.split(","))))
     values = (
-        client.name, client.method, client.scope, client.secret_hash, client.jwks, client.jwks_uri,
-        list(client.redirect_uris), client.launch_url, registration,
+        client.client_id, client.name, client.method, client.scope, client.secret_hash, client.jwks, client.jwks_uri,
+        list(client.redirect_uris), client.launch_url,
     )  # fmt: skip
+    by = (True, asked.token, list(asked.contacts), asked.uri, asked.address) if asked else (False, None, [], None, None)
+    text = f"INSERT INTO {{s}}.oauth_client ({columns}) VALUES ({places})"
     try:
-        await tenant.pool.execute(tenant.sql(text), client.client_id, *values)
+        await tenant.pool.execute(tenant.sql(text), *values, *by)
     except asyncpg.UniqueViolationError as error:
         raise ClientError(f"the client {client.client_id} is registered already; remove it first") from error
     _known.setdefault(tenant, {}).pop(client.client_id, None)

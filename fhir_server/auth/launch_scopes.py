@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from fhir_server.auth import labels
@@ -25,7 +26,9 @@ INTROSPECT: Final = "__introspect"
 """The client may ask what any token means."""
 ADMIN: Final = "__admin"
 """The client may manage people and clients (`admin/`)."""
-OURS: Final = frozenset({START_LAUNCH, INTROSPECT, ADMIN})
+ALERT_RULES: Final = "__alert-rules"
+"""The client may put alert rules into effect, change those in effect, and switch them off."""
+OURS: Final = frozenset({START_LAUNCH, INTROSPECT, ADMIN, ALERT_RULES})
 KNOWN: Final = LAUNCH | IDENTITY | REFRESH | OURS | labels.WORDS
 
 _OTHER_LAUNCH = re.compile(r"launch/[a-z]{1,40}(\?role=[A-Za-z0-9:/._-]{1,100})?")
@@ -37,6 +40,7 @@ def is_special(text: str) -> bool:
     return text in KNOWN or _OTHER_LAUNCH.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=4096)
 def split(text: str) -> tuple[tuple[Scope, ...], tuple[str, ...], tuple[str, ...]]:
     """Return the resource scopes, the special ones, and the words that mean nothing here; ScopeError for what is malformed."""
     if len(text) > MAX_SCOPE:

@@ -16,11 +16,12 @@ from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from fhir_server.auth import clients
-from fhir_server.auth.clients import Client
+from fhir_server.auth import clients, decisions
+from fhir_server.auth.clients import Asked
+from fhir_server.auth.decisions import Registered
 from fhir_server.auth.launch_scopes import OURS
 from fhir_server.auth.oauth_errors import printable
-from fhir_server.auth.redirects import ClientError, checked_redirects
+from fhir_server.auth.redirects import ClientError, checked_redirects, checked_url
 from fhir_server.auth.tokens import issuer
 from fhir_server.errors import FhirError
 from fhir_server.kit import clock, json
@@ -32,6 +33,8 @@ MOST_PENDING: Final = 200
 """So many wait at most: what strangers can write is bounded."""
 PENDING_DAYS: Final = 30
 _MAX_NAME: Final = 80
+_MAX_CONTACT: Final = 120
+_MOST_CONTACTS: Final = 5
 _GRANTS: Final = frozenset({"authorization_code", "refresh_token", "client_credentials"})
 _METHODS: Final = ("none", "client_secret_basic", "client_secret_post", "private_key_jwt")
 _BEARER: Final = re.compile(r"[Bb]earer ([A-Za-z0-9_-]{43})")
@@ -55,27 +58,27 @@ def _wrong(text: str) -> RegistrationError:
     return RegistrationError("invalid_client_metadata", text)
 
 
-async def ask(tenant: Tenant, data: bytes, *, loopback: bool) -> dict[str, Any]:
+async def ask(tenant: Tenant, data: bytes, *, loopback: bool, address: str | None = None) -> dict[str, Any]:
     """Take a registration request; return the client as it waits, with its secret and its registration token, shown this once."""
     asked = _metadata(data)
-    waiting = await tenant.pool.fetchval(tenant.sql("SELECT count(*) FROM {s}.oauth_client WHERE pending"))
-    if waiting >= MOST_PENDING:
+    if await decisions.waiting(tenant) >= MOST_PENDING:
         text = "Too many clients wait for an administrator already; try again when some were decided."
         raise RegistrationError("temporarily_unavailable", text, 503, {"Retry-After": "86400"})
     grants, method = _grants(asked), _method(asked)
     redirects = _redirects(asked, grants)
     jwks, jwks_uri = _keys(asked, method, loopback=loopback)
     token = secrets.token_urlsafe(32)
+    by = Asked(_digest(token), _contacts(asked), _uri(asked), address)
     try:
         client, secret = await clients.add(
             tenant, name=_name(asked), scope=_scope(asked, grants), jwks=jwks, jwks_uri=jwks_uri, public=method == "none",
-            redirect_uris=redirects, launch_url=_text(asked, "launch_url"), registration=_digest(token),
+            redirect_uris=redirects, launch_url=_text(asked, "launch_url"), asked=by,
         )  # fmt: skip
     except ClientError as error:
         raise _wrong(f"The registration is refused: {error}.") from error
     hours = {"client_secret": secret, "client_secret_expires_at": 0} if secret else {}
     return (
-        _shown(tenant, client, pending=True)
+        _shown(tenant, Registered(client, "pending", clock.now(), by, None))
         | {
             "token_endpoint_auth_method": method,
             "grant_types": sorted(grants),
@@ -88,8 +91,7 @@ async def ask(tenant: Tenant, data: bytes, *, loopback: bool) -> dict[str, Any]:
 
 async def look(tenant: Tenant, client_id: str, authorization: str | None) -> dict[str, Any]:
     """Return a client to who registered it (RFC 7592 §2.1), and whether an administrator has decided."""
-    client, pending = await _own(tenant, client_id, authorization)
-    return _shown(tenant, client, pending=pending)
+    return _shown(tenant, await _own(tenant, client_id, authorization))
 
 
 async def take_back(tenant: Tenant, client_id: str, authorization: str | None) -> None:
@@ -99,33 +101,40 @@ async def take_back(tenant: Tenant, client_id: str, authorization: str | None) -
 
 
 async def forget_old(tenant: Tenant) -> None:
-    """Forget what nobody has decided in a month."""
+    """Forget what nobody has decided in a month, and what was refused."""
     text = "DELETE FROM {s}.oauth_client WHERE pending AND created_at < $1"
     await tenant.pool.execute(tenant.sql(text), clock.now() - timedelta(days=PENDING_DAYS))
 
 
-async def _own(tenant: Tenant, client_id: str, authorization: str | None) -> tuple[Client, bool]:
-    found, matched = await clients.registered(tenant, client_id), _BEARER.fullmatch(authorization or "")
-    expected = found.registration if found is not None else None
+async def _own(tenant: Tenant, client_id: str, authorization: str | None) -> Registered:
+    found, matched = await decisions.registered(tenant, client_id), _BEARER.fullmatch(authorization or "")
+    expected = found.asked.token if found is not None and found.asked is not None else None
     given = _digest(matched[1]) if matched else b""
     if found is None or expected is None or not hmac.compare_digest(expected, given):
         challenge = {"WWW-Authenticate": f'Bearer realm="{tenant.base}", error="invalid_token"'}
         text = "Send the registration_access_token that this client got when it registered."
         raise RegistrationError("invalid_token", text, 401, challenge)
-    return found.client, found.pending
+    return found
 
 
 def _digest(token: str) -> bytes:
     return sha256(token.encode()).digest()
 
 
-def _shown(tenant: Tenant, client: Client, *, pending: bool) -> dict[str, Any]:
+def _shown(tenant: Tenant, found: Registered) -> dict[str, Any]:
+    client, by = found.client, found.asked
     shown: dict[str, Any] = {
         "client_id": client.client_id, "client_name": client.name, "scope": client.scope,
         "redirect_uris": list(client.redirect_uris),
         "registration_client_uri": f"{issuer(tenant)}/oauth2/register/{client.client_id}",
-        "registration_status": "pending" if pending else "approved",
+        "registration_status": found.status,
     }  # fmt: skip
+    if found.refusal is not None:
+        shown["registration_reason"] = found.refusal
+    if by is not None and by.contacts:
+        shown["contacts"] = list(by.contacts)
+    if by is not None and by.uri:
+        shown["client_uri"] = by.uri
     if client.redirect_uris:
         shown["response_types"] = ["code"]
     if client.jwks:
@@ -166,10 +175,31 @@ def _texts(asked: Mapping[str, Any], name: str, default: list[str]) -> list[str]
     return value
 
 
+def _plain(text: str, most: int) -> bool:
+    """Tell whether people may be shown a text: no line, no direction and no sign that could make it look like another's."""
+    return 0 < len(text) <= most and not any(unicodedata.category(c)[0] in "CZ" and c != " " for c in text)
+
+
+def _contacts(asked: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return whom to ask about the client (RFC 7591 §2): said by who asks, proved by nobody."""
+    found = _texts(asked, "contacts", [])
+    if len(found) > _MOST_CONTACTS or not all(_plain(each, _MAX_CONTACT) for each in found):
+        raise _wrong(f"contacts are up to {_MOST_CONTACTS} texts of 1 to {_MAX_CONTACT} visible characters.")
+    return tuple(found)
+
+
+def _uri(asked: Mapping[str, Any]) -> str | None:
+    uri = _text(asked, "client_uri")
+    try:
+        return None if uri is None else checked_url(uri, "client_uri")
+    except ClientError as error:
+        raise _wrong(f"The registration is refused: {error}.") from error
+
+
 def _name(asked: Mapping[str, Any]) -> str:
-    """Return the name that people will be shown: no line, no direction and no sign that could make it look like another's."""
+    """Return the name that people will be shown."""
     name = (_text(asked, "client_name") or "").strip()
-    if not 0 < len(name) <= _MAX_NAME or any(unicodedata.category(c)[0] in "CZ" and c != " " for c in name):
+    if not _plain(name, _MAX_NAME):
         raise _wrong(f"client_name has 1 to {_MAX_NAME} visible characters: people are shown it when they decide.")
     return name
 

@@ -177,7 +177,8 @@ class Server:
             if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
                 raise RegistrationError("invalid_client_metadata", "Send application/json.")
             body = await read_body(request, registration.MAX_BODY)
-            made = await registration.ask(tenant, body, loopback=self.remote.loopback)
+            address = request.client.host if request.client else None
+            made = await registration.ask(tenant, body, loopback=self.remote.loopback, address=address)
         except BodyTooLong as error:
             text = f"The registration is refused: {error}."
             return await self._unregistered(request, tenant, RegistrationError("invalid_client_metadata", text))

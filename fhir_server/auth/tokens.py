@@ -9,7 +9,7 @@ from fhir_server.auth import labels
 from fhir_server.auth.clients import BUILT_IN
 from fhir_server.auth.jose import TokenError, open_envelope, sign
 from fhir_server.auth.keys import ALGORITHM, MAX_TOKEN_SECONDS, signing_keys, verification_key
-from fhir_server.auth.launch_scopes import known, written
+from fhir_server.auth.launch_scopes import ALERT_RULES, known, written
 from fhir_server.auth.scopes import ScopeError
 from fhir_server.context import Scope
 from fhir_server.kit import clock, ids
@@ -133,7 +133,7 @@ async def mint(
         scopes, special = known(scope)
     except ScopeError as error:
         raise MintError(str(error)) from error
-    if beyond := [word for word in special if word not in labels.WORDS]:
+    if beyond := [word for word in special if word not in labels.WORDS | {ALERT_RULES}]:
         raise MintError(f"{beyond[0]} means nothing without an app that asks for it")
     _check_levels(scopes, patient, user)
     if patient is not None:

@@ -13,6 +13,7 @@ from joserfc.jwk import ECKey
 from rich.table import Table
 
 from fhir_server.auth import clients as store
+from fhir_server.auth import decisions
 from fhir_server.auth.admin.clients import shown
 from fhir_server.cli.options import Data, Json, Port, fail, print_json, read_settings, results, screen
 from fhir_server.cli.tenant import TenantName, with_tenant
@@ -29,6 +30,7 @@ NewId = Annotated[str | None, typer.Option("--id", help="The client's id; made u
 Name = Annotated[str, typer.Option("--name", help="What people call it.")]
 Scope = Annotated[str, typer.Option("--scope", help="The most it may be granted, separated by spaces.")]
 LessScope = Annotated[str | None, typer.Option("--scope", help="What it may be granted instead of what it asked for.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="What who asked is told.")]
 Jwks = Annotated[Path | None, typer.Option("--jwks", exists=True, dir_okay=False, help="File with its public JWK set.")]
 JwksUri = Annotated[str | None, typer.Option("--jwks-uri", help="Address of its public JWK set.")]
 Public = Annotated[bool, typer.Option("--public", help="An app that can keep no secret (browser, phone): PKCE only.")]
@@ -107,7 +109,7 @@ def list_pending(
     """List the clients that have asked to be registered and wait for a decision."""
 
     async def pending(place: Tenant) -> list[store.Client]:
-        return await store.listed(place, pending=True)
+        return [each.client for each in await decisions.listed(place, pending=True)]
 
     found = _with_tenant(read_settings(data, port), tenant, pending)
     if as_json:
@@ -132,7 +134,7 @@ def approve_client(
     """Register a client that waits, for what it asked for or for less."""
 
     async def approve(place: Tenant) -> store.Client:
-        return await store.approve(place, client_id, scope)
+        return await decisions.approve(place, client_id, scope)
 
     client = _with_tenant(read_settings(data, port), tenant, approve)
     if as_json:
@@ -143,16 +145,47 @@ def approve_client(
 
 @app.command("refuse")
 def refuse_client(
-    client_id: Id, *, tenant: TenantName = "default", as_json: Json = False, data: Data = None, port: Port = None
+    client_id: Id,
+    *,
+    reason: Reason = None,
+    tenant: TenantName = "default",
+    as_json: Json = False,
+    data: Data = None,
+    port: Port = None,
 ) -> None:
-    """Refuse a client that waits; it is forgotten."""
+    """Refuse a client that waits; it is forgotten, or who asked is told the reason first."""
 
     async def refuse(place: Tenant) -> None:
-        await store.refuse(place, client_id)
+        await decisions.refuse(place, client_id, reason)
 
     _with_tenant(read_settings(data, port), tenant, refuse)
     if as_json:
         print_json({"client_id": client_id, "refused": True})
+
+
+@app.command("disable")
+def disable_client(
+    client_id: Id, *, tenant: TenantName = "default", as_json: Json = False, data: Data = None, port: Port = None
+) -> None:
+    """Make a client none until it is enabled; what people have allowed it ends."""
+    _set_disabled(read_settings(data, port), tenant, client_id, disabled=True, as_json=as_json)
+
+
+@app.command("enable")
+def enable_client(
+    client_id: Id, *, tenant: TenantName = "default", as_json: Json = False, data: Data = None, port: Port = None
+) -> None:
+    """Let a disabled client ask for tokens again."""
+    _set_disabled(read_settings(data, port), tenant, client_id, disabled=False, as_json=as_json)
+
+
+def _set_disabled(settings: Settings, tenant: str, client_id: str, *, disabled: bool, as_json: bool) -> None:
+    async def change(place: Tenant) -> None:
+        await decisions.set_disabled(place, client_id, disabled=disabled)
+
+    _with_tenant(settings, tenant, change)
+    if as_json:
+        print_json({"client_id": client_id, "disabled": disabled})
 
 
 @app.command("remove")

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from fhir_server.auth import clients
+from fhir_server.auth import clients, decisions
 from fhir_server.cli.tenant import opened
 from fhir_server.settings import Settings
 from fhir_server.storage.tenants import Tenant
@@ -55,6 +55,7 @@ APPS: Final = (
         "launch launch/patient openid fhirUser online_access"
         " patient/Patient.rs patient/Observation.rs patient/Consent.rs patient/Provenance.rs user/Device.rs",
     ),
+    DemoApp("admin", "clarity-admin", "Clarity administration", "__admin openid", launched=False),
     DemoApp(
         "ehr", "clarity-ehr", "Clarity EHR simulator",
         "__launch openid fhirUser launch launch/patient launch/encounter online_access offline_access"
@@ -76,10 +77,13 @@ async def _prepare(settings: Settings) -> None:
 
 
 async def register(tenant: Tenant, app: DemoApp, origin: str) -> bool:
-    """Register an app as a public client at this origin; False when it was so already."""
+    """Register an app as a public client at this origin; False when it was so already, or was disabled."""
     base = f"{origin}/apps/{app.folder}/"
     places, launch = tuple(base + page for page in app.pages), base if app.launched else None
-    there = await clients.get(tenant, app.client_id, fresh=True)
+    found = await decisions.registered(tenant, app.client_id)
+    if found and found.status == "disabled":
+        return False  # an administrator has said so, and no start says otherwise
+    there = found.client if found else None
     if there and (there.redirect_uris, there.launch_url) == (places, launch) and _same(there.scope, app.scope):
         return False
     if there:

@@ -43,6 +43,10 @@ def welcome(
         out(f"  FHIR    {settings.origin}{bases.get(tenant, f'/t/{tenant}/fhir')}", soft_wrap=True)
     if users:
         out(f"  apps    {settings.origin}/apps/ehr/  the EHR simulator: sign in as {users[0].login}", soft_wrap=True)
+        out(
+            f"          {settings.origin}/apps/admin/  apps that ask for access: sign in as {users[-1].login}",
+            soft_wrap=True,
+        )
     out(f"  health  {settings.origin}/health/ready   metrics {settings.origin}/metrics", soft_wrap=True)
     out(f"  data    {settings.data}", soft_wrap=True)
     if logs is not None:

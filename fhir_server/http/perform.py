@@ -81,7 +81,7 @@ async def perform(ctx: RequestContext, call: Call) -> Result:
         with suppress(FhirError):  # the failure itself is what is told; the log has both
             await audit_failure(ctx, call, 500)
         raise
-    if result.audit:
+    if result.audit and not result.audited:
         await write_audit(ctx.tenant, result.audit)
     return result
 

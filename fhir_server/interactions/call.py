@@ -98,9 +98,9 @@ class Result:
     """Absolute, with version, where a resource was made or changed."""
     issues: list[Issue] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
-    """Rows that still have to be durable before the body may leave; writes have theirs in the commit."""
+    """Rows that have to be durable before the body may leave; writes have theirs in the commit."""
     audited: bool = False
-    """Its rows are durable already, though it is no write of one resource."""
+    """Its rows, these or those of its commits, are durable already."""
     resource_type: str | None = None
     content: Content | None = None
     """What goes out in place of `body`."""

@@ -84,10 +84,7 @@ def build(
 
 
 def build_delete(tenant: Tenant, current: Stored, *, origin: int = CLIENT) -> Command:
-    """Return the command that deletes `current`; what the tenant keeps from clients raises."""
-    kept = tenant.kept.get(current.type)
-    if kept is not None and origin == CLIENT and current.body:
-        kept(json.decode_trusted(current.body))
+    """Return the command that deletes `current`."""
     previous = previous_index(tenant, current)
     return Command(
         "delete",
@@ -101,6 +98,13 @@ def build_delete(tenant: Tenant, current: Stored, *, origin: int = CLIENT) -> Co
         seen=current.index_version if previous is not None else None,
         write=current.write,
     )
+
+
+async def removal(ctx: RequestContext, current: Stored) -> Command:
+    """Return the command by which a caller deletes `current`, if whoever is asked before a deletion lets it pass."""
+    command = build_delete(ctx.tenant, current)
+    await ask(ctx, command)
+    return command
 
 
 def check_references(resource: Json, base: str, text: bytes | None = None) -> None:
@@ -146,5 +150,11 @@ async def authorise(
     if current is not None and not current.deleted:
         before = command.previous or extract(ctx.tenant, json.decode_trusted(current.body))
         labels.check_kept(ctx, before.keys, command.index.keys)
-    for check in ctx.tenant.checks.get(command.type, {}).values():
-        await check(ctx, command)
+    await ask(ctx, command)
+
+
+async def ask(ctx: RequestContext, command: Command) -> None:
+    """Raise unless everything that hangs onto the tenant lets the command pass: `Tenant.check`."""
+    for owner, check in ctx.tenant.checks.get(command.type, {}).items():
+        if command.method != "delete" or (command.type, owner) in ctx.tenant.removals:
+            await check(ctx, command)

@@ -24,7 +24,7 @@ from fhir_server.interactions.races import Claims
 from fhir_server.interactions.retry import overtaken, tries
 from fhir_server.interactions.update import check_visible, is_unchanged, replace
 from fhir_server.kit.ids import new_id
-from fhir_server.search.run import match, types_beyond
+from fhir_server.search.criteria import match, types_beyond
 from fhir_server.storage import reads
 from fhir_server.storage.errors import ClaimTaken, VersionConflict
 from fhir_server.storage.reads import Stored

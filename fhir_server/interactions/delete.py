@@ -49,6 +49,6 @@ async def remove(ctx: RequestContext, call: Call, current: Stored) -> Result:
         return result
     if current.type == keep.TYPE:
         await contents.check_held(ctx, json.decode_trusted(current.body))
-    command = commands.build_delete(ctx.tenant, current)
+    command = await commands.removal(ctx, current)
     [done] = await commit_explained(ctx, call, [command], [audit_row(ctx, "delete", 204, type=current.type)])
     return results.deleted(call, done.version)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from fhir_server.audit.record import audit_row
+from fhir_server.audit.record import audit_row, audit_written
 from fhir_server.auth import policy
 from fhir_server.context import RequestContext
 from fhir_server.errors import NotFound
@@ -44,7 +44,11 @@ async def search(ctx: RequestContext, call: Call) -> Result:
         patients=sorted({patient for row in (*page.rows, *page.included) for patient in row.patients}),
         query=f"{path}?{urlencode(page.applied)}",
     )
-    return Result(200, _bundle(ctx, path, page, place.type), audit=[row])
+    if call.nested:  # all entries of a Bundle are audited together
+        return Result(200, _bundle(ctx, path, page, place.type), audit=[row])
+    async with audit_written(ctx.tenant, [row]):
+        body = _bundle(ctx, path, page, place.type)
+    return Result(200, body, audit=[row], audited=True)
 
 
 def _place(call: Call) -> _Place:

@@ -206,7 +206,7 @@ async def _command(ctx: RequestContext, step: Step, coming: Mapping[tuple[str, s
     try:
         if step.action == "delete":
             assert step.current is not None
-            return commands.build_delete(ctx.tenant, step.current)
+            return await commands.removal(ctx, step.current)
         return await _write_command(ctx, step, coming)
     except FhirError as error:
         raise error.within(f"{step.entry.where}.resource") from error

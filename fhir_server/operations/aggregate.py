@@ -1,8 +1,9 @@
 """`Patient/$aggregate`: figures over everybody's features, groups of fewer than 11 suppressed (`workers/twin/population.py`).
 
 For tokens that may search all Patients and Observations anyway, and for people with the role `researcher`, who see no record.
-Whoever's Consents keep measurements from research is not among them. Whole calendar months only, one grouping at a time: windows
-that differ by a day, or crossed tables, would tell of single people. Long ones are asked with `Prefer: respond-async`.
+Whoever's Consents keep measurements from research, those of scope `research` too, is not among them. Whole calendar months only,
+one grouping at a time: windows that differ by a day, or crossed tables, would tell of single people. Long ones are asked with
+`Prefer: respond-async`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 
 from fhir_server.audit.record import audit_row
 from fhir_server.auth import policy
-from fhir_server.auth.consent.known import whole_for
+from fhir_server.auth.consent.known import whole_for_research
 from fhir_server.auth.people.roles import AGGREGATE
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadRequest, Forbidden
@@ -51,8 +52,6 @@ DEFINITION: Json = {
     ],
 }  # fmt: skip
 
-RESEARCH: Final = frozenset({"HRESCH", "PurposeOfUse"})
-"""The purpose that a Consent is asked about (v3-ActReason)."""
 BATCH: Final = 50
 LONGEST: Final = 24
 """Months."""
@@ -106,7 +105,7 @@ async def _gather(
     ctx: RequestContext, features: list[Feature], first: date, last: date, by: str | None
 ) -> dict[str, dict[str, list[float]]]:
     """Return one number for each person by feature and group; a batch of people at a time."""
-    tenant, takes_part = ctx.tenant, await whole_for(ctx, "Observation", RESEARCH)
+    tenant, takes_part = ctx.tenant, await whole_for_research(ctx, "Observation")
     out: dict[str, dict[str, list[float]]] = {feature.code: {} for feature in features}
     after = 0
     while some := await daybook.patients(tenant, after, BATCH):

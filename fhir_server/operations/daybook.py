@@ -7,7 +7,7 @@ Observations are as if they were not there. A feature or state is shown where th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 
@@ -43,6 +43,8 @@ USUAL = 90
 """Days shown when no start is given."""
 LONGEST = 36_525
 _CHUNK = 120
+_EARLIER = 3
+"""UTC days before a window whose blocks may reach into its first local day, or into the day before that one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +169,11 @@ def _made(
     return pages(recording, set(days).intersection(touched(recording)))
 
 
-async def recording(tenant: Tenant, found: View) -> Recording:
-    """Return the samples of the window that the caller sees, for resolutions finer than a day."""
-    stored = await blocks.read(
-        tenant.pool, tenant, found.patient.rid, *blocks_needed(found.window.first, found.window.last)
-    )
+async def recording(tenant: Tenant, found: View, names: Sequence[str]) -> Recording:
+    """Return the samples of signals in the window that the caller sees, for resolutions finer than a day."""
+    first, last = found.window.first - timedelta(days=_EARLIER), found.window.last + timedelta(days=1)
+    signals = [NAMES.index(name) for name in names]
+    stored = await blocks.read(tenant.pool, tenant, found.patient.rid, first, last, signals)
     loaded = {(NAMES[signal], day): codec.decode(body) for (signal, day), body in stored.items()}
     if not found.whole:
         visible = frozenset(found.sources)

@@ -12,6 +12,7 @@ from fhir_server.audit.record import audit_row
 from fhir_server.auth import labels, policy
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadRequest, Gone
+from fhir_server.interactions import commands
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.interactions.conditions import check_conditions
 from fhir_server.interactions.results import absent
@@ -23,6 +24,7 @@ from fhir_server.operations.meta import answer
 from fhir_server.operations.parameters import read_parameters
 from fhir_server.search.extract import extract
 from fhir_server.storage.amend import Amendable, amend, look
+from fhir_server.storage.commands import Command
 
 _STAMPED = ("versionId", "lastUpdated")
 _MAX_VERSION = 2**31 - 1
@@ -53,6 +55,7 @@ async def change_meta(
         index = extract(ctx.tenant, resource)
         await policy.check_write(ctx, type_, "update", index, there.stored.id)
         labels.check_kept(ctx, there.keys, index.keys)
+        await commands.ask(ctx, Command("update", type_, there.stored.id, resource, index, there.stored.version))
         if await amend(ctx.tenant, there, resource, extract(ctx.tenant, before), index, row):
             result.audited = True
             return result

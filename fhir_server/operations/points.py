@@ -11,7 +11,7 @@ from profiles.psych.codes import GAPS
 from workers.twin.arrays import MINUTE, Floats
 from workers.twin.codes import UCUM
 from workers.twin.features import REASONS
-from workers.twin.series import MINUTES, Buckets, Gap, Line, sampled
+from workers.twin.series import FINE, MINUTES, Buckets, Gap, Line, sampled
 
 MOST_SOURCES: Final = 500
 SENTENCES: Final = {
@@ -59,7 +59,7 @@ def gap_parts(found: Sequence[Gap]) -> list[Json]:
 
 def source_parts(found: Sequence[tuple[date, str]], buckets: Buckets, most: int = MOST_SOURCES) -> list[Json]:
     """Return the resources by bucket; none where they are too many, then a search stands for them."""
-    fine = buckets.resolution in ("minute", "hour")
+    fine = buckets.resolution in FINE
     a_day = 1440 // MINUTES[buckets.resolution] if fine else 1
     return [
         part(

@@ -27,7 +27,7 @@ from workers.twin.catalogue import NAMES, SIGNALS, SYMPTOMS, named
 from workers.twin.daybook import MINUTES
 from workers.twin.features import BY_CODE, FEATURES
 from workers.twin.instruments import INSTRUMENTS, severity
-from workers.twin.series import MOST, Buckets, Line, Resolution
+from workers.twin.series import FINE, MOST, Buckets, Line, Resolution
 
 DEFINITION: Json = {
     "resourceType": "OperationDefinition",
@@ -46,7 +46,7 @@ DEFINITION: Json = {
     "parameter": [
         {"name": "start", "use": "in", "min": 0, "max": "1", "type": "date", "documentation": "First local day; else 90 days."},
         {"name": "end", "use": "in", "min": 0, "max": "1", "type": "date", "documentation": "Last local day; else the last."},
-        {"name": "resolution", "use": "in", "min": 0, "max": "1", "type": "code", "documentation": "minute to month"},
+        {"name": "resolution", "use": "in", "min": 0, "max": "1", "type": "code", "documentation": "minute, five-minutes to month"},
         {"name": "series", "use": "in", "min": 0, "max": "*", "type": "code", "documentation": "Signals, features; else all."},
         {"name": "include", "use": "in", "min": 0, "max": "*", "type": "code", "documentation": "Parts of the answer; else all."},
         {"name": "return", "use": "out", "min": 1, "max": "1", "type": "Parameters"},
@@ -76,7 +76,7 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
         parts.append(part("pending", valueBoolean=await blocks.unfinished(ctx.tenant, found.patient.rid)))
     if "signal" in kinds:
         parts += await _signals(ctx, found, buckets, wanted)
-    daily = buckets if buckets.resolution not in ("minute", "hour") else Buckets("day", buckets.first, buckets.last)
+    daily = buckets if buckets.resolution not in FINE else Buckets("day", buckets.first, buckets.last)
     parts += _by_state(found, daily, wanted, kinds)
     told: list[Json] = []
     read: list[AuditRow] = []
@@ -142,7 +142,7 @@ def _buckets(given: Given, found: View) -> Buckets:
         return Buckets(series.fitting(first, last), first, last)
     resolution: Resolution | None = next((each for each in get_args(Resolution) if each == text), None)
     if resolution is None:
-        raise BadRequest("resolution is minute, hour, day, week or month.", "parameter-value", "resolution")
+        raise BadRequest(f"resolution is {', '.join(get_args(Resolution))}.", "parameter-value", "resolution")
     buckets = Buckets(resolution, first, last)
     if buckets.count > MOST:
         text = f"That would be {buckets.count} points of a series, more than {MOST}: ask for a coarser resolution or fewer days."
@@ -166,11 +166,12 @@ async def _signals(ctx: RequestContext, found: View, buckets: Buckets, wanted: f
     names = [name for name in SHOWN if name in wanted]
     present = {part.signal for page in found.pages.values() for part in page.inputs}
     names = [name for name in names if name in present]
-    fine = buckets.resolution in ("minute", "hour")
+    fine = buckets.resolution in FINE
     lines: Mapping[str, Line]
     if fine and names:
-        tracks = (await recording(ctx.tenant, found)).tracks
-        lines = {name: series.minutes(buckets, tracks.get(name), name) for name in names if name in _HOURLY}
+        names = [name for name in names if name in _HOURLY]
+        tracks = (await recording(ctx.tenant, found, names)).tracks
+        lines = {name: series.minutes(buckets, tracks.get(name), name) for name in names}
     else:
         lines = series.signals(buckets, found.pages, names)
     out = []
@@ -203,11 +204,7 @@ def _features(found: View, buckets: Buckets, wanted: frozenset[str]) -> list[Jso
     out = []
     for code, line in lines.items():
         feature = BY_CODE[code]
-        if (
-            all(gap[2] == "no-data" for gap in line.gaps)
-            and len(line.gaps) == 1
-            and line.gaps[0][1] == buckets.count - 1
-        ):
+        if line.gaps == [(0, buckets.count - 1, "no-data")]:
             out.append(part("feature", part("code", valueCode=code), *gap_parts(line.gaps)))
             continue
         made = [

@@ -1,4 +1,4 @@
-"""Running a search: one page with its total, the matches of a condition, or whether one resource matches.
+"""Running a search: one page with its total, or all matches.
 
 Rows in doubt are decrypted and looked into until the page is full. A page looks into 10,000 of them at most: it may then be short,
 and its link goes on from there.
@@ -11,14 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from fhir_server.context import RequestContext
-from fhir_server.errors import BadSearch, Issue, Unprocessable
+from fhir_server.errors import Issue, Unprocessable
 from fhir_server.kit import json
 from fhir_server.search import few, hint, join, lookup, memory, select
 from fhir_server.search.compartment import Compartment, held, inside, telling, told
 from fhir_server.search.gather import MOST, Gathered, gather
 from fhir_server.search.order import Key, assured, keys_of
 from fhir_server.search.page import Place, restore, seal
-from fhir_server.search.parse import PARTIAL, parse_query
+from fhir_server.search.parse import parse_query
 from fhir_server.search.predicates import EVERYTHING as ALWAYS
 from fhir_server.search.predicates import NOTHING, Faceted, Keys, Match, Predicate, all_of, coded, facets, resolved
 from fhir_server.search.query import Params, Query, title
@@ -31,7 +31,7 @@ from fhir_server.search.statement import fetch
 from fhir_server.search.verify import checker
 from fhir_server.storage import ident, layout, tally
 from fhir_server.storage.layout import Known
-from fhir_server.storage.reads import Stored, readable
+from fhir_server.storage.reads import Ring, Stored, readable
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING, Visibility, kept_from, visible_sql, visible_types_sql
 from profiles.registry import R4
@@ -77,6 +77,11 @@ class Ready:
     """The one key that decides alone and whose holders are counted already, where the caller may see all of the type."""
     kept: tuple[int, ...] = ()
     """Labels that are kept from who sees all else of the type: while nothing holds one, what is counted is what is seen."""
+
+    @property
+    def joins(self) -> bool:
+        """Whether it has chains or `_has`."""
+        return bool(self.scene.joined)
 
 
 # ---- making ready ----
@@ -130,9 +135,8 @@ async def prepare(
     match = _also(match, known, also)
     rare = await few.look_up(tenant, match.predicate) if broad(query) and not also else {}
     match = replace(match, predicate=few.named(match.predicate, rare))
-    fetched = any(
-        rows.table == "ix_number" for rows in rare
-    )  # a few rows are sorted at once; by dates a series goes itself
+    # A few rows are sorted at once; by dates a series goes itself.
+    fetched = any(rows.table == "ix_number" for rows in rare)
     series = None if fetched else recognise(query, scene, keys, known.codings)
     if series is not None:
         beside = _also(series.match, known, also)
@@ -140,7 +144,8 @@ async def prepare(
     selection = Selection(_seen(query, visibility), match, tuple(keys or ()), series, assured(query, keys or ()))
     kept = None if isinstance(visibility, Mapping) else kept_from(visibility)
     tallied = _tallied(single) if query.type and tally.countable(kept) else None
-    return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, keys is None, tallied, kept or ())
+    whole_type = keys is None, tallied, kept or ()
+    return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, *whole_type)
 
 
 async def _leads(tenant: Tenant, query: Query, keys: list[Key] | None, rids: Mapping[tuple[str, str], int]) -> bool:
@@ -167,20 +172,21 @@ def _tallied(match: Match) -> int | None:
 # ---- statements ----
 
 
-async def _collect(ready: Ready, position: Position, need: int) -> tuple[list[Placed], Position | None]:
+async def collect(ready: Ready, position: Position, need: int) -> tuple[list[Placed], Position | None]:
     """Return up to `need` matches after a position, and where the looking stopped when it had to stop before the end."""
     found: list[Placed] = []
     looked = 0
+    ring: Ring = {}
     while True:
         always = ready.selection.matched(position.phase).doubt == ALWAYS
         limit = max(need - len(found), _BATCH if always else 1)
         text, args, width = select.page(ready.selection, position, limit)
-        records = await fetch(ready.tenant, text, args)
+        records = await fetch(ready.tenant, text, args, anew=ready.joins)
         for record in records:
             values = tuple(record[f"s{number}"] for number in range(width))
             position = Position(position.phase, values, position.backwards)
             looked += record["doubt"]
-            rows = readable(ready.tenant, [record])  # none when it was erased
+            rows = readable(ready.tenant, [record], ring)  # none when it was erased
             found += [(row, position) for row in rows if not record["doubt"] or ready.decide(row.body)]
             if len(found) == need:
                 return found, None
@@ -195,7 +201,7 @@ async def _collect(ready: Ready, position: Position, need: int) -> tuple[list[Pl
 
 async def _sorted_in_memory(ready: Ready, position: Position, need: int) -> list[Placed]:
     """Return up to `need` matches after a position, in an order that only the resources know."""
-    found, stopped = await _collect(ready, START, memory.MOST + 1)
+    found, stopped = await collect(ready, START, memory.MOST + 1)
     if stopped or len(found) > memory.MOST:
         raise memory.too_many(ready.query)
     placed = memory.ordered(ready.query, [row for row, _ in found])
@@ -212,7 +218,7 @@ async def _count(ready: Ready) -> int:
         if counted is not None:
             return counted
     text, args = select.count(ready.selection)
-    total: int = (await fetch(ready.tenant, text, args))[0][0]
+    total: int = (await fetch(ready.tenant, text, args, anew=ready.joins))[0][0]
     if ready.selection.matched().doubt == NOTHING:
         return total
     text, args = select.in_doubt(ready.selection, LOOKS + 1)
@@ -285,7 +291,7 @@ async def search(
     if ready.in_memory:
         found = await _sorted_in_memory(ready, place.position, count + 1)
     else:
-        found, stopped = await _collect(ready, place.position, count + 1)
+        found, stopped = await collect(ready, place.position, count + 1)
     goes_on = found[count - 1][1] if len(found) > count else stopped
     shown = found[:count]
     if place.position.backwards:
@@ -320,7 +326,7 @@ async def _hint(
     other = hint.widened(query)
     if other is None:
         return []
-    found, _ = await _collect(await prepare(tenant, other, visibility, sees, within, compartment), START, 1)
+    found, _ = await collect(await prepare(tenant, other, visibility, sees, within, compartment), START, 1)
     return [hint.advice(query, other)] if found else []
 
 
@@ -343,54 +349,10 @@ def _facing(position: Position, *, backwards: bool = False) -> Position:
 async def every(ready: Ready, most: int) -> list[Stored] | None:
     """Return all matches, in no order that matters; None when there are more than `most` or too many to look into."""
     unsorted = replace(ready, selection=replace(ready.selection, keys=(), series=None))
-    found, stopped = await _collect(unsorted, START, most + 1)
+    found, stopped = await collect(unsorted, START, most + 1)
     return None if stopped or len(found) > most else [row for row, _ in found]
 
 
 def meanings(ready: Ready) -> list[tuple[str, Match]]:
     """Return the name of each parameter of a query with its condition, for who wants to know how it runs."""
     return [(title(each), meaning(each, ready.scene)) for each in ready.query.where]
-
-
-def _criteria(tenant: Tenant, type_: str, params: Params) -> Query:
-    """Read criteria: always strictly, for what is left out would match more than is meant."""
-    query = parse_query(type_, params, lenient=False, base=tenant.base)
-    if query.includes:
-        raise BadSearch("Criteria find resources, they include none.", "criteria-include", "_include")
-    partial = next((issue for issue in query.issues if issue.id == PARTIAL), None)
-    if partial is not None:
-        raise BadSearch(f"{partial.text} Criteria must find all that meets them.", PARTIAL, partial.expression)
-    if not query.where:
-        raise BadSearch("These criteria name no search parameter: they would match everything.", "criteria-empty")
-    return query
-
-
-def types_beyond(tenant: Tenant, type_: str, params: Params) -> set[str]:
-    """Return the types that criteria come by beside their own."""
-    return join.all_types_beyond(_criteria(tenant, type_, params).where)
-
-
-async def match(
-    ctx: RequestContext,
-    type_: str,
-    params: Params,
-    visibility: Visibility,
-    limit: int = 2,
-    *,
-    sees: Sees = nothing,
-) -> list[Stored]:
-    """Return up to `limit` resources of a type that meet the criteria of a conditional interaction."""
-    query = _criteria(ctx.tenant, type_, params)
-    query.sort = []
-    found, _ = await _collect(await prepare(ctx.tenant, query, visibility, sees), START, limit)
-    return [row for row, _ in found]
-
-
-async def matches(
-    tenant: Tenant, type_: str, params: Params, rid: int, visibility: Visibility, *, sees: Sees = nothing
-) -> bool:
-    """Tell whether the resource `rid` meets criteria, as it stands now and as far as it may be seen."""
-    ready = await prepare(tenant, _criteria(tenant, type_, params), visibility, sees)
-    text, args = select.one(ready.selection, rid)
-    records = await fetch(tenant, text, args)
-    return any(not records[0]["doubt"] or ready.decide(row.body) for row in readable(tenant, records))

@@ -24,11 +24,13 @@ async def read(
     patient: int,
     first: date | None = None,
     last: date | None = None,
+    signals: Sequence[int] | None = None,
 ) -> dict[BlockId, bytes]:
-    """Return the patient's blocks of the days `first` to `last` (all by default), decrypted."""
+    """Return the patient's blocks of the days `first` to `last` and of these signals (all by default), decrypted."""
     text = """SELECT signal, day, key_id, body FROM {s}.signal_block
-    WHERE patient = $1 AND day BETWEEN coalesce($2::date, '-infinity') AND coalesce($3::date, 'infinity') ORDER BY signal, day"""
-    rows = await connection.fetch(tenant.sql(text), patient, first, last)
+    WHERE patient = $1 AND day BETWEEN coalesce($2::date, '-infinity') AND coalesce($3::date, 'infinity')
+      AND ($4::smallint[] IS NULL OR signal = ANY($4)) ORDER BY signal, day"""
+    rows = await connection.fetch(tenant.sql(text), patient, first, last, signals)
     found = {}
     for row in rows:
         block = (row["signal"], row["day"])

@@ -25,7 +25,8 @@ from fhir_server.kit.files import write_once
 
 _SLOT = 64
 _RUN = 64
-_CACHED = 50_000
+_CACHED = 5_000
+"""Ciphers that are kept, 2.6 kB each; to make one again is to read 64 bytes and to decrypt them."""
 _LIVE, _DESTROYED = b"K", b"\0"
 
 

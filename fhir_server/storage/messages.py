@@ -21,7 +21,8 @@ JOB: Final = "message"
 """The kind of job that sends; its key is the rid of the Communication."""
 
 _COLUMNS = """id, ref, communication, position, recipient, reason, urgent, state, why, channel, transport, address, carrier,
-  provider_id, attempts, next_at, created_at, started_at, sent_at, ended_at, state = 'waiting' AND next_at <= now() AS due"""
+  provider_id, attempts, next_at, created_at, started_at, sent_at, ended_at, refused,
+  state = 'waiting' AND next_at <= now() AS due"""
 _ENSURE = """
 INSERT INTO {s}.message AS m (ref, communication, position, recipient, reason, urgent)
 SELECT u.ref, $1, u.position, u.recipient, $2, $3 FROM unnest($4::text[], $5::smallint[], $6::bigint[]) u(ref, position, recipient)
@@ -59,7 +60,8 @@ _NOTE = """
 UPDATE {s}.message SET state = CASE WHEN $2 = 'waiting' AND ref <> $1 THEN 'sending' ELSE $2 END, why = $3,
   provider_id = coalesce($4, provider_id),
   sent_at = CASE WHEN $2 = 'sent' THEN coalesce(sent_at, now()) ELSE sent_at END,
-  ended_at = CASE WHEN $2 IN ('unknown', 'refused', 'dead') THEN now() END, next_at = coalesce($5, next_at)
+  ended_at = CASE WHEN $2 IN ('unknown', 'refused', 'dead') THEN now() END, next_at = coalesce($5, next_at),
+  refused = CASE WHEN $7::bigint IS NULL THEN refused ELSE refused || $7::bigint END
 WHERE carrier = $1 AND state = 'sending' AND EXISTS (SELECT FROM {s}.message c WHERE c.ref = $1 AND c.attempts = $6)
 RETURNING communication
 """
@@ -120,6 +122,8 @@ class Message:
     started_at: datetime | None
     sent_at: datetime | None
     ended_at: datetime | None
+    refused: Sequence[int]
+    """The addresses at which it was refused for good: it is not tried there again."""
     due: bool
     """Whether it waits no longer, by the clock that said until when: a process's own is another one, and coarser."""
 
@@ -171,10 +175,14 @@ async def note(
     why: str | None = None,
     provider_id: str | None = None,
     next_at: datetime | None = None,
+    refused: int | None = None,
 ) -> bool:
-    """Note what came of an attempt for all that went with it, and have their Communications told; False when overtaken."""
+    """Note what came of an attempt for all that went with it, and have their Communications told; False when overtaken.
+
+    `refused` is the address that will not take it: those that wait go to another one.
+    """
     async with tenant.pool.acquire() as connection, connection.transaction():
-        rows = await connection.fetch(tenant.sql(_NOTE), ref, state, why, provider_id, next_at, attempt)
+        rows = await connection.fetch(tenant.sql(_NOTE), ref, state, why, provider_id, next_at, attempt, refused)
         await _tell(connection, tenant, {row["communication"] for row in rows}, next_at)
     return bool(rows)
 

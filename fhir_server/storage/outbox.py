@@ -7,12 +7,14 @@ event is skipped because a smaller id committed later, and a long transaction el
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
 
+from fhir_server.storage import reads
+from fhir_server.storage.reads import Kept
 from fhir_server.storage.tenants import Tenant
 from profiles.registry import R4
 
@@ -23,9 +25,13 @@ UPDATE {s}.outbox_position p SET target = CASE WHEN p.done::text = p.target::tex
 FROM (SELECT consumer FROM {s}.outbox_position WHERE consumer = $1 FOR UPDATE SKIP LOCKED) free
 WHERE p.consumer = free.consumer RETURNING p.done::text, p.target::text, p.last_id
 """
+# What a version of the types $5 says comes along, as long as nobody has replaced it.
 _PAGE = """
 SELECT o.id, o.rid, o.type, o.version, o.method, o.origin, o.patients, r.fhir_id,
-  (SELECT revision FROM {s}.subscription_revision) AS revision
+  (SELECT revision FROM {s}.subscription_revision) AS revision,
+  r.last_updated, r.deleted, r.key_id, r.index_version, r.patients AS held, r.xmin,
+  CASE WHEN r.version = o.version AND NOT r.deleted AND o.type = ANY($5::smallint[]) THEN r.body END AS body,
+  CASE WHEN r.version = o.version AND NOT r.deleted AND o.type = ANY($5::smallint[]) THEN r.keys END AS keys
 FROM {s}.outbox o JOIN {s}.resource r USING (rid)
 WHERE o.tx >= pg_snapshot_xmin($1::text::pg_snapshot) AND NOT pg_visible_in_snapshot(o.tx, $1::text::pg_snapshot)
   AND pg_visible_in_snapshot(o.tx, $2::text::pg_snapshot) AND o.id > $3
@@ -53,18 +59,22 @@ class Event:
     patients: tuple[int, ...]
     revision: int | None = field(default=None, compare=False)
     """Of the Subscriptions, when it was read: whoever was served when it was committed is served at that revision."""
+    kept: Kept | None = field(compare=False, repr=False, default=None)
+    """What the version says, where that was asked for and it was the current one."""
 
 
-def event_of(row: Any) -> Event:
+def event_of(row: Any, kept: Kept | None = None) -> Event:
     """Return the event that a row with its columns is."""
     return Event(
         row["id"], row["rid"], R4.type_name(row["type"]), row["fhir_id"], row["version"], row["method"], row["origin"],
-        tuple(row["patients"] or ()), row.get("revision"),
+        tuple(row["patients"] or ()), row.get("revision"), kept,
     )  # fmt: skip
 
 
-async def read_events(connection: asyncpg.Connection, tenant: Tenant, consumer: str, limit: int = 1000) -> list[Event]:
-    """Return the next events and move the consumer's place, both in the caller's transaction.
+async def read_events(
+    connection: asyncpg.Connection, tenant: Tenant, consumer: str, limit: int = 1000, types: Iterable[str] = ()
+) -> list[Event]:
+    """Return the next events and move the consumer's place, both in the caller's transaction; of `types` with what they say.
 
     Returns nothing when there is nothing new, or when another process is reading for this consumer just now.
     """
@@ -72,18 +82,24 @@ async def read_events(connection: asyncpg.Connection, tenant: Tenant, consumer: 
     if place is None:
         await connection.execute(tenant.sql(_START), consumer)
         place = await connection.fetchrow(tenant.sql(_PLACE), consumer)
+    told = [R4.type_id(type_) for type_ in types]
     for _ in range(2):  # the second time after the end of an interval that was read in part
         if place is None:
             return []
-        rows = await connection.fetch(tenant.sql(_PAGE), place["done"], place["target"], place["last_id"], limit)
+        rows = await connection.fetch(tenant.sql(_PAGE), place["done"], place["target"], place["last_id"], limit, told)
         if len(rows) == limit:
             await connection.execute(tenant.sql(_NEXT_PAGE), consumer, rows[-1]["id"])
         else:
             await connection.execute(tenant.sql(_EXHAUSTED), consumer)
         if rows:
-            return [event_of(row) for row in rows]
+            return [event_of(row, _said(tenant, row)) for row in rows]
         place = await connection.fetchrow(tenant.sql(_PLACE), consumer)
     return []
+
+
+def _said(tenant: Tenant, row: Any) -> Kept | None:
+    """Return what the version of an event says, as far as the row tells it; who does not find it here asks for it."""
+    return reads.kept(tenant, {**row, "patients": row["held"]}) if row["body"] is not None else None
 
 
 async def hold(connection: asyncpg.Connection, tenant: Tenant, consumer: str) -> None:

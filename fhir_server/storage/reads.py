@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fhir_server.kit import logs
 from fhir_server.storage import codec
@@ -22,6 +23,8 @@ COLUMNS = "r.rid, r.type, r.version, r.last_updated, r.deleted, r.method, r.key_
 """What `stored` needs of a row `r`, beside `fhir_id`."""
 
 
+Ring: TypeAlias = dict[int, AESGCM]
+"""The ciphers of the data keys that one page has met."""
 _LOG = logs.logger(__name__)
 
 
@@ -61,21 +64,31 @@ def aad(tenant: Tenant, type_: str, id_: str, version: int) -> bytes:
     return f"{tenant.name}/{type_}/{id_}/{version}".encode()
 
 
-def stored(tenant: Tenant, row: Any) -> Stored:
+def stored(tenant: Tenant, row: Any, ring: Ring | None = None) -> Stored:
     """Return the version that a record of COLUMNS and `fhir_id` holds; only statements with a Visibility make such records.
 
-    Raises Erased when its key was destroyed, Damaged when it does not open.
+    `ring` keeps the ciphers of one page. Raises Erased when its key was destroyed, Damaged when it does not open.
     """
     type_, id_, version = R4.type_name(row["type"]), row["fhir_id"], row["version"]
     body = row["body"]
     if body is not None:
         try:
-            body = codec.decode(body, tenant.keystore.get(row["key_id"]), aad(tenant, type_, id_, version))
+            body = codec.decode(body, _cipher(tenant, row["key_id"], ring), aad(tenant, type_, id_, version))
         except KeyDestroyed:
             raise erased(version) from None
         except (KeyMissing, InvalidTag) as error:
             raise Damaged(f"rid {row['rid']} version {version}: {type(error).__name__}") from error
     return _stored(row, type_, body)
+
+
+def _cipher(tenant: Tenant, key_id: int, ring: Ring | None) -> AESGCM:
+    """Return the cipher of a data key, looking once for each page whether it was destroyed."""
+    if ring is None:
+        return tenant.keystore.get(key_id)
+    found = ring.get(key_id)
+    if found is None:
+        found = ring[key_id] = tenant.keystore.get(key_id)
+    return found
 
 
 def _stored(row: Any, type_: str, body: bytes | None) -> Stored:
@@ -86,14 +99,15 @@ def _stored(row: Any, type_: str, body: bytes | None) -> Stored:
     )  # fmt: skip
 
 
-def readable(tenant: Tenant, rows: Iterable[Any]) -> list[Stored]:
+def readable(tenant: Tenant, rows: Iterable[Any], ring: Ring | None = None) -> list[Stored]:
     """Return what can still be read of several versions; those that were erased are left out, as deleted ones are."""
-    return [found for row in rows if (found := _unless_erased(tenant, row)) is not None]
+    keys = {} if ring is None else ring
+    return [found for row in rows if (found := _unless_erased(tenant, row, keys)) is not None]
 
 
-def _unless_erased(tenant: Tenant, row: Any) -> Stored | None:
+def _unless_erased(tenant: Tenant, row: Any, ring: Ring) -> Stored | None:
     try:
-        return stored(tenant, row)
+        return stored(tenant, row, ring)
     except Erased:
         return None
 
@@ -234,6 +248,17 @@ class Kept:
     keys: frozenset[int]
 
 
+def kept(tenant: Tenant, row: Any) -> Kept | None:
+    """Return the version that a record of COLUMNS, `fhir_id` and `keys` holds; None for what was erased or is damaged."""
+    try:
+        return Kept(stored(tenant, row), frozenset(row["keys"] or ()))
+    except Erased:
+        return None
+    except Damaged:
+        _LOG.error("damaged version left out", tenant=tenant.name, exc_info=True)
+        return None
+
+
 async def exact(
     tenant: Tenant, wanted: Sequence[tuple[int, int]], connection: asyncpg.Connection | None = None
 ) -> dict[tuple[int, int], Kept]:
@@ -255,12 +280,8 @@ async def exact(
     found = {}
     asked = connection or tenant.pool
     for row in await asked.fetch(tenant.sql(text), [rid for rid, _ in wanted], [v for _, v in wanted]):
-        try:
-            found[(row["rid"], row["version"])] = Kept(stored(tenant, row), frozenset(row["keys"] or ()))
-        except Erased:
-            continue
-        except Damaged:
-            _LOG.error("damaged version left out", tenant=tenant.name, exc_info=True)
+        if (version := kept(tenant, row)) is not None:
+            found[(row["rid"], row["version"])] = version
     return found
 
 
@@ -312,8 +333,9 @@ async def history(
         halves.append(_history_half(alias, id_, seen, since_sql, before_sql))
     text = " UNION ALL ".join(halves) + " ORDER BY last_updated DESC, rid DESC, version DESC LIMIT $2"
     rows = await tenant.pool.fetch(tenant.sql(text), *args)
+    ring: Ring = {}
     # An erased version keeps its place: that it was there is no secret, what it said is gone.
-    return [_unless_erased(tenant, row) or _stored(row, R4.type_name(row["type"]), None) for row in rows]
+    return [_unless_erased(tenant, row, ring) or _stored(row, R4.type_name(row["type"]), None) for row in rows]
 
 
 async def claimed(tenant: Tenant, type_: str, id_: str) -> tuple[int | None, tuple[int, ...]]:

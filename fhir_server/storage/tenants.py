@@ -20,8 +20,8 @@ OUTBOX, JOBS = "outbox", "jobs"
 """Where the workers find what is announced."""
 Check = Callable[[Any, Any], Awaitable[None]]
 """Takes a RequestContext and a Command and raises what is wrong with the command."""
-_CACHED_KEYS, _CACHED_RIDS = 20_000, 100_000
-"""A stream of measurements is new names and new identifiers for ever: what a process keeps of them, some 35 MB, is soon reached."""
+_CACHED_KEYS, _CACHED_RIDS = 20_000, 30_000
+"""A stream of measurements is new names for ever: what a process keeps of them, some 13 MB, is full within minutes."""
 _CACHED_TEXTS = 10_000
 
 
@@ -106,8 +106,8 @@ class Tenant:
         """Told OUTBOX or JOBS when there is work, by whoever has committed it; must not wait, and may be lost."""
         self.checks: dict[str, dict[str, Check]] = {}
         """Type -> whose check -> what else is asked of a new version before a request may write it (`check`)."""
-        self.kept: dict[str, Callable[[Any], None]] = {}
-        """Type -> what raises when a resource (as JSON) of it is not for clients to delete."""
+        self.removals: set[tuple[str, str]] = set()
+        """(type, whose check) that are asked before a deletion too."""
         self.prepares: Mapping[str, Check] = {}
         """Type -> what is done to a new version before anybody judges it; set by the composition root."""
         self.blobs: Any = None
@@ -117,8 +117,12 @@ class Tenant:
         self._sql: dict[str, str] = {}
         self._keys: dict[tuple[Any, ...], int] = {}
 
-    def check(self, owner: str, checks: Mapping[str, Check]) -> None:
-        """Ask more of new versions of types, beside what others ask; what the same owner has asked of them before is replaced."""
+    def check(self, owner: str, checks: Mapping[str, Check], removals: Iterable[str] = ()) -> None:
+        """Ask more of new versions of types, beside what others ask; what the same owner has asked of them before is replaced.
+
+        Of the types `removals` the check is asked before a deletion too.
+        """
+        self.removals |= {(type_, owner) for type_ in removals}
         for type_, check in checks.items():
             self.checks.setdefault(type_, {})[owner] = check
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from fhir_server.audit.codes import BY_NAME
-from fhir_server.auth import policy, principals
+from fhir_server.auth import care, policy, principals
 from fhir_server.context import RequestContext
 from fhir_server.errors import Forbidden, Unauthenticated
+from fhir_server.kit import clock
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import NOTHING, Visibility
 
@@ -31,10 +32,16 @@ async def context(tenant: Tenant, agent: int, request_id: str) -> RequestContext
     return RequestContext(tenant, principal, request_id, tenant.base)
 
 
-async def sees(tenant: Tenant, agent: int, type_: str) -> Visibility:
-    """Return what of the type the agent may be told of at this moment; NOTHING when its rights are gone."""
+async def sees(tenant: Tenant, agent: int, type_: str, since: float | None = None) -> Visibility:
+    """Return what of the type the agent may be told of at this moment; NOTHING when its rights are gone.
+
+    Whom a person cares for is looked up anew, at most once `since` (monotonic seconds; None: now): what requests remember of it
+    for some seconds would lose the first alert about somebody who was admitted a moment ago.
+    """
     try:
-        return await policy.visibility(await context(tenant, agent, ""), type_, INTERACTION)
+        ctx = await context(tenant, agent, "")
+        care.renew(tenant, ctx.principal.user, clock.monotonic() if since is None else since)
+        return await policy.visibility(ctx, type_, INTERACTION)
     except (Unauthenticated, Forbidden):
         return NOTHING
 

@@ -8,7 +8,7 @@ dictionary of codings (`Coded`); what demands none is asked of every change of i
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -98,6 +98,12 @@ class Board:
 
 _boards: WeakKeyDictionary[Tenant, Board] = WeakKeyDictionary()
 _known: WeakKeyDictionary[Tenant, dict[tuple[int, int, tuple[int, int]], list[Order]]] = WeakKeyDictionary()
+
+
+def types(tenant: Tenant) -> Collection[str]:
+    """Return the types that somebody asked for when this process last looked: what is worth reading at once."""
+    known = _boards.get(tenant)
+    return known.types if known is not None else ()
 
 
 async def board(tenant: Tenant, seen: int | None = None) -> Board:

@@ -23,7 +23,6 @@ from fhir_server.subscriptions.state import Watch
 
 PATIENCE = 5.0
 """Failures after which a Subscription is not served any more; one is shared by all for whom the same change fails."""
-MATCH = "match"
 
 
 @dataclass(slots=True)

@@ -7,14 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 import asyncpg
 
 from fhir_server.auth import policy
+from fhir_server.kit import clock
 from fhir_server.storage import reads
 from fhir_server.storage.commands import DELETE
 from fhir_server.storage.outbox import Event
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import Visibility
 from fhir_server.subscriptions import author, standing, state
-from fhir_server.subscriptions.board import Board, board
+from fhir_server.subscriptions.board import Board, board, types
 from fhir_server.subscriptions.orders import Change, Order
+
+__all__ = ["changes_of", "enqueue", "in_order", "types"]
 
 
 async def enqueue(connection: asyncpg.Connection, tenant: Tenant, events: Sequence[Event]) -> int:
@@ -38,7 +41,8 @@ async def changes_of(
     chosen = [e for e in events if e.type in orders.types and (e.method != DELETE or e.type in orders.topical)]
     wanted = {(event.rid, event.version) for event in chosen if event.method != DELETE}
     wanted |= {(event.rid, event.version - 1) for event in chosen if event.type in orders.topical and event.version > 1}
-    kept = await reads.exact(tenant, sorted(wanted), connection)
+    kept = {(event.rid, event.version): event.kept for event in chosen if event.kept is not None}
+    kept |= await reads.exact(tenant, sorted(wanted - kept.keys()), connection)
     return list(_compared(chosen, kept))
 
 
@@ -64,11 +68,12 @@ async def _told(tenant: Tenant, concerned: dict[Order, list[Change]]) -> dict[in
     """Return, for each Subscription, what it is to be told of: what it asked for and its author may see."""
     await standing.look_up(tenant, [search for order in concerned for search in order.searches(tenant)])
     rights: dict[tuple[int, str], Visibility] = {}
+    began = clock.monotonic()
     found: dict[int, dict[int, state.Change]] = {}
     for order, changes in concerned.items():
         right = (order.watch.agent, order.type)
         if right not in rights:
-            rights[right] = await author.sees(tenant, *right)
+            rights[right] = await author.sees(tenant, *right, began)
         visible = await _visible(tenant, order.type, changes, rights[right])
         for change in await order.meeting(tenant, visible):
             found.setdefault(order.watch.rid, {})[change.place] = change.told

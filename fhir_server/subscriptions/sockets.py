@@ -132,10 +132,11 @@ class Pump:
         """Return what both who subscribed and who bound the socket may see at this moment."""
         text = self._tenant.sql("SELECT types FROM {s}.subscription_state WHERE rid = $1")
         types = [R4.type_name(number) for number in await self._tenant.pool.fetchval(text, bound.stored.rid)]
+        now = clock.monotonic()
         return {
             type_: policy.both(
-                await author.sees(self._tenant, bound.owner, type_),
-                await author.sees(self._tenant, bound.binder, type_),
+                await author.sees(self._tenant, bound.owner, type_, now),
+                await author.sees(self._tenant, bound.binder, type_, now),
             )
             for type_ in types
         }

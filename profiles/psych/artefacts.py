@@ -9,6 +9,7 @@ from profiles.psych import alerting, messages
 from profiles.psych.codes import BASE, GAPS, LOCAL, UCUM, actigraphy, digital_twin, gaps
 from profiles.psych.measures import MEASURES
 from profiles.psych.questionnaires import INSTRUMENTS, questionnaire
+from profiles.psych.snapshots import with_snapshot
 from profiles.psych.structures import described, structures
 
 Resource = dict[str, Any]
@@ -37,7 +38,7 @@ ORIGINS: Mapping[str, str] = {
 
 def artefacts(features: Iterable[tuple[str, str]] = (), base: str = BASE) -> Iterator[Resource]:
     """Yield the resources; `features` are (code, meaning) of what the twin computes, which the twin's own table knows."""
-    yield from structures(base)
+    yield from map(with_snapshot, structures(base))
     yield code_system("actigraphy", "What wearables measure and LOINC has no code for", LOCAL, actigraphy(base), base)
     yield code_system("coverage-gap", "Why there are no data over a time", GAPS, gaps(base), base)
     yield code_system(

@@ -38,6 +38,7 @@ OUTCOMES: Final[Mapping[str, str]] = {
     "bundling": "The message waits a moment for others of the same reason.",
     "no-transport": "No provider is set up for the medium.",
     "provider-away": "The provider does not answer or asked to wait; it is tried again.",
+    "next-contact-point": "A contact point will not take the message; it goes to another one of the recipient.",
     "provider-refused": "The provider will not take the message.",
     "gave-up": "The provider was tried many times in vain.",
     "outcome-unknown": "The connection or this server broke while the message was handed over: it may have been sent.",

@@ -1,8 +1,8 @@
 """PHQ-9, GAD-7, ISI and ASRM: items, answers, bands of the total, as Questionnaires and as a score.
 
-PHQ-9 and GAD-7 (Spitzer, Kroenke, Williams et al.) in LOINC. ISI (Morin 1993; bands of Bastien et al. 2001) and ASRM (Altman
-et al. 1997; 6 or more suggests mania or hypomania) by local codes; their items are named here in words of our own, the
-licensed wording is the clinic's to show.
+PHQ-9 and GAD-7 (Spitzer, Kroenke, Williams et al.) in LOINC, by its names, which are the questions; both are free to reproduce.
+ISI (Morin 1993; bands of Bastien et al. 2001) and ASRM (Altman et al. 1997; 6 or more suggests mania or hypomania) by local codes;
+their items are named here in words of our own, the licensed wording is the clinic's to show.
 """
 
 from __future__ import annotations
@@ -58,16 +58,20 @@ _FREQUENCY: Final = (
     (LOINC, "LA6570-1", "More than half the days"),
     (LOINC, "LA6571-9", "Nearly every day"),
 )
+_MOVING: Final = (
+    "Moving or speaking so slowly that other people could have noticed. Or the opposite-being so fidgety or restless"
+    " that you have been moving around a lot more than usual"
+)
 _PHQ9: Final = (
-    ("44250-9", "Little interest or pleasure in doing things"),
-    ("44255-8", "Feeling down, depressed, or hopeless"),
+    ("44250-9", "Little interest or pleasure in doing things in last 2 weeks"),
+    ("44255-8", "Feeling down, depressed, or hopeless in last 2 weeks"),
     ("44259-0", "Trouble falling or staying asleep, or sleeping too much"),
     ("44254-1", "Feeling tired or having little energy"),
     ("44251-7", "Poor appetite or overeating"),
-    ("44258-2", "Feeling bad about yourself"),
-    ("44252-5", "Trouble concentrating on things"),
-    ("44253-3", "Moving or speaking slowly, or being restless"),
-    ("44260-8", "Thoughts that you would be better off dead, or of hurting yourself"),
+    ("44258-2", "Feeling bad about yourself-or that you are a failure or have let yourself or your family down"),
+    ("44252-5", "Trouble concentrating on things, such as reading the newspaper or watching television"),
+    ("44253-3", _MOVING),
+    ("44260-8", "Thoughts that you would be better off dead, or of hurting yourself in some way"),
 )
 _GAD7: Final = (
     ("69725-0", "Feeling nervous, anxious or on edge"),
@@ -97,7 +101,7 @@ def _own(stem: str, texts: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
     return tuple(("", f"{stem}-{number}", text) for number, text in enumerate(texts, 1))
 
 
-INSTRUMENTS: Final = (
+PHQ9, GAD7, ISI, ASRM = INSTRUMENTS = (
     Instrument(
         "phq-9", "PHQ-9, depression", "44249-1",
         (LOINC, "44261-6", "Patient Health Questionnaire 9 item (PHQ-9) total score [Reported]"), _loinc(_PHQ9), _FREQUENCY,

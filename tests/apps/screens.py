@@ -36,7 +36,7 @@ def twin(page: Page, instance: Instance, scheme: str) -> None:
     page.evaluate("document.activeElement.blur()")
     picture(page, f"twin-{scheme}")
     page.click("#actogram summary")
-    page.wait_for_selector(".acto-row")
+    page.wait_for_selector(".acto-view[data-whole]")
     page.locator("#actogram").screenshot(path=FOLDER / f"twin-actogram-{scheme}.png")
     page.click("#actogram summary")
     page.locator(".lanes").focus()

@@ -285,7 +285,8 @@ async def test_what_is_about_no_patient_has_no_consent(acting, tenant):
 @pytest.mark.parametrize(
     ("change", "understood"),
     [
-        ({"scope": {"coding": [{"system": SCOPE["coding"][0]["system"], "code": "research"}]}}, None),
+        ({"scope": {"coding": [{"system": SCOPE["coding"][0]["system"], "code": "treatment"}]}}, None),
+        ({"scope": {"coding": [{"system": SCOPE["coding"][0]["system"], "code": "research"}]}}, False),
         ({"status": "rejected"}, None),
         ({"status": "entered-in-error"}, None),
         ({"modifierExtension": [{"url": "x", "valueBoolean": True}]}, False),
@@ -298,6 +299,7 @@ async def test_what_is_about_no_patient_has_no_consent(acting, tenant):
 def test_what_is_understood(change, understood):
     found = rules_of(consent("p") | change, "http://x/fhir")
     assert (found.understood if found else None) is understood
+    assert found is None or found.research is ("research" in str(change))
 
 
 def test_a_consent_that_is_too_deep_denies():

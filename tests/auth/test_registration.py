@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fhir_server.auth import clients, registration
+from fhir_server.auth import clients, decisions, registration
 from fhir_server.auth.redirects import ClientError
 from tests.auth.conftest import key_set
 
@@ -44,14 +44,14 @@ async def test_nothing_works_before_an_administrator_decides(ask, http, tenant):
     made = answer.json()
     assert (answer.status_code, made["registration_status"]) == (201, "pending")
     assert answer.headers["cache-control"] == "no-store"
-    assert made["client_id"] in [each.client_id for each in await clients.listed(tenant, pending=True)]
+    assert made["client_id"] in [each.client.client_id for each in await decisions.listed(tenant, pending=True)]
     assert made["client_id"] not in [each.client_id for each in await clients.listed(tenant)]
     assert await token_of(http, tenant, made) == 401
-    approved = await clients.approve(tenant, made["client_id"])
+    approved = await decisions.approve(tenant, made["client_id"])
     assert approved.scope == SERVICE["scope"]
     assert await token_of(http, tenant, made) == 200
     with pytest.raises(ClientError, match="waits for a decision"):
-        await clients.approve(tenant, made["client_id"])
+        await decisions.approve(tenant, made["client_id"])
 
 
 async def test_an_app_waits_too(ask, http, tenant):
@@ -63,7 +63,7 @@ async def test_an_app_waits_too(ask, http, tenant):
     )
     url = f"{tenant.base.removesuffix('/fhir')}/oauth2/authorize?{query}"
     assert (await http.get(url)).status_code == 400, "an unknown client redirects nowhere"
-    await clients.approve(tenant, made["client_id"], "launch/patient patient/Observation.rs")
+    await decisions.approve(tenant, made["client_id"], "launch/patient patient/Observation.rs")
     shown = await http.get(url)
     assert (shown.status_code, "Sign in" in shown.text) == (200, True)
     client = await clients.get(tenant, made["client_id"])
@@ -98,7 +98,7 @@ async def test_who_registered_may_look_and_take_back(ask, http, tenant):
         refused = await http.get(url, headers=wrong)
         assert (refused.status_code, refused.json()["error"]) == (401, "invalid_token")
         assert (await http.delete(url, headers=wrong)).status_code == 401
-    await clients.approve(tenant, made["client_id"])
+    await decisions.approve(tenant, made["client_id"])
     assert (await http.get(url, headers=mine)).json()["registration_status"] == "approved"
     assert (await http.delete(url, headers=mine)).status_code == 204
     assert await clients.get(tenant, made["client_id"], fresh=True) is None
@@ -127,6 +127,10 @@ REFUSED = [
     (APP | {"client_name": "Bank\u202egro"}, "invalid_client_metadata", "visible characters"),
     (APP | {"client_name": "two\nlines"}, "invalid_client_metadata", "visible characters"),
     (APP | {"client_name": "x" * 81}, "invalid_client_metadata", "80"),
+    (APP | {"contacts": "me@app.example"}, "invalid_client_metadata", "contacts"),
+    (APP | {"contacts": ["me@app.example\u202e"]}, "invalid_client_metadata", "visible characters"),
+    (APP | {"contacts": ["a"] * 6}, "invalid_client_metadata", "contacts"),
+    (APP | {"client_uri": "javascript:alert(1)"}, "invalid_client_metadata", "client_uri"),
     (APP | {"scope": ""}, "invalid_client_metadata", "scope"),
     (APP | {"scope": "patient/*.sr"}, "invalid_client_metadata", "refused"),
     (APP | {"scope": "patient/*.rs nonsense"}, "invalid_client_metadata", "nonsense"),
@@ -154,7 +158,7 @@ async def test_what_may_not_be_asked(ask, tenant, metadata, error, said):
     answer = await ask(metadata)
     assert (answer.status_code, answer.json()["error"]) == (400, error), answer.text
     assert said in answer.json()["error_description"]
-    assert not await clients.listed(tenant, pending=True)
+    assert not await decisions.listed(tenant, pending=True)
 
 
 async def test_what_is_no_request(http, tenant):
@@ -174,18 +178,41 @@ async def test_strangers_cannot_fill_the_table(ask, tenant, monkeypatch):
         tenant.sql("UPDATE {s}.oauth_client SET created_at = now() - interval '31 days' WHERE pending")
     )
     await registration.forget_old(tenant)
-    assert not await clients.listed(tenant, pending=True)
+    assert not await decisions.listed(tenant, pending=True)
 
 
 async def test_refused_is_forgotten(ask, tenant):
     made = (await ask(SERVICE)).json()
-    await clients.refuse(tenant, made["client_id"])
-    assert await clients.registered(tenant, made["client_id"]) is None
+    await decisions.refuse(tenant, made["client_id"])
+    assert await decisions.registered(tenant, made["client_id"]) is None
     with pytest.raises(ClientError):
-        await clients.refuse(tenant, made["client_id"])
+        await decisions.refuse(tenant, made["client_id"])
     await clients.add(tenant, name="x", scope="system/*.rs", client_id=f"standing-{made['client_id']}"[:60])
     with pytest.raises(ClientError):
-        await clients.refuse(tenant, f"standing-{made['client_id']}"[:60])
+        await decisions.refuse(tenant, f"standing-{made['client_id']}"[:60])
+
+
+async def test_who_asked_is_told_why_it_was_refused(ask, http, tenant):
+    made = (await ask(SERVICE | {"contacts": ["ida@app.example"], "client_uri": "https://app.example/"})).json()
+    [waits] = await decisions.listed(tenant, pending=True)
+    assert waits.asked is not None
+    assert (waits.asked.contacts, waits.asked.uri) == (("ida@app.example",), "https://app.example/")
+    for wrong in ("", "x" * (decisions.MAX_REASON + 1)):
+        with pytest.raises(ClientError, match="reason"):
+            await decisions.refuse(tenant, made["client_id"], wrong)
+    await decisions.refuse(tenant, made["client_id"], "Nobody knows this registry.")
+    assert not await decisions.listed(tenant, pending=True)
+    mine = {"Authorization": f"Bearer {made['registration_access_token']}"}
+    said = (await http.get(made["registration_client_uri"], headers=mine)).json()
+    assert (said["registration_status"], said["registration_reason"]) == ("refused", "Nobody knows this registry.")
+    assert said["contacts"] == ["ida@app.example"]
+    assert await token_of(http, tenant, made) == 401
+    for late in (decisions.approve, decisions.refuse):
+        with pytest.raises(ClientError, match="waits for a decision"):
+            await late(tenant, made["client_id"])
+    with pytest.raises(ClientError, match="is registered"):
+        await decisions.set_disabled(tenant, made["client_id"], disabled=False)
+    assert (await http.delete(made["registration_client_uri"], headers=mine)).status_code == 204
 
 
 async def test_discovery_names_it(http, tenant):

@@ -5,13 +5,15 @@ patients. Batches leave on time whatever became of those before (an open loop, o
 its Retry-After. At the end every Observation that was acknowledged is counted in the database.
 
 What has to stay flat is watched once a second: the memory of the web processes and the workers, how long the oldest event of the
-outbox waits for dispatch, and how long the oldest twin that is due waits for a worker.
+outbox waits for dispatch, and how long the oldest twin that is due waits for a worker. What memory grows by is told of the second
+half alone, as the slope of a line through its looks: what a process remembers has an end, and is full by then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import resource
+import statistics
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -79,9 +81,10 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One second: seconds since the start, MiB by kind of process, seconds that events and due twins wait."""
+    """One second: seconds since the start, Observations so far, MiB by kind of process, seconds that events and due twins wait."""
 
     at: float
+    accepted: int
     web: float
     worker: float
     events: float
@@ -97,11 +100,11 @@ async def measure(rig: Rig, load: Load) -> Json:
             stack.callback(child.stop)
         async with opened(rig.settings, "default") as tenant:
             names = await _patients(tenant, load.patients)
-            token, looks, ended = await rig.token(), list[Look](), asyncio.Event()
+            token, sent, looks, ended = await rig.token(), Sent(), list[Look](), asyncio.Event()
             before = rig.cpu() | _worker_cpu(workers)
-            watching = asyncio.create_task(_watch(rig, tenant, workers, looks, ended))
+            watching = asyncio.create_task(_watch(rig, tenant, workers, sent, looks, ended))
             try:
-                sent = await _send(rig.port, token, names, load)
+                await _send(rig.port, token, names, load, sent)
                 spent = {kind: taken - before[kind] for kind, taken in (rig.cpu() | _worker_cpu(workers)).items()}
                 screen.print(f"bench: {sent.accepted} Observations were accepted, the workers go on …")
                 drained = await _drained(tenant)
@@ -138,9 +141,9 @@ def body(minute: datetime) -> bytes:
     return json.encode({"format": "clarity", "source": "hub", "samples": samples})
 
 
-async def _send(port: int, token: str, names: list[str], load: Load) -> Sent:
-    """Send all batches, each at its time."""
-    sent, queue = Sent(), asyncio.Queue[tuple[float, bytes] | None]()
+async def _send(port: int, token: str, names: list[str], load: Load, sent: Sent) -> None:
+    """Send all batches, each at its time; `sent` tells at any moment what came back so far."""
+    queue = asyncio.Queue[tuple[float, bytes] | None]()
     first = datetime(2026, 1, 5, tzinfo=UTC)
     minutes = [body(first + timedelta(minutes=minute)) for minute in range(-(-load.batches // len(names)))]
     async with connections(port, CONNECTIONS) as opened_:
@@ -157,7 +160,6 @@ async def _send(port: int, token: str, names: list[str], load: Load) -> Sent:
         await asyncio.gather(*senders)
         sent.seconds = clock.monotonic() - began
         sent.cpu = (_own_cpu() - usage) / sent.seconds
-    return sent
 
 
 async def _sender(connection: Connection, queue: asyncio.Queue[tuple[float, bytes] | None], sent: Sent) -> None:
@@ -174,14 +176,16 @@ async def _sender(connection: Connection, queue: asyncio.Queue[tuple[float, byte
         sent.accepted += BATCH
 
 
-async def _watch(rig: Rig, tenant: Tenant, workers: list[Child], looks: list[Look], ended: asyncio.Event) -> None:
+async def _watch(
+    rig: Rig, tenant: Tenant, workers: list[Child], sent: Sent, looks: list[Look], ended: asyncio.Event
+) -> None:
     """Look once a second until the end."""
     web = [child.process.pid for child in rig.supervisor.children() if child.process and child.name.startswith("web")]
     own = [child.process.pid for child in workers if child.process]
     began = clock.monotonic()
     while not ended.is_set():
         waits = await outbox.age(tenant, CONSUMER), await _twins_wait(tenant)
-        looks.append(Look(clock.monotonic() - began, _memory(web), _memory(own), *waits))
+        looks.append(Look(clock.monotonic() - began, sent.accepted, _memory(web), _memory(own), *waits))
         await asyncio.wait([asyncio.ensure_future(ended.wait())], timeout=1.0)
 
 
@@ -223,7 +227,10 @@ def _figures(load: Load, sent: Sent, looks: list[Look], spent: dict[str, float])
     memory, lag = {}, {}
     for kind in ("web", "worker"):
         held = [getattr(look, kind) for look in warm]
-        memory[f"{kind}_mib"] = {"begin": held[0], "end": held[-1], "most": max(held)}
+        memory[f"{kind}_mib"] = {
+            "begin": held[0], "middle": held[len(held) // 2], "end": held[-1], "most": max(held),
+            "second_half_per_100000": _slope(warm[len(warm) // 2 :], kind),
+        }  # fmt: skip
     for kind in ("events", "twins"):
         waited = [round(getattr(look, kind), 1) for look in under]
         lag[f"{kind}_wait_s"] = {"most": max(waited), "end": waited[-1]}
@@ -236,6 +243,15 @@ def _figures(load: Load, sent: Sent, looks: list[Look], spent: dict[str, float])
         "cpu_of_one_core": {kind: round(taken / sent.seconds, 2) for kind, taken in spent.items()},
         "generator_cpu_of_one_core": round(sent.cpu, 3),
     }  # fmt: skip
+
+
+def _slope(looks: list[Look], kind: str) -> float | None:
+    """Return MiB for 100,000 Observations; None where none were accepted between the looks."""
+    accepted = [look.accepted for look in looks]
+    if len(set(accepted)) < 2:
+        return None
+    line = statistics.linear_regression(accepted, [getattr(look, kind) for look in looks])
+    return round(line.slope * 100_000, 1)
 
 
 def _ms(waits: list[float], part: float) -> float:

@@ -95,12 +95,14 @@ async def test_a_stream_sends_again_what_was_refused_and_counts_both() -> None:
     server.close()
     sent.seconds = 2.0
     assert sent.statuses == {429: 2, 200: 2}
-    looks = [ingest.Look(at, 100 + at, 50, events, 0) for at, events in ((0, 0), (1, 4), (2, 1), (3, 9))]
+    looks = [ingest.Look(at, 60 * at, 100 + at, 50, events, 0) for at, events in ((0, 0), (1, 4), (2, 1), (3, 9))]
     found = ingest._figures(ingest.Load(60, 2, 1), sent, looks, {"web": 1.0})
     assert found["accepted"] == 2 * ingest.BATCH
     assert (found["refused_429"], found["accepted_per_s"]) == (2, 60.0)
     assert found["events_wait_s"] == {"most": 4, "end": 1}, "what came after the load is not the load's"
-    assert found["web_mib"] == {"begin": 100, "end": 102, "most": 102}
+    web = {"begin": 100, "middle": 101, "end": 102, "most": 102}
+    assert found["web_mib"] == web | {"second_half_per_100000": round(100_000 / 60, 1)}
+    assert found["worker_mib"]["second_half_per_100000"] == 0
     assert found["cpu_of_one_core"] == {"web": 0.5}
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import copy
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq,
@@ -55,15 +57,56 @@ def _of(node: ast.AST) -> Iterator[ast.AST]:
             yield ast.Pass()
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One fault: which place of the module, which of its faults, and what the statement around it is.
+
+    `lines` are those of the statement (of its head alone when it has a body), none when it is run at import.
+    """
+
+    place: int
+    choice: int
+    where: str
+    was: str
+    becomes: str
+    lines: frozenset[int] = frozenset()
+    cached: bool = False
+    """Whether the function keeps its answers, so that tests feel it that do not come by it."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: `{self.was}` → `{self.becomes}`"
+
+
 class _At(ast.NodeTransformer):
     """Replaces the node that is the `wanted`th place, by its `choice`th fault; counts places otherwise."""
 
     def __init__(self, wanted: int = -1, choice: int = 0) -> None:
         self.wanted, self.choice = wanted, choice
-        self.places: list[tuple[int, int, str, str]] = []
+        self.places: list[Place] = []
         self.seen = 0
+        self.around: list[str] = []
+        self.called = 0
+        self.cached = False
+        self.lines: frozenset[int] = frozenset()
 
     def visit(self, node: ast.AST) -> ast.AST:
+        before, cached = self.lines, self.cached
+        if isinstance(node, ast.stmt):
+            self.lines = _head(node) if self.called else frozenset()
+        called = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        inner = called or isinstance(node, ast.ClassDef)
+        self.called += called
+        self.cached |= called and any("cache" in ast.unparse(each) for each in getattr(node, "decorator_list", ()))
+        self.around += [getattr(node, "name", "")] if inner else []
+        try:
+            return self._visit(node)
+        finally:
+            self.lines, self.cached = before, cached
+            self.called -= called
+            if inner:
+                self.around.pop()
+
+    def _visit(self, node: ast.AST) -> ast.AST:
         if isinstance(node, ast.AnnAssign) and isinstance(node.annotation, ast.Name | ast.Subscript | ast.Attribute):
             if node.value is not None:
                 node.value = self.visit(node.value)  # type: ignore[assignment]
@@ -73,8 +116,11 @@ class _At(ast.NodeTransformer):
         faults = list(_of(node))
         if here == self.wanted:
             return ast.copy_location(faults[self.choice], node)
-        line = getattr(node, "lineno", 0)
-        self.places += [(here, at, f"{line}: {_shown(node)}", _shown(fault)) for at, fault in enumerate(faults)]
+        where = ".".join(self.around) or "module"
+        self.places += [
+            Place(here, at, where, _shown(node), _shown(fault), self.lines, self.cached)
+            for at, fault in enumerate(faults)
+        ]
         return self.generic_visit(node)
 
 
@@ -83,11 +129,23 @@ def _shown(node: ast.AST) -> str:
     return " ".join(text.split())[:90]
 
 
-def places(source: str) -> list[tuple[int, int, str, str]]:
-    """Return every fault of a module: which place, which of its faults, what was there, what it becomes."""
+def _head(node: ast.stmt) -> frozenset[int]:
+    body = getattr(node, "body", None)
+    last = body[0].lineno - 1 if body else node.end_lineno or node.lineno
+    return frozenset(range(node.lineno, max(node.lineno, last) + 1))
+
+
+def places(source: str) -> list[Place]:
+    """Return every fault of a module; of those that read alike in one function, the second says so, and so on."""
     found = _At()
     found.visit(ast.parse(source))
-    return found.places
+    told: Counter[str] = Counter()
+    out = []
+    for each in found.places:
+        told[str(each)] += 1
+        again = told[str(each)]
+        out.append(each if again == 1 else replace(each, where=f"{each.where} ({again})"))
+    return out
 
 
 def mutated(source: str, place: int, choice: int) -> ast.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -79,32 +80,50 @@ async def test_a_month_without_enough_people_says_nothing(system: Caller, everyb
     assert cell == {"suppressed": True}
 
 
-async def test_whose_consent_keeps_them_from_research_is_not_among_them(
-    system: Caller, everybody: None, tenant: Tenant
-) -> None:
-    consent = {
+HRESCH = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HRESCH"}
+
+
+def consent(patient: str, scope: str, base: str | None, provision: dict[str, Any]) -> dict[str, Any]:
+    policy_ = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": base}]}
+    return {
         "resourceType": "Consent",
         "status": "active",
-        "scope": {
-            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]
-        },
+        "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": scope}]},
         "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "patient": {"reference": f"Patient/aggregate-{tenant.name}-16"},
-        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTIN"}]},
-        "provision": {
-            "type": "permit",
-            "provision": [
-                {
-                    "type": "deny",
-                    "purpose": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HRESCH"}],
-                }
-            ],
-        },
+        "patient": {"reference": f"Patient/{patient}"},
+        **({"policyRule": policy_} if base else {}),
+        **({"provision": provision} if provision else {}),
     }
-    made = await system.post("Consent", consent)
+
+
+@pytest.mark.parametrize(
+    ("scope", "base", "provision", "people"),
+    [
+        ("patient-privacy", "OPTIN", {"type": "permit", "provision": [{"type": "deny", "purpose": [HRESCH]}]}, 16),
+        ("research", None, {"type": "deny"}, 16),
+        ("research", "OPTOUT", {}, 16),
+        ("research", None, {"type": "permit", "provision": [{"type": "deny", "purpose": [HRESCH]}]}, 16),
+        ("research", "HIPAA-NPP", {}, 16),  # not understood
+        ("research", "OPTIN", {}, 17),
+        ("treatment", "OPTOUT", {}, 17),
+    ],
+)
+async def test_whose_consent_keeps_them_from_research_is_not_among_them(
+    system: Caller,
+    everybody: None,
+    tenant: Tenant,
+    scope: str,
+    base: str | None,
+    provision: dict[str, Any],
+    people: int,
+) -> None:
+    patient = f"aggregate-{tenant.name}-16"
+    made = await system.post("Consent", consent(patient, scope, base, provision))
     assert made.status == 201, made.text
     (cell,) = figures(await system.get(f"Patient/$aggregate?{QUERY}"))
-    assert cell["people"] == 16
+    assert cell["people"] == people
+    if scope == "research":  # it hides the record from nobody
+        assert (await system.get(f"Observation?subject=Patient/{patient}&_summary=count")).json["total"] >= 5
     withdrawn = await system.put(f"Consent/{made.json['id']}", {**made.json, "status": "inactive"})
     assert withdrawn.status == 200
     (cell,) = figures(await system.get(f"Patient/$aggregate?{QUERY}"))

@@ -9,11 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.auth.people.roles import ROLES, may_lend
+from fhir_server.auth.tokens import mint
 from fhir_server.kit import json
 from fhir_server.storage.tenants import Tenant
 from profiles.psych.alerting import EXTENSIONS
 from profiles.psych.rules import RULES, plan, shipped
-from tests.http.client import Caller, caller
+from tests.http.client import Caller, caller, entry
 from workers.rules.override import Override, basic
 
 Json = dict[str, Any]
@@ -104,6 +106,57 @@ async def test_every_shipped_rule_is_accepted_and_a_later_mistake_is_not(
         condition("%nothing")(broken)
         assert (await client.put(f"PlanDefinition/{made['id']}", broken)).status == 422
         assert (await client.put(f"PlanDefinition/{made['id']}", broken | {"status": "retired"})).status == 200
+
+
+async def test_who_may_not_decide_stores_drafts_and_changes_nothing_that_is_in_effect(
+    http: httpx.AsyncClient, tenant: Tenant, unique: str
+) -> None:
+    """Every way to write is the same way: create, update, patch, delete, transaction, and Meta that makes it a rule or none."""
+    anybody = await caller(http, tenant, "system/PlanDefinition.cruds")
+    decides = await caller(http, tenant, "system/PlanDefinition.cruds __alert-rules")
+
+    def right(answer: Any) -> bool:
+        """Tell whether it was refused for the right alone."""
+        assert answer.status < 300 or (answer.status, answer.issue) == (403, "alert-rule-right"), answer.text
+        return bool(answer.status == 403)
+
+    made = rule(unique)
+    refused = await anybody.post("PlanDefinition", made)
+    assert right(refused)
+    assert refused.expressions == ["PlanDefinition.status"]
+    draft = await anybody.post("PlanDefinition", made | {"status": "draft"})
+    assert not right(draft)
+    at = f"PlanDefinition/{draft.id}"
+    assert right(await anybody.put(at, draft.json | {"status": "active"}))
+    assert not right(await decides.put(at, draft.json | {"status": "active"}))
+    current = (await anybody.get(at)).json
+    assert right(await anybody.put(at, current | {"status": "retired"}))
+    assert right(await anybody.put(at, current | {"status": "draft"}))
+    assert right(await anybody.put(at, current | {"title": "Another"}))
+    assert right(await anybody.put(at, {k: v for k, v in current.items() if k != "meta"}))
+    patch = [{"op": "replace", "path": "/status", "value": "retired"}]
+    assert right(await anybody.send("PATCH", at, patch, content_type="application/json-patch+json"))
+    assert right(await anybody.delete(at))
+    assert right(await anybody.transaction(entry("DELETE", at)))
+    assert right(await anybody.transaction(entry("POST", "PlanDefinition", made)))
+    profile = {"parameter": [{"name": "meta", "valueMeta": {"profile": current["meta"]["profile"]}}]}
+    profile["resourceType"] = "Parameters"  # type: ignore[assignment]
+    assert right(await anybody.post(f"{at}/$meta-delete", profile))
+    plain = await anybody.post("PlanDefinition", {k: v for k, v in made.items() if k != "meta"})
+    assert right(await anybody.post(f"PlanDefinition/{plain.id}/$meta-add", profile))
+    assert (await anybody.get(at)).json == current, "nothing has changed"
+    assert not right(await decides.put(at, current | {"title": "Another"}))
+    assert not right(await decides.delete(at))
+
+
+async def test_a_person_needs_the_role_and_lends_it(http: httpx.AsyncClient, tenant: Tenant, unique: str) -> None:
+    assert {name for name in ROLES if may_lend("__alert-rules", [name])} == {"psychiatrist", "administrator"}
+    await (await caller(http, tenant)).put(f"Practitioner/{unique}", {"resourceType": "Practitioner", "id": unique})
+    for scope, status in (("user/*.cruds", 403), ("user/*.cruds __alert-rules", 201)):
+        app = Caller(http, tenant, await mint(tenant, scope, user=f"Practitioner/{unique}"))
+        answer = await app.post("PlanDefinition", rule(unique))
+        assert answer.status == status, answer.text
+        assert status == 201 or answer.issue == "alert-rule-right"
 
 
 async def test_a_plan_that_is_no_alert_rule_is_left_alone(http: httpx.AsyncClient, tenant: Tenant) -> None:

@@ -164,6 +164,7 @@ async def test_lenient_takes_what_can_be_used_and_tells_the_rest(system: Caller,
         ),
         ({"samples": [], "zone": "Middle/Earth"}, 422, "ingest-zone"),
         ({"patients": [{"patient": "other", "samples": []}]}, 422, "ingest-patient"),
+        ([{"format": "clarity", "patient": "other", "samples": []}], 422, "ingest-payload"),
     ],
 )
 async def test_what_is_no_payload(system: Caller, unique: str, body: Any, status: int, issue: str) -> None:
@@ -182,6 +183,23 @@ async def test_binary_and_parameters_carry_it_too(system: Caller, unique: str) -
     assert counts(await system.post(f"Patient/{who}/$ingest", parameters)) == {"unchanged": 1}
     [found] = await stored(system, who)
     assert found["effectiveDateTime"] == "2026-01-05T08:00:00+01:00"
+
+
+async def test_a_series_of_counts_says_itself_when_it_ends(system: Caller, unique: str) -> None:
+    who = await somebody(system, unique)
+    start = (
+        "2026-03-29T01:30:00+01:00"  # in Berlin the clock jumps after half an hour: the offset that was stated stays
+    )
+    steps = {"type": "steps", "start": start, "values": [3, None, 5], "period": 1200, "device": WATCH}
+    assert counts(await system.post(f"Patient/{who}/$ingest", batch(steps))) == {"created": 1}
+    [found] = await stored(system, who)
+    assert found["effectivePeriod"] == {"start": start, "end": "2026-03-29T02:30:00+01:00"}
+    assert counts(await system.post(f"Patient/{who}/$ingest", batch(steps | {"end": "2026-03-29T02:30:00+01:00"}))) == {
+        "unchanged": 1
+    }
+    for period in (0, -1, 10**9, 10**60):
+        answer = await system.post(f"Patient/{who}/$ingest", batch(steps | {"period": period}))
+        assert answer.status == 422, answer.text
 
 
 async def test_a_hub_sends_a_minute_of_many_patients(system: Caller, unique: str) -> None:

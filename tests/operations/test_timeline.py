@@ -157,17 +157,44 @@ async def test_hours_add_up_to_the_day(system: Caller, somebody: str) -> None:
     day = END - timedelta(days=3)
     url = f"Patient/{somebody}/$timeline?start={day}&end={day}&series=steps&resolution="
     totals = {}
-    for resolution in ("minute", "hour", "day"):
+    for resolution in ("minute", "five-minutes", "hour", "day"):
         answer = (await system.get(url + resolution)).json
         totals[resolution] = sum(row[0] or 0 for row in rows(named(answer, "signal")["steps"], "total"))
         assert set(named(answer, "feature")) == {"steps"}
     assert totals["minute"] == pytest.approx(totals["hour"], rel=1e-4) == pytest.approx(totals["day"], rel=1e-4)
+    assert totals["five-minutes"] == pytest.approx(totals["day"], rel=1e-4)
+
+
+async def test_ten_days_of_five_minutes_are_those_of_one_day_each(system: Caller, somebody: str) -> None:
+    """An actogram is read in pieces: where one begins and ends changes nothing."""
+    first, url = END - timedelta(days=9), f"Patient/{somebody}/$timeline?resolution=five-minutes&include=signal"
+    whole = named((await system.get(f"{url}&start={first}&end={END}")).json, "signal")
+    assert set(whole) == SERIES - {"sleep-session", "resting-heart-rate"}
+    for name in ("activity-counts", "steps"):
+        told = rows(whole[name], "total")
+        assert len(told) == 2880
+        for back in range(10):
+            day = first + timedelta(days=back)
+            alone = named((await system.get(f"{url}&series={name}&start={day}&end={day}")).json, "signal")
+            assert (rows(alone[name], "total") if alone else [[None]] * 288) == told[288 * back : 288 * (back + 1)]
+
+
+async def test_days_that_are_still_to_come_take_no_number_from_those_before(system: Caller, somebody: str) -> None:
+    """A window often ends today, of which there are no data yet."""
+    url = (
+        f"Patient/{somebody}/$timeline?series=steps&include=feature&resolution=day&start={END - timedelta(days=1)}&end="
+    )
+    known = rows(named((await system.get(f"{url}{END}")).json, "feature")["steps"], "values")
+    longer = named((await system.get(f"{url}{END + timedelta(days=1)}")).json, "feature")["steps"]
+    assert all(row[1] is not None for row in known)
+    assert rows(longer, "values") == [*known, [None, None, None]]
 
 
 async def test_what_is_refused(system: Caller, somebody: str) -> None:
     stem = f"Patient/{somebody}/$timeline"
     for query, issue in (
         ("resolution=minute&start=2020-01-01", "timeline-too-fine"),
+        (f"resolution=five-minutes&start={END - timedelta(days=10)}&end={END}", "timeline-too-fine"),
         ("resolution=second", "parameter-value"),
         ("series=blood", "parameter-value"),
         ("start=2026", "parameter-value"),

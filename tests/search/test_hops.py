@@ -9,7 +9,7 @@ import pytest
 
 from fhir_server.errors import BadSearch, Forbidden, Unprocessable
 from fhir_server.search import join, run, seeing
-from fhir_server.search.run import match, matches
+from fhir_server.search.criteria import match, matches
 from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant
 from tests.search import naive_hops as n

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from fhir_server.errors import BadSearch
 from fhir_server.search import gather
+from fhir_server.search.criteria import match
 from fhir_server.search.extract import extract
-from fhir_server.search.run import match, search
+from fhir_server.search.run import search
 from fhir_server.search.seeing import Sees, nothing
 from fhir_server.storage.commands import Command
 from fhir_server.storage.commit import commit

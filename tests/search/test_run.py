@@ -10,8 +10,8 @@ import pytest
 from fhir_server.errors import BadSearch, Unavailable
 from fhir_server.kit import json
 from fhir_server.search import run
+from fhir_server.search.criteria import match, matches
 from fhir_server.search.extract import extract
-from fhir_server.search.run import match, matches
 from fhir_server.storage import reads
 from fhir_server.storage.commands import Command
 from fhir_server.storage.commit import commit

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from fhir_server.settings import Settings
-from fhir_server.storage.commands import CLIENT, POST, TWIN
-from fhir_server.storage.outbox import Event
+from fhir_server.storage import outbox
+from fhir_server.storage.commands import TWIN
 from fhir_server.storage.tenants import Tenant
-from fhir_server.subscriptions import match, state
+from fhir_server.subscriptions import match
 from fhir_server.subscriptions.judge import judge
 from tests.subscriptions import subscribing as given
 from workers.jobs.dispatch import dispatch
@@ -146,17 +146,23 @@ async def test_codes_that_nobody_had_written_before_are_told_in_every_system(
     assert [rid for _, rid, _ in await told(tenant, other)] == made[:1]
 
 
-async def test_a_change_alone_is_matched_by_two_statements(tenant: Tenant, unique: str, settings: Settings) -> None:
-    """What it costs is mostly round trips: the versions, and the numbers."""
+async def test_a_change_alone_is_matched_by_one_statement_and_by_two_once_it_was_replaced(
+    tenant: Tenant, unique: str, settings: Settings
+) -> None:
+    """What it costs is mostly round trips: what the version says comes with the event, and the numbers are written."""
     who = await given.client(tenant, "system/*.cruds")
-    await active(tenant, settings, f"Observation?patient={unique}&code=8867-4", who)
+    rid = await active(tenant, settings, f"Observation?patient={unique}&code=8867-4", who)
     await given.write(tenant, given.observation(unique), who)
     await drain(tenant, settings)
-    done = await given.write(tenant, given.observation(unique), who)
-    event = Event(1, done.rid, "Observation", done.id, 1, POST, CLIENT, (), await state.revision(tenant))
-    asked: list[str] = []
-    async with tenant.pool.acquire() as connection, connection.transaction():
-        with connection.query_logger(lambda record: asked.append(record.query)):
-            assert await match.enqueue(connection, tenant, [event]) >= 1
-    assert len(asked) == 2
-    await drain(tenant, settings)
+    for replaced, statements in ((False, 1), (True, 2)):
+        done = await given.write(tenant, given.observation(unique), who)
+        if replaced:
+            await given.write(tenant, given.observation("somebody-else"), who, id_=done.id)
+        asked: list[str] = []
+        async with tenant.pool.acquire() as connection, connection.transaction():
+            read = await outbox.read_events(connection, tenant, "dispatch", types=match.types(tenant))
+            [event] = [each for each in read if (each.rid, each.version) == (done.rid, 1)]
+            with connection.query_logger(lambda record, asked=asked: asked.append(record.query)):
+                assert await match.enqueue(connection, tenant, [event]) >= 1
+        assert len(asked) == statements
+        assert (await told(tenant, rid))[-1][1:] == (done.rid, 1)

@@ -87,6 +87,27 @@ async def test_a_person_is_told_of_whom_they_care_for(
         assert (notice.numbers, notice.foci[0].split("/")[-1]) == ([1], hers.id)
 
 
+async def test_whoever_was_admitted_a_moment_ago_is_told_of_and_whoever_left_is_not(
+    system: Caller, person: Any, served: Settings, port: int, unique: str
+) -> None:
+    """For requests it may take seconds until a care relationship counts; an alert that comes in these seconds is not lost."""
+    one, mine = await person(f"ward-{unique}")
+    id_ = await active(one, wanted(mine))
+    team = {"resourceType": "CareTeam", "status": "active", "participant": [{"member": {"reference": mine}}]}
+    async with bound(one, port, id_) as connection:
+        assert (await heard(connection)).kind == "handshake"
+        known = await system.post("Observation", given.observation(f"of-ward-{unique}"))
+        assert (await heard(connection)).foci[0].split("/")[-1] == known.id  # whom they care for is remembered now
+        admitted = await system.post("CareTeam", team | {"subject": {"reference": f"Patient/{unique}"}})
+        new = await system.post("Observation", given.observation(unique))
+        assert (await heard(connection)).foci[0].split("/")[-1] == new.id
+        await system.put(f"CareTeam/{admitted.id}", admitted.json | {"status": "inactive"})
+        await system.post("Observation", given.observation(unique))
+        last = await system.post("Observation", given.observation(f"of-ward-{unique}"))
+        notice = await heard(connection)
+        assert (notice.numbers, notice.foci[0].split("/")[-1]) == ([3], last.id)
+
+
 async def test_a_socket_of_a_person_ends_and_is_bound_anew(
     system: Caller, person: Any, served: Settings, port: int, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

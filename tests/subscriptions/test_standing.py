@@ -1,4 +1,4 @@
-"""Versions are judged as a search judges them (the oracle: `search.run.matches`), and each by what it said itself."""
+"""Versions are judged as a search judges them (the oracle: `search.criteria.matches`), and each by what it said itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fhir_server.search import run
+from fhir_server.search import criteria
 from fhir_server.search.parse import parse_query
 from fhir_server.search.query import Query
 from fhir_server.storage import ident, reads
@@ -86,7 +86,7 @@ async def test_it_agrees_with_the_search(tenant: Tenant, written: dict[str, tupl
     wanted = [
         version.stored.rid
         for version in versions
-        if await run.matches(tenant, "Observation", params, version.stored.rid, EVERYTHING)
+        if await criteria.matches(tenant, "Observation", params, version.stored.rid, EVERYTHING)
     ]
     assert met == wanted
     assert bool(met) != (text in NOBODY.split())
@@ -103,7 +103,7 @@ async def test_strings_of_people_and_of_others(tenant: Tenant, unique: str) -> N
         for params in ([("family", long[:10])], [("family", long[:3])], [("name", "ann")], [("given:exact", "ann")]):
             query = parse_query(type_, params, lenient=False, base=tenant.base)
             met = bool(await meeting(tenant, query, kept))
-            assert met == await run.matches(tenant, type_, params, made.rid, EVERYTHING), (type_, params)
+            assert met == await criteria.matches(tenant, type_, params, made.rid, EVERYTHING), (type_, params)
 
 
 async def test_a_version_that_was_replaced_is_judged_by_what_it_said(tenant: Tenant, unique: str) -> None:

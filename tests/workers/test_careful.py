@@ -17,7 +17,7 @@ from fhir_server.storage.aside import Aside
 from fhir_server.storage.outbox import Event
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING
-from fhir_server.subscriptions import board, isolate
+from fhir_server.subscriptions import board
 from fhir_server.subscriptions.judge import judge
 from fhir_server.subscriptions.orders import Change, Order
 from tests.subscriptions import subscribing as given
@@ -89,7 +89,7 @@ def said(rows: list[Aside]) -> list[tuple[int, str, str]]:
     return [(row.failed.event.rid, row.failed.consequence, row.failed.error) for row in rows]
 
 
-@pytest.mark.parametrize("name", [name for name in dispatch.CONSEQUENCES if name != isolate.MATCH])
+@pytest.mark.parametrize("name", [name for name in dispatch.CONSEQUENCES if name not in dispatch.CAREFUL])
 async def test_what_fails_for_one_event_is_done_for_all_others(
     tenant: Tenant, unique: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

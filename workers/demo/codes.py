@@ -108,33 +108,6 @@ SOMATIC: Final = (
     (("193462001", "Insomnia"), ("G47.00", "Insomnia, unspecified")),
 )
 
-PHQ9: Final = (
-    ("44250-9", "Little interest or pleasure in doing things"),
-    ("44255-8", "Feeling down, depressed, or hopeless"),
-    ("44259-0", "Trouble falling or staying asleep, or sleeping too much"),
-    ("44254-1", "Feeling tired or having little energy"),
-    ("44251-7", "Poor appetite or overeating"),
-    ("44258-2", "Feeling bad about yourself"),
-    ("44252-5", "Trouble concentrating on things"),
-    ("44253-3", "Moving or speaking slowly, or being restless"),
-    ("44260-8", "Thoughts that you would be better off dead, or of hurting yourself"),
-)
-GAD7: Final = (
-    ("69725-0", "Feeling nervous, anxious or on edge"),
-    ("68509-9", "Not being able to stop or control worrying"),
-    ("69733-4", "Worrying too much about different things"),
-    ("69734-2", "Trouble relaxing"),
-    ("69735-9", "Being so restless that it is hard to sit still"),
-    ("69689-8", "Becoming easily annoyed or irritable"),
-    ("69736-7", "Feeling afraid as if something awful might happen"),
-)
-ANSWERS: Final = (
-    ("LA6568-5", "Not at all"),
-    ("LA6569-3", "Several days"),
-    ("LA6570-1", "More than half the days"),
-    ("LA6571-9", "Nearly every day"),
-)
-
 
 def coding(system: str, code: str, display: str) -> dict[str, Any]:
     """Return a Coding."""

@@ -8,8 +8,9 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from profiles.psych.questionnaires import GAD7, PHQ9
 from workers.demo.chance import Chance, digits, pick, some
-from workers.demo.codes import DIAGNOSES, GAD7, NAMING, PHQ9, SOMATIC, TERMINOLOGY, coding
+from workers.demo.codes import DIAGNOSES, NAMING, SOMATIC, TERMINOLOGY, coding
 from workers.demo.people import FAMILY, GIVEN, PLACES, STREETS
 from workers.twin.codes import BASE, LOINC, SNOMED, UCUM
 
@@ -149,7 +150,7 @@ def clinical_coding(rng: Chance) -> dict[str, Any]:
     """Return a coding as psychiatric records have them."""
     table = pick(rng, ("snomed", "icd", "loinc", "measured", "other"))
     if table == "loinc":
-        return coding(LOINC, *pick(rng, PHQ9 + GAD7))
+        return coding(*pick(rng, PHQ9.items + GAD7.items))
     if table == "measured":
         return coding(LOINC, *pick(rng, MEASURED))
     if table == "other":

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from profiles.psych.questionnaires import GAD7, PHQ9, Instrument
 from workers.demo.chance import Chance
-from workers.demo.codes import ANSWERS, GAD7, PHQ9, coding, loinc
+from workers.demo.codes import coding, concept
 from workers.demo.episodes import effect
 from workers.demo.people import Person, Resource
-from workers.twin.codes import CATEGORY, LOINC, UCUM
+from workers.twin.codes import CATEGORY, UCUM
 
 EVERY: Final = 14
 
 
-class Instrument(NamedTuple):
-    """A questionnaire: panel, total score and items in LOINC."""
-
-    name: str
-    panel: str
-    total: tuple[str, str]
-    items: tuple[tuple[str, str], ...]
-
-
-INSTRUMENTS: Final = (
-    Instrument("phq9", "44249-1", ("44261-6", "Patient Health Questionnaire 9 item (PHQ-9) total score [Reported]"), PHQ9),
-    Instrument("gad7", "69737-5", ("70274-6", "Generalized anxiety disorder 7 item (GAD-7) total score [Reported.PHQ]"), GAD7),
-)  # fmt: skip
+ASKED: Final = (("phq9", PHQ9), ("gad7", GAD7))
+"""Name in ids and in seeds, and the questionnaire."""
 
 
 def answered(who: Person) -> Iterator[Resource]:
@@ -38,19 +28,19 @@ def answered(who: Person) -> Iterator[Resource]:
     offset = int(who.chance("questionnaires").integers(EVERY))
     for days in range(offset, who.days, EVERY):
         day = who.first + timedelta(days=days)
-        for instrument in INSTRUMENTS:
-            rng = who.chance(instrument.name, day.isoformat())
+        for name, instrument in ASKED:
+            rng = who.chance(name, day.isoformat())
             if rng.random() < 0.9:
-                yield from _filled(rng, who, instrument, day)
+                yield from _filled(rng, who, name, instrument, day)
 
 
-def _filled(rng: Chance, who: Person, instrument: Instrument, day: date) -> Iterator[Resource]:
+def _filled(rng: Chance, who: Person, name: str, instrument: Instrument, day: date) -> Iterator[Resource]:
     """Yield the response and the score of one questionnaire."""
     change = effect(who.episode, day)
-    usual = who.diagnosis.phq9 + change.phq9 if instrument.name == "phq9" else who.diagnosis.gad7 + change.gad7
+    usual = who.diagnosis.phq9 + change.phq9 if instrument is PHQ9 else who.diagnosis.gad7 + change.gad7
     items = _items(rng, usual + rng.normal(0, 1.5), len(instrument.items))
     when = datetime(day.year, day.month, day.day, 9, int(rng.integers(60)), tzinfo=ZoneInfo(who.place[4])).isoformat()
-    stem = f"{who.id}-{instrument.name}-{day:%Y%m%d}"
+    stem = f"{who.id}-{name}-{day:%Y%m%d}"
     yield {
         "resourceType": "QuestionnaireResponse",
         "id": f"{stem}-answers",
@@ -59,22 +49,24 @@ def _filled(rng: Chance, who: Person, instrument: Instrument, day: date) -> Iter
         "subject": who.reference,
         "authored": when,
         "source": who.reference,
-        "item": [_item(code, text, score) for (code, text), score in zip(instrument.items, items, strict=True)],
+        "item": [
+            _item(code, text, instrument.answers[score])
+            for (_, code, text), score in zip(instrument.items, items, strict=True)
+        ],
     }
     yield {
         "resourceType": "Observation",
         "id": stem,
         "status": "final",
         "category": [{"coding": [coding(CATEGORY, "survey", "Survey")]}],
-        "code": loinc(*instrument.total),
+        "code": concept(*instrument.total),
         "subject": who.reference,
         "effectiveDateTime": when,
         "performer": [who.reference],
         "valueQuantity": {"value": sum(items), "unit": "{score}", "system": UCUM, "code": "{score}"},
         "derivedFrom": [{"reference": f"QuestionnaireResponse/{stem}-answers"}],
         "component": [
-            {"code": loinc(code, text), "valueInteger": score}
-            for (code, text), score in zip(instrument.items, items, strict=True)
+            {"code": concept(*item), "valueInteger": score} for item, score in zip(instrument.items, items, strict=True)
         ],
     }
 
@@ -92,11 +84,6 @@ def _items(rng: Chance, total: float, count: int) -> list[int]:
     return items
 
 
-def _item(code: str, text: str, score: int) -> Resource:
+def _item(code: str, text: str, answer: tuple[str, str, str]) -> Resource:
     """Return an answered item."""
-    answer, display = ANSWERS[score]
-    return {
-        "linkId": f"/{code}",
-        "text": text,
-        "answer": [{"valueCoding": {"system": LOINC, "code": answer, "display": display}}],
-    }
+    return {"linkId": f"/{code}", "text": text, "answer": [{"valueCoding": coding(*answer)}]}

@@ -3,8 +3,9 @@
     {"type": "heart-rate", "start": "2026-01-05T08:00:00+01:00", "value": 62, "unit": "/min",
      "device": {"name": "Watch", "serial": "A1"}, "status": "final", "issued": "...", "method": "..."}
 
-`end` makes it an interval; `values` with `period` (seconds) a series, null where nothing was measured; `code` is a stage of
-sleep or the reason of a coverage-gap; `parts` are components by name; `details` are further words of the source.
+`end` makes it an interval; `values` with `period` (seconds) a series, null where nothing was measured (one of counts or stages ends
+where its values do); `code` is a stage of sleep or the reason of a coverage-gap; `parts` are components by name; `details` are
+further words of the source.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from typing import Any, Final
 from profiles.psych.codes import GAPS
 from profiles.psych.measures import BY_NAME, PARTS
 from workers.ingest.sample import Item, Left, Number, Origin, Sample, Series, Unusable, Value
-from workers.ingest.times import Moment, moment
+from workers.ingest.times import Moment, later, moment
 
 MEMBERS: Final = frozenset(
     {"type", "start", "end", "value", "unit", "code", "text", "values", "period", "parts", "statistic", "status", "issued",
      "method", "details", "device", "source"}
 )  # fmt: skip
+_LONGEST: Final = 366 * 86_400_000
 _DEVICE: Final = ("name", "manufacturer", "model", "serial", "version")
 
 
@@ -48,6 +50,8 @@ def _read(item: Any, source: str, zone: tzinfo | None) -> Sample | Left:
     end = moment(item["end"], zone, "end") if item.get("end") is not None else None
     unit = text(item, "unit") or (BY_NAME[name].units or ("",))[0]
     series = _series(item, unit)
+    if series is not None and end is None and BY_NAME[name].kind in ("count", "stage") and not start.whole_day:
+        end = _end(start, series)
     value = Value(number(item["value"], "value"), unit) if item.get("value") is not None else None
     code = text(item, "code")
     if name == "coverage-gap" and code not in GAPS:
@@ -115,6 +119,14 @@ def _series(item: Mapping[str, Any], unit: str) -> Series | None:
         raise Unusable("series", "values are a list of numbers and null.", "values")
     numbers = [None if each is None else number(each, f"values[{i}]") for i, each in enumerate(values)]
     return Series(numbers, unit, number(item.get("period"), "period") * 1000)
+
+
+def _end(start: Moment, series: Series) -> Moment | None:
+    """Return when the last value of a series ends; None for a period that makes no series."""
+    length = len(series.numbers) * series.period
+    if length > _LONGEST:
+        raise Unusable("series", "A series lasts a year at most.", "period")
+    return later(start, int(length)) if length > 0 else None
 
 
 def _parts(given: Any) -> tuple[tuple[str, Value], ...]:

@@ -51,6 +51,10 @@ def payloads(body: Any, source: str, zone: tzinfo | None = None, format_: str | 
 
 def _one(body: Any, where: str, source: str, zone: tzinfo | None, format_: str | None) -> Payload:
     if isinstance(body, list):
+        if body and all(isinstance(each, dict) and each.get("format") in LISTS for each in body):
+            raise Unusable(
+                "payload", "Several payloads are sent as the list patients of an object.", where or "patients"
+            )
         return Payload(None, where, _known(format_ or _shape(body), where), body, source, zone)
     if not isinstance(body, dict):
         raise Unusable("payload", "A payload is an object, or a list of data points.", where or None)

@@ -63,7 +63,7 @@ async def _request(tenant: Tenant, asked: AsyncJob, settings: Settings) -> Resul
     except FhirError as error:
         await audit_failure(ctx, call, error.status)
         raise
-    if result.audit:
+    if result.audit and not result.audited:
         await write_audit(tenant, result.audit)
     return result
 

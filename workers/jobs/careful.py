@@ -20,10 +20,12 @@ from fhir_server.storage.aside import Failed
 from fhir_server.storage.outage import passing
 from fhir_server.storage.outbox import Event
 from fhir_server.storage.tenants import Tenant
-from fhir_server.subscriptions import closing, isolate
+from fhir_server.subscriptions import closing
+from fhir_server.subscriptions.isolate import Isolated
 from fhir_server.subscriptions.state import Watch
 
-Consequence: TypeAlias = Callable[[asyncpg.Connection, Tenant, Sequence[Event], Settings], Awaitable[None]]
+Consequence: TypeAlias = Callable[[asyncpg.Connection, Tenant, Sequence[Event], Settings], Awaitable[Isolated | None]]
+"""What follows from events; one that finds by itself for which of them it fails returns these, and is not halved for them."""
 Consequences: TypeAlias = Mapping[str, Consequence]
 _LOG = logs.logger("clarity.worker")
 
@@ -62,11 +64,7 @@ async def _halved(
     name, consequence = what
     try:
         async with connection.transaction():
-            if name == isolate.MATCH:
-                isolated = await isolate.enqueue(connection, tenant, events)
-            else:
-                isolated = isolate.Isolated()
-                await consequence(connection, tenant, events, settings)
+            isolated = await consequence(connection, tenant, events, settings) or Isolated()
     except Exception as error:
         if passing(error):
             raise

@@ -64,7 +64,7 @@ async def dispatch(tenant: Tenant, settings: Settings) -> bool:
 
 async def _quickly(tenant: Tenant, settings: Settings) -> bool:
     async with tenant.pool.acquire() as connection, connection.transaction():
-        events = await outbox.read_events(connection, tenant, CONSUMER, _PAGE)
+        events = await outbox.read_events(connection, tenant, CONSUMER, _PAGE, match.types(tenant))
         if events:
             for act in CONSEQUENCES.values():
                 await act(connection, tenant, events, settings)
@@ -74,7 +74,7 @@ async def _quickly(tenant: Tenant, settings: Settings) -> bool:
 async def _carefully(tenant: Tenant, settings: Settings) -> bool:
     async with tenant.pool.acquire() as connection, connection.transaction():
         events = await outbox.read_events(connection, tenant, CONSUMER, _PAGE)
-        found = await careful.act(connection, tenant, events, settings, CONSEQUENCES)
+        found = await careful.act(connection, tenant, events, settings, _with_care())
         await aside.put(connection, tenant, found.failed)
     await careful.tell(tenant, found)
     return bool(events)
@@ -82,7 +82,7 @@ async def _carefully(tenant: Tenant, settings: Settings) -> bool:
 
 async def replay(tenant: Tenant, job: Job, settings: Settings) -> None:  # noqa: ARG001
     """Try again what was set aside and is marked; what fails again stays aside."""
-    while await careful.again(tenant, settings, CONSEQUENCES, CONSUMER):
+    while await careful.again(tenant, settings, _with_care(), CONSUMER):
         pass
 
 
@@ -171,6 +171,20 @@ CONSEQUENCES: Final[Consequences] = {
     "parameters": _parameters,
     "messages": _messages,
     "alerts": _alerts,
-    isolate.MATCH: _match,
+    "match": _match,
 }
 """What follows from events, in this order; the names stand in the rows of what was set aside."""
+
+
+async def _isolated(
+    connection: asyncpg.Connection, tenant: Tenant, events: Sequence[Event], _settings: Settings
+) -> isolate.Isolated:
+    return await isolate.enqueue(connection, tenant, events)
+
+
+CAREFUL: Final[Consequences] = {"match": _isolated}
+"""What stands in for a consequence once a page has failed: dearer, and finds by itself for whom and for what it fails."""
+
+
+def _with_care() -> Consequences:
+    return {name: CAREFUL.get(name, act) for name, act in CONSEQUENCES.items()}

@@ -8,7 +8,7 @@ is unknown and stays so until a receipt comes: nobody gets a message twice becau
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -186,6 +186,7 @@ async def _case(desk: Desk, row: Message, holder: Holder | None) -> Case:
         media=asked_media(desk.resource),
         verified={by_key[key] for key in verified},
         opted_out={by_key[key] for key in out},
+        refused={by_key[key] for key in row.refused if key in by_key},
         zone=holder.zone(desk.settings) if holder else UTC,
         urgent=row.urgent,
         today=today,
@@ -216,7 +217,10 @@ async def _send(desk: Desk, row: Message, holder: Holder, verdict: Send, address
     stored = desk.stored
     audit = audit_row(ctx, "notification", 200, type=stored.type, rid=stored.rid, patients=stored.patients)
     await write_audit(tenant, [audit])
-    await _hand_over(desk, row, attempt, way, _outgoing(desk, row, holder, point, count), address)
+    out = _outgoing(desk, row, holder, point, count)
+    reason = await _hand_over(desk, row, attempt, way, out)
+    if reason is not None:
+        await _refused(desk, row, holder, (attempt, address), reason)
 
 
 def _endpoint(tenant: Tenant, way: Transport) -> int:
@@ -234,18 +238,16 @@ def _outgoing(desk: Desk, row: Message, holder: Holder, point: Point, count: int
     return templates.render(row.ref, point.value, point.channel, said, language_of(dict(holder.person)))
 
 
-async def _hand_over(desk: Desk, row: Message, attempt: int, way: Transport, out: Outgoing, address: int) -> None:
-    """Call the provider and note what came of it."""
+async def _hand_over(desk: Desk, row: Message, attempt: int, way: Transport, out: Outgoing) -> str | None:
+    """Call the provider and note what came of it; why it is refused for good, where it is."""
     tenant = desk.tenant
     try:
         known = await way.find(out, row.created_at) if attempt > 1 and way.remembers else None
         provider_id = known or await way.send(out)
     except Never as error:
-        if error.reason == "opted-out":
-            await contacts.opt_out(tenant, address, "stop")
         await breaker.closed(tenant, _endpoint(tenant, way))  # it answers
-        await messages.note(tenant, row.ref, attempt, "refused", why=error.reason)
         _count(way, error.reason)
+        return error.reason
     except Unsure as error:
         await breaker.failed(tenant, _endpoint(tenant, way))
         if way.remembers:
@@ -259,6 +261,23 @@ async def _hand_over(desk: Desk, row: Message, attempt: int, way: Transport, out
     else:
         await breaker.closed(tenant, _endpoint(tenant, way))
         await messages.note(tenant, row.ref, attempt, "sent", provider_id=provider_id)
+    return None
+
+
+async def _refused(desk: Desk, row: Message, holder: Holder, at: tuple[int, int], reason: str) -> None:
+    """Let a message that its place will never take go to another one of the person that may be used; else it goes nowhere.
+
+    Nobody has it then: a place that may have taken it (`unknown`, `undelivered`) is no reason to send it to another one.
+    """
+    tenant, (attempt, address) = desk.tenant, at
+    if reason == "opted-out":
+        await contacts.opt_out(tenant, address, "stop")
+    case = await _case(desk, replace(row, refused=(*row.refused, address)), holder)
+    if isinstance(decisions.decide(case, desk.rules, clock.now()), Refuse):
+        await messages.note(tenant, row.ref, attempt, "refused", why=reason)
+    else:
+        now = clock.now()
+        await messages.note(tenant, row.ref, attempt, "waiting", why="next-contact-point", next_at=now, refused=address)
 
 
 async def _again(

@@ -74,6 +74,9 @@ async def _search(tenant: Tenant, base: str) -> list[Entry]:
 
 
 def _read(tenant: Tenant, resource: Json, base: str) -> Rule | None:
+    # The search also finds what names a version of the profile, whose writers nobody has asked.
+    if not plan.is_rule(resource, base):
+        return None
     rule, issues = plan.read(resource, base)
     if rule is None:
         _LOG.warning("alert rule not understood", tenant=tenant.name, reason=issues[0].id)

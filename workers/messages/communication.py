@@ -16,7 +16,7 @@ SERVED: Final = ("Patient", "RelatedPerson", "Practitioner", "PractitionerRole")
 OURS: Final = frozenset({"preparation", "in-progress", "unknown"})
 """Statuses that are this server's to change."""
 _OVER: Final = frozenset({"received", "undelivered", "unknown", "refused", "dead", "withdrawn"})
-_PASSING: Final = frozenset({"bundling", "provider-away"})
+_PASSING: Final = frozenset({"bundling", "next-contact-point", "provider-away"})
 """Reasons to wait that are over too soon to be worth a version."""
 _WENT: Final = frozenset({"sent", "received"})
 

@@ -34,6 +34,7 @@ class Case:
     media: tuple[bool, Sequence[Channel]]
     verified: Collection[Point]
     opted_out: Collection[Point]
+    """Points whose owners want no messages there."""
     zone: tzinfo
     urgent: bool
     today: int
@@ -43,6 +44,8 @@ class Case:
     """What the message is about has passed, or is off."""
     allowed: bool = True
     """Who wrote the Communication may have messages sent."""
+    refused: Collection[Point] = ()
+    """Points at which this message was refused for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,9 @@ def _place(case: Case, rules: Rules) -> Point | Refuse:
     wanted = [point for point in served if point not in case.opted_out]
     if not wanted:
         return Refuse("opted-out")
+    wanted = [point for point in wanted if point not in case.refused]
+    if not wanted:
+        return Refuse("provider-refused")
     staff = case.recipient is not None and case.recipient.get("resourceType") in ("Practitioner", "PractitionerRole")
     for point in wanted:
         if point in case.verified or (staff and point.domain in rules.staff_domains):

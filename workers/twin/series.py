@@ -14,16 +14,27 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
-from workers.twin.arrays import Bools, Floats
+from workers.twin.arrays import DAY_MINUTES, Bools, Floats
 from workers.twin.baseline import unwrapped
 from workers.twin.daybook import Page, Summary
 from workers.twin.digest import Digest
 from workers.twin.features import BY_CODE, Feature
+from workers.twin.nights import unworn
 from workers.twin.recording import Track, minute_grid, ordinal
 
-Resolution = Literal["minute", "hour", "day", "week", "month"]
-MINUTES: Final[Mapping[Resolution, int]] = {"minute": 1, "hour": 60, "day": 1440, "week": 10080, "month": 0}
+Resolution = Literal["minute", "five-minutes", "hour", "day", "week", "month"]
+MINUTES: Final[Mapping[Resolution, int]] = {
+    "minute": 1,
+    "five-minutes": 5,
+    "hour": 60,
+    "day": 1440,
+    "week": 10080,
+    "month": 0,
+}
 """Length of a bucket on the wall clock; months differ."""
+
+FINE: Final[frozenset[Resolution]] = frozenset({"minute", "five-minutes", "hour"})
+"""Parts of a day: made of samples, not of pages."""
 
 MOST: Final = 3000
 """Points of a series."""
@@ -43,7 +54,7 @@ class Buckets:
     @property
     def count(self) -> int:
         """Return how many there are."""
-        if self.resolution in ("minute", "hour"):
+        if self.resolution in FINE:
             return (ordinal(self.last) - ordinal(self.first) + 1) * 1440 // MINUTES[self.resolution]
         return self.place(self.last) + 1
 
@@ -201,14 +212,17 @@ def _middle(values: list[float]) -> float:
 
 
 def minutes(buckets: Buckets, track: Track | None, name: str) -> Line:
-    """Return a signal in buckets of minutes or hours, from its samples."""
+    """Return a signal in buckets of minutes or hours, from its samples; counts of a device that was not worn are none."""
     made = Line.blank(buckets.count)
     if track is None:
         made.gaps = gaps(np.ones(buckets.count, bool), {})
         return made
     days = (buckets.last - buckets.first).days + 1
     size = MINUTES[buckets.resolution]
-    grid = minute_grid(track, name, buckets.first, days).reshape(-1, size)
+    whole = minute_grid(track, name, buckets.first - timedelta(days=1), days + 1).reshape(-1)
+    off = unworn(whole, 0) if name == "activity-counts" else np.zeros(len(whole), bool)
+    whole[off] = np.nan
+    grid = whole[DAY_MINUTES:].reshape(-1, size)
     known = ~np.isnan(grid)
     some = np.asarray(known.any(axis=1), bool)
     made.coverage[:, 0] = known.mean(axis=1)
@@ -219,7 +233,8 @@ def minutes(buckets: Buckets, track: Track | None, name: str) -> Line:
     middle = (ordered[rows, (count - 1) // 2] + ordered[rows, count // 2]) / 2
     made.values[some] = np.column_stack((ordered[:, 0], middle, ordered[rows, count - 1]))
     made.total[some, 0] = np.nansum(measured, axis=1)
-    made.gaps = gaps(~some, {})
+    lain = off[DAY_MINUTES:].reshape(-1, size).any(axis=1)
+    made.gaps = gaps(~some, dict.fromkeys(np.flatnonzero(lain).tolist(), "not-worn"))
     return made
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fhir_server.auth import clients
+from fhir_server.auth import clients, decisions
 from fhir_server.auth.admin.fields import Field, read
 from fhir_server.auth.admin.task import Done, Task
 from fhir_server.auth.clients import Client, ClientError
+from fhir_server.auth.decisions import Registered
 from fhir_server.errors import Conflict, NotFound, Unprocessable
-from fhir_server.kit import json
+from fhir_server.kit import clock, json
 
 NEW: Final = {
     "client_id": Field(str),
@@ -22,20 +23,22 @@ NEW: Final = {
     "launch_url": Field(str),
 }
 DECISION: Final = {"scope": Field(str)}
+REFUSAL: Final = {"reason": Field(str)}
+CHANGE: Final = {"disabled": Field(bool, required=True)}
 
 
 async def listed(task: Task) -> Done:
     """Answer `GET /admin/clients`; with `?pending=true` those that wait for a decision."""
     pending = task.query.get("pending") == "true"
-    found = await clients.listed(task.tenant, pending=pending)
-    return Done(200, {"clients": [shown(client) for client in found]})
+    found = await decisions.listed(task.tenant, pending=pending)
+    return Done(200, {"clients": [told(each) for each in found]})
 
 
 async def add(task: Task) -> Done:
     """Answer `POST /admin/clients`; a secret that is made is in the answer, this once."""
     said = read(task.body, NEW)
     keys = json.encode(said["jwks"]) if "jwks" in said else None
-    if "client_id" in said and await clients.registered(task.tenant, said["client_id"]):
+    if "client_id" in said and await decisions.registered(task.tenant, said["client_id"]):
         raise Conflict(
             f"The client {said['client_id']} is there already; remove it first.", "client-exists", "client_id"
         )
@@ -53,10 +56,24 @@ async def add(task: Task) -> Done:
 
 async def look(task: Task) -> Done:
     """Answer `GET /admin/clients/{id}`."""
-    found = await clients.registered(task.tenant, task.id)
+    return Done(200, await _now(task))
+
+
+async def change(task: Task) -> Done:
+    """Answer `PATCH /admin/clients/{id}`: disabled, so that it is none until it is enabled again."""
+    disabled, found = read(task.body, CHANGE)["disabled"], await decisions.registered(task.tenant, task.id)
     if found is None:
         raise _absent(task)
-    return Done(200, shown(found.client) | {"pending": found.pending})
+    if task.id == task.principal.client_id:
+        raise Conflict("A client does not disable itself: nobody could undo it.", "own-access")
+    if found.status in ("pending", "refused"):
+        raise Conflict("This client is not registered yet: approve it or refuse it.", "client-undecided")
+    try:
+        await decisions.set_disabled(task.tenant, task.id, disabled=disabled)
+    except ClientError as error:
+        raise _refused(error) from error
+    event = "client disabled" if disabled else "client enabled"
+    return Done(200, await _now(task), {"event": event, "client": task.id})
 
 
 async def remove(task: Task) -> Done:
@@ -73,29 +90,52 @@ async def approve(task: Task) -> Done:
     said = read(task.body, DECISION)
     await _waiting(task)
     try:
-        client = await clients.approve(task.tenant, task.id, said.get("scope"))
+        client = await decisions.approve(task.tenant, task.id, said.get("scope"))
     except ClientError as error:
         raise _refused(error) from error
     return Done(200, shown(client), {"event": "client approved", "client": task.id, "scope": client.scope})
 
 
 async def refuse(task: Task) -> Done:
-    """Answer `POST /admin/clients/{id}/refuse`: one that waits is forgotten."""
-    read(task.body, {})
+    """Answer `POST /admin/clients/{id}/refuse`: one that waits is forgotten; with a `reason` who asked is told it first."""
+    reason = read(task.body, REFUSAL).get("reason")
     await _waiting(task)
     try:
-        await clients.refuse(task.tenant, task.id)
+        await decisions.refuse(task.tenant, task.id, reason)
     except ClientError as error:
         raise _refused(error) from error
-    return Done(204, None, {"event": "client refused", "client": task.id})
+    why = {} if reason is None else {"reason": reason}
+    return Done(204, None, {"event": "client refused", "client": task.id} | why)
 
 
 async def _waiting(task: Task) -> None:
-    found = await clients.registered(task.tenant, task.id)
+    found = await decisions.registered(task.tenant, task.id)
     if found is None:
         raise _absent(task)
     if not found.pending:
         raise Conflict("This client does not wait for a decision.", "client-decided")
+
+
+async def _now(task: Task) -> dict[str, Any]:
+    found = await decisions.registered(task.tenant, task.id)
+    if found is None:
+        raise _absent(task)
+    return told(found)
+
+
+def told(found: Registered) -> dict[str, Any]:
+    """Return what is told of a client and of who asked for it, with its public keys."""
+    by, client = found.asked, found.client
+    return shown(client) | {
+        "status": found.status,
+        "pending": found.pending,
+        "since": clock.instant(found.since),
+        "jwks": json.decode_trusted(client.jwks.encode()) if client.jwks else None,
+        "asked": by is not None,
+        "contacts": list(by.contacts) if by else [],
+        "client_uri": by.uri if by else None,
+        "address": by.address if by else None,
+    }
 
 
 def shown(client: Client) -> dict[str, Any]:

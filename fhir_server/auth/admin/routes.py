@@ -25,7 +25,7 @@ _PRIVATE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 PATHS: Final[dict[str, dict[str, Endpoint]]] = {
     "/admin/clients": {"GET": clients.listed, "POST": clients.add},
-    "/admin/clients/{id}": {"GET": clients.look, "DELETE": clients.remove},
+    "/admin/clients/{id}": {"GET": clients.look, "PATCH": clients.change, "DELETE": clients.remove},
     "/admin/clients/{id}/approve": {"POST": clients.approve},
     "/admin/clients/{id}/refuse": {"POST": clients.refuse},
     "/admin/users": {"GET": users.listed, "POST": users.add},

@@ -33,6 +33,8 @@ _TRAIL: Final = "AuditEvent"
 """What was done is shown to whom the scopes show it: no patient takes it from an auditor (45 CFR 164.312(b))."""
 KEEP_SECONDS: Final = 5.0
 """So long a period that has begun or ended may go unnoticed."""
+RESEARCH: Final = frozenset({"HRESCH", "PurposeOfUse"})
+"""The purpose that a Consent is asked about for research (v3-ActReason)."""
 _OVERLAP: Final = timedelta(minutes=2)
 """A commit may become visible later than one that is newer: so far back each look goes."""
 _MOST: Final = 20_000
@@ -48,6 +50,9 @@ class Known:
     seen: dict[int, tuple[int, int | None, Rules | None]] = field(default_factory=dict)
     """By rid of a Consent: its version, the patient it speaks for, its rules (None: it says nothing)."""
     by_patient: dict[int, list[Rules]] = field(default_factory=dict)
+    """What they say of access to the record."""
+    of_research: dict[int, list[Rules]] = field(default_factory=dict)
+    """What they say of research alone."""
     newest: datetime = FIRST
     until: float = 0.0
     written: int = -1
@@ -83,13 +88,15 @@ async def _look(tenant: Tenant, found: Known) -> None:
         found.seen[kept.rid] = (kept.version, kept.patients[0] if kept.patients else None, rules)
         found.newest = max(found.newest, kept.last_updated)
         if rules is not None and not rules.understood:
-            _log.warning("a Consent is not understood and denies everything", tenant=tenant.name, rid=kept.rid)
+            _log.warning(
+                "a Consent is not understood and denies all that it may speak of", tenant=tenant.name, rid=kept.rid
+            )
     if changes:
         found.version += 1
-        found.by_patient, found.made = {}, {}
+        found.by_patient, found.of_research, found.made = {}, {}, {}
         for _, patient, rules in found.seen.values():
             if patient is not None and rules is not None:
-                found.by_patient.setdefault(patient, []).append(rules)
+                (found.of_research if rules.research else found.by_patient).setdefault(patient, []).append(rules)
     found.until, found.written = asked + LOOK_SECONDS, written
 
 
@@ -128,16 +135,21 @@ async def limit(ctx: RequestContext, type_: str, interaction: str) -> Visibility
     return made
 
 
-async def whole_for(ctx: RequestContext, type_: str, purposes: frozenset[str]) -> Callable[[int], bool]:
-    """Return which patients (by rid) let all their resources of a type be used for these purposes, as far as Consents go."""
+async def whole_for_research(ctx: RequestContext, type_: str) -> Callable[[int], bool]:
+    """Return which patients (by rid) let all their resources of a type be used for research, as far as Consents go.
+
+    Those of access to the record are asked for the purpose, those of scope `research` as they are.
+    """
     tenant = ctx.tenant
     found, who = await known(tenant), await asker(tenant, ctx.principal)
-    asked = replace(who, purposes=purposes, patient=None)
+    asked = replace(who, purposes=RESEARCH, patient=None)
     question = Question(tenant, asked, type_, "search-type", lambda *name: known_rid(tenant, *name))
-    whole = {p for p, said in list(found.by_patient.items()) if await _of_patient(question, found, said) == EVERYTHING}
+    spoken = {*found.by_patient, *found.of_research}
+    said = {p: [*found.by_patient.get(p, ()), *found.of_research.get(p, ())] for p in spoken}
+    whole = {p for p, rules in said.items() if await _of_patient(question, found, rules) == EVERYTHING}
     if tenant.consent_required:
         return whole.__contains__
-    restricted = found.by_patient.keys() - whole
+    restricted = spoken - whole
     return lambda patient: patient not in restricted
 
 

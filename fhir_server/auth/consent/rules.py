@@ -15,7 +15,8 @@ Coded = tuple[str, str]
 """System and code."""
 
 SCOPES: Final = "http://terminology.hl7.org/CodeSystem/consentscope"
-OTHER_SCOPES: Final = frozenset({"adr", "research", "treatment"})
+RESEARCH: Final = "research"
+OTHER_SCOPES: Final = frozenset({"adr", RESEARCH, "treatment"})
 """Scopes of Consents that are about something else than who may see the record."""
 BASES: Final[dict[str, Decision]] = {"OPTIN": "permit", "OPTINR": "permit", "OPTOUT": "deny", "OPTOUTE": "deny"}
 _RECIPIENTS: Final = frozenset({"PRCP", "IRCP"})
@@ -69,23 +70,28 @@ class Rules:
     understood: bool = True
     typed: bool = False
     """Whether what it says depends on the type of a resource."""
+    research: bool = False
+    """Whether it speaks of research alone, and of nobody's sight of the record."""
 
 
 def rules_of(consent: dict[str, Any], base_url: str) -> Rules | None:
-    """Return the rules of a Consent; None when it does not speak of access to the record, or is not active."""
-    if consent.get("status") != "active" or _elsewhere(consent):
+    """Return the rules of a Consent; None when it speaks neither of access to the record nor of research, or is not active."""
+    elsewhere = _elsewhere(consent)
+    research = RESEARCH in elsewhere
+    if consent.get("status") != "active" or (elsewhere and not research):
         return None
     given = consent.get("provision", {})
     if "modifierExtension" in consent or not _shallow(given, MAX_DEPTH):
-        return Rules(None, Provision(None), understood=False)
+        return Rules(None, Provision(None), understood=False, research=research)
     root = _provision(given, base_url)
     base = _base(consent)
-    return Rules(base, root, (base or root.type) is not None and _typed(root.nested), _by_type(root))
+    return Rules(base, root, (base or root.type) is not None and _typed(root.nested), _by_type(root), research)
 
 
-def _elsewhere(consent: dict[str, Any]) -> bool:
+def _elsewhere(consent: dict[str, Any]) -> set[str]:
+    """Return what a Consent speaks of when that is not who may see the record; nothing when it (also) is."""
     codes = {(c.get("system"), c.get("code")) for c in consent.get("scope", {}).get("coding", ())}
-    return bool(codes) and all(system == SCOPES and code in OTHER_SCOPES for system, code in codes)
+    return {code for _, code in codes} if all(s == SCOPES and code in OTHER_SCOPES for s, code in codes) else set()
 
 
 def _base(consent: dict[str, Any]) -> Decision | None:

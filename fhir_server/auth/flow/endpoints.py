@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from fhir_server.auth import principals
 from fhir_server.auth.body import BodyTooLong, read_body
 from fhir_server.auth.flow import own_page, state, steps, style
 from fhir_server.auth.flow.records import Ask
@@ -101,7 +102,7 @@ class Pages:
             visit.tell("stopped", reason=error.text, client=error.client_id or "")
             return steps.refused(error)
         except Returned as error:
-            visit.tell("refused", reason=error.description, client=error.client_id)
+            visit.tell("refused", app=error.client_id, reason=error.description)
             return Away(error.location(visit.tenant))
         except FhirError as error:
             return Screen("Not possible", screens.wrong("Not possible now", error.text), error.status)
@@ -109,9 +110,11 @@ class Pages:
     async def _answer(self, request: Request, visit: Visit, made: Next) -> Response:
         status = made.status if isinstance(made, Screen) else 303
         for told in visit.told:
+            agent = await principals.agent_at_door(visit.tenant, told.client_id, told.account)
+            refused = max(status, 400) if "refused" in told.detail["event"] else 200
             await self.record(
-                visit.tenant, agent=0, status=400 if "refused" in told["event"] else 200, request=visit.request_id,
-                address=visit.address, detail={name: value for name, value in told.items() if value},
+                visit.tenant, agent=agent, status=refused, request=visit.request_id, address=visit.address,
+                detail=told.detail,
             )  # fmt: skip
         response = _page(visit, made, status)
         if request.cookies.get(cookie_name(visit.tenant)) != visit.cookie:

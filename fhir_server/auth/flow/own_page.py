@@ -42,7 +42,7 @@ async def take_back(visit: Visit, form: Fields) -> Next:
     id_ = first(form, "authorization")
     if await authorizations.end(visit.tenant, id_, person=visit.session.account.id):
         bearer.forget(visit.tenant)
-        visit.tell("taken back", person=visit.session.account.id, authorization=id_)
+        visit.tell("taken back", authorization=id_)
     return Away("apps")
 
 
@@ -50,6 +50,6 @@ async def signed_out(visit: Visit, _form: Fields) -> Next:
     """End the session; apps with `online_access` get no more tokens."""
     if visit.session is not None:
         await sessions.end(visit.tenant, visit.session)
-        visit.tell("logout", person=visit.session.account.id)
+        visit.tell("logout")
         visit.cookie, visit.session = sessions.new_cookie(), None
     return Away("login")

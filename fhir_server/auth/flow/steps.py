@@ -22,6 +22,7 @@ from fhir_server.auth.flow.state import Flow
 from fhir_server.auth.pages import screens
 from fhir_server.auth.pages.screens import Form
 from fhir_server.auth.people import login, sessions
+from fhir_server.auth.people.accounts import Account
 from fhir_server.auth.people.login import LoginRefused
 from fhir_server.auth.people.sessions import Session
 from fhir_server.auth.redirects import origin
@@ -35,6 +36,15 @@ ALONE: Final = ("Patient/", "RelatedPerson/", "Person/")
 Fields = dict[str, list[str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event for the audit: what happened, in which app's flow, and whose doing (or, of a refused login, in whose name)."""
+
+    detail: dict[str, str]
+    client_id: str | None
+    account: Account | None
+
+
 @dataclass(slots=True)
 class Visit:
     """One request of a browser: its cookie (one that was just made, when it had none), and who is signed in."""
@@ -45,16 +55,27 @@ class Visit:
     session: Session | None
     request_id: str
     address: str | None = None
-    told: list[dict[str, str]] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
     """What the audit is to be told before the answer leaves."""
 
     def form(self, flow: Flow | None) -> Form:
         """Return what the forms of the next page carry."""
         return Form(sessions.form_token(self.cookie), state.seal(self.tenant, flow) if flow else None)
 
-    def tell(self, event: str, flow: Flow | None = None, **more: str) -> None:
-        """Note an event for the audit."""
-        self.told.append({"event": event} | ({"client": flow.client_id} if flow else {}) | more)
+    def tell(self, event: str, flow: Flow | None = None, app: str | None = None, **more: str) -> None:
+        """Note an event for the audit, as the doing of who is signed in; `app` is a registered client where there is no flow."""
+        account = self.session.account if self.session else None
+        self.told.append(_told(event, flow.client_id if flow else app, more, account))
+
+    def tell_refused(self, flow: Flow | None, refused: LoginRefused) -> None:
+        """Note that somebody was not let in: named is who they said they are, when there is such a person."""
+        client_id = flow.client_id if flow else None
+        self.told.append(_told("login refused", client_id, {"waits": "yes" if refused.wait else ""}, refused.account))
+
+
+def _told(event: str, client_id: str | None, more: dict[str, str], account: Account | None) -> Told:
+    detail = {"event": event, "client": client_id or ""} | more | {"person": account.id if account else ""}
+    return Told({name: value for name, value in detail.items() if value}, client_id, account)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +137,7 @@ async def authorize(visit: Visit, params: Params) -> Next:
         visit.tell("authorize refused", reason=error.text, client=error.client_id or "")
         return refused(error)
     except Returned as error:
-        visit.tell("authorize refused", reason=error.description, client=error.client_id)
+        visit.tell("authorize refused", app=error.client_id, reason=error.description)
         return Away(error.location(visit.tenant))
 
 
@@ -211,14 +232,14 @@ async def signed_in(visit: Visit, form: Fields) -> Next:
     try:
         account = await login.sign_in(visit.tenant, name, first(form, "password"), first(form, "code"), visit.address)
     except LoginRefused as error:
-        visit.tell("login refused", flow, waits="yes" if error.wait else "")
+        visit.tell_refused(flow, error)
         client = await clients.get(visit.tenant, flow.client_id) if flow else None
         inside = screens.login(visit.form(flow), client.name if client else None, problem=error.text, name=name[:120])
         return Screen("Sign in", inside, 429 if error.wait else 401, wait=error.wait)
     if visit.session is not None:
         await sessions.end(visit.tenant, visit.session)
     visit.cookie, visit.session = await sessions.begin(visit.tenant, account)
-    visit.tell("login", flow, person=account.id)
+    visit.tell("login", flow)
     return await proceed(visit, flow) if flow else Away("apps")
 
 
@@ -265,7 +286,7 @@ async def decided(visit: Visit, form: Fields) -> Next:
         code = await codes.issue(visit.tenant, flow, made)
     except codes.DecidedAlready:
         raise Shown("This was decided already. Open the app again to decide anew.", client_id=flow.client_id) from None
-    visit.tell("allowed", flow, person=made.person, authorization=made.id, scope=made.scope)
+    visit.tell("allowed", flow, authorization=made.id, scope=made.scope)
     return Away(back(visit.tenant, flow.redirect_uri, flow.state, {"code": code}))
 
 

@@ -50,6 +50,10 @@ _SPECIAL = {
         "Manage people and apps for you",
         "It can add, change and disable accounts, give roles, and register and remove apps, as you can.",
     ),
+    launch_scopes.ALERT_RULES: (
+        "Decide for you which alert rules are in effect",
+        "It can put rules into effect, change and end them, for all patients of this server, as you can.",
+    ),
     launch_scopes.OFFLINE: (
         "Keep its access while you are away",
         (

@@ -23,7 +23,9 @@ LAUNCH: Final = "launch-apps"
 """May open apps from here, with a patient chosen (EHR launch)."""
 MANAGE: Final = "manage-access"
 """May manage people, clients and registrations."""
-LENT: Final = {"__launch": LAUNCH, "__admin": MANAGE}
+DECIDE_ALERTS: Final = "decide-alerts"
+"""May decide which alert rules are in effect, for everybody."""
+LENT: Final = {"__launch": LAUNCH, "__admin": MANAGE, "__alert-rules": DECIDE_ALERTS}
 """Scopes for the server itself that an app may have of a person, and the right that the person needs."""
 AGGREGATE: Final = "$aggregate"
 """May ask for figures over everybody, small ones suppressed; stands among `unlimited`, where no type has its name."""
@@ -46,7 +48,9 @@ _NOTES: Final = (
 
 ROLES: Final[dict[str, Role]] = {
     "psychiatrist": Role(
-        "treats patients and prescribes", ("*.cruds",), SEE_ALL | {LAUNCH, "__declassify", "__break-glass"}
+        "treats patients and prescribes",
+        ("*.cruds",),
+        SEE_ALL | {LAUNCH, DECIDE_ALERTS, "__declassify", "__break-glass"},
     ),
     "clinician": Role(
         "treats patients: reads all, documents, deletes nothing",
@@ -61,15 +65,16 @@ ROLES: Final[dict[str, Role]] = {
     "device": Role("delivers measurements", ("Observation.c", "Device.cr")),
     "auditor": Role("reads the audit trail of everybody", ("AuditEvent.rs",), unlimited=frozenset({"AuditEvent"})),
     "administrator": Role(
-        "manages people, clients and the directory; sees no record",
+        "manages people, clients, the directory and alert rules; sees no record",
         (
             "Practitioner.cruds",
             "PractitionerRole.cruds",
             "Organization.cruds",
             "Location.cruds",
             "HealthcareService.cruds",
+            "PlanDefinition.cruds",
         ),
-        frozenset({MANAGE}),
+        frozenset({MANAGE, DECIDE_ALERTS}),
     ),
     "researcher": Role(
         "sees studies, what is not about anybody, and figures over everybody",

@@ -65,7 +65,7 @@ def _identifier(text: str) -> tuple[str | None, str]:
 # ---- rows ----
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)  # some 4 MB; a stream of measurements is new names for ever, and one costs 6 µs
 def _parsed(text: str, base: str) -> Name | str | None:
     """Return the name that a literal reference gives, its text when it points elsewhere, None when it stays inside."""
     parsed = parse_reference(text, base)

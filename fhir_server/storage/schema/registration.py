@@ -1,4 +1,4 @@
-"""Clients that have asked to be registered, and word to every process of what takes access away; made by migration 0007."""
+"""Clients that have asked to be registered, and word to every process of what takes access away; migrations 0007 and 0020."""
 
 from __future__ import annotations
 
@@ -33,3 +33,15 @@ STATEMENTS: tuple[str, ...] = (
     FOR EACH ROW EXECUTE FUNCTION {s}.tell_access()
     """,
 )
+
+DECIDED: tuple[str, ...] = (
+    # A client that is disabled is none for whoever looks for clients, and can be one again. One that was refused goes on
+    # being pending, so that it is none either: only who registered it is told why, until the sweep forgets it.
+    "ALTER TABLE {s}.oauth_client ADD COLUMN disabled_at timestamptz",
+    "ALTER TABLE {s}.oauth_client ADD COLUMN refusal text",
+    # Who says that they asked, and the address that did.
+    "ALTER TABLE {s}.oauth_client ADD COLUMN contacts text[] NOT NULL DEFAULT ARRAY[]::text[]",
+    "ALTER TABLE {s}.oauth_client ADD COLUMN client_uri text",
+    "ALTER TABLE {s}.oauth_client ADD COLUMN asked_from text",
+)
+"""What an administrator decides about, and how; made by migration 0020."""

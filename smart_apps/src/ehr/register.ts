@@ -11,7 +11,7 @@ const METHODS = ["none", "client_secret_basic", "client_secret_post"] as const;
 /** Milliseconds between two looks whether somebody has decided. */
 const LOOKS = 5000;
 
-export type Field = "name" | "redirects" | "launch" | "scope" | "";
+export type Field = "name" | "redirects" | "launch" | "scope" | "contact" | "";
 type Status = "pending" | "approved" | "refused";
 
 interface Kept {
@@ -19,6 +19,8 @@ interface Kept {
   name: string;
   launch: string;
   status: Status;
+  /** Why it was refused, where the administrator has said so. */
+  reason?: string;
   /** Where it is asked about, and with what. */
   url: string;
   token: string;
@@ -30,6 +32,7 @@ interface Said {
   registration_access_token?: string;
   registration_client_uri?: string;
   registration_status?: string;
+  registration_reason?: string;
   error?: string;
   error_description?: string;
 }
@@ -38,6 +41,7 @@ interface Said {
 export function fieldOf(error: string, text: string, scope: string): Field {
   if (error === "invalid_redirect_uri" || /redirect/i.test(text)) return "redirects";
   if (/client_name/.test(text)) return "name";
+  if (/contacts/.test(text)) return "contact";
   if (/launch_url|launch URL/i.test(text)) return "launch";
   return /scope/i.test(text) || scope.split(/\s+/).some((word) => word && text.includes(word)) ? "scope" : "";
 }
@@ -80,6 +84,7 @@ export class Registration {
       grant_types: ["authorization_code", "refresh_token"],
       response_types: ["code"],
       ...(text("launch") ? { launch_url: text("launch") } : {}),
+      ...(text("contact") ? { contacts: [text("contact")] } : {}),
     };
     [this.busy, this.refusal, this.secret] = [true, null, ""];
     this.draw();
@@ -124,7 +129,8 @@ export class Registration {
       const answer = await fetch(each.url, { headers: { Authorization: `Bearer ${each.token}` } }).catch(() => null);
       const said = answer?.ok ? ((await answer.json()) as Said) : {};
       if (said.registration_status === "approved") each.status = "approved";
-      else if (answer?.status === 401) each.status = "refused"; // the server knows of no such registration any more
+      else if (said.registration_status === "refused" || answer?.status === 401) each.status = "refused"; // 401: it is forgotten already
+      if (said.registration_reason) each.reason = said.registration_reason;
     }
     this.keep();
     this.watch();
@@ -157,6 +163,7 @@ export class Registration {
         ${this.field("redirects", html`<textarea name="redirects" rows="2" required placeholder=${here} aria-invalid=${this.wrong("redirects")} aria-describedby="reg-redirects"></textarea>`)}
         ${this.field("launch", html`<input type="text" name="launch" autocomplete="off" placeholder=${here} aria-invalid=${this.wrong("launch")} aria-describedby="reg-launch" />`)}
         ${this.field("scope", html`<input type="text" name="scope" required value="launch openid fhirUser online_access patient/*.rs" aria-invalid=${this.wrong("scope")} aria-describedby="reg-scope" />`)}
+        ${this.field("contact", html`<input type="text" name="contact" maxlength="120" autocomplete="off" aria-invalid=${this.wrong("contact")} aria-describedby="reg-contact" />`)}
         <label>${t("reg.method")}
           <select name="method">${METHODS.map((each) => html`<option value=${each}>${t(`reg.method.${each}` as Word)}</option>`)}</select></label>
         ${this.refusal?.field === "" ? html`<p class="alarm" role="alert" tabindex="-1">${this.refusal.text}</p>` : nothing}
@@ -181,7 +188,7 @@ export class Registration {
     return html`<section class="registered" data-client=${id} data-status=${app.status}>
       <h3>${app.name} <span class="tag">${t(`reg.is.${app.status}` as Word)}</span></h3>
       <p class="soft"><code>${id}</code></p>
-      <p>${t(`reg.is.${app.status}.do` as Word, { id })}</p>
+      <p>${app.reason ? t("reg.is.refused.why", { reason: app.reason }) : t(`reg.is.${app.status}.do` as Word, { id })}</p>
       <div class="row">
         ${app.status === "approved" ? html`<button type="button" class="go" ?disabled=${!app.launch} @click=${() => this.use(id)}>${t("reg.use")}</button>` : nothing}
         ${app.status === "approved" && !app.launch ? html`<span class="soft">${t("reg.no-launch")}</span>` : nothing}

@@ -116,10 +116,10 @@ export function covers(granted: Set<string>, scope: string): boolean {
 }
 
 /** Begins the sign-in; inside a frame it gets a window of its own, for no page that asks for a password may be framed. */
-export async function authorize(app: App, iss: string, launch: string | null): Promise<void> {
+export async function authorize(app: App, iss: string, launch: string | null, prompt?: "login"): Promise<void> {
   const scope = launch ? app.scope.replace("launch/patient ", "") : app.scope.replace("launch ", "");
   const framed = inFrame();
-  const url = await FHIR.oauth2.authorize({
+  const made = await FHIR.oauth2.authorize({
     clientId: app.clientId,
     scope,
     iss,
@@ -129,7 +129,8 @@ export async function authorize(app: App, iss: string, launch: string | null): P
     noRedirect: true,
     ...(launch ? { launch } : {}),
   });
-  if (typeof url !== "string") throw new Problem("network", "no address to sign in at");
+  if (typeof made !== "string") throw new Problem("network", "no address to sign in at");
+  const url = prompt ? `${made}&prompt=${prompt}` : made;
   if (framed) popup(url);
   tell({ kind: "redirect", url });
   if (!framed) location.assign(url);
@@ -146,13 +147,13 @@ function popup(url: string): void {
   });
 }
 
-/** Launches again as it was launched; a launch of an EHR holds once, so that then a patient is chosen anew. */
-export async function again(app: App): Promise<void> {
+/** Launches again as it was launched; a launch of an EHR holds once, so that then a patient is chosen anew. `login` asks who it is. */
+export async function again(app: App, prompt?: "login"): Promise<void> {
   const before = launchedBefore();
   const framed = inFrame();
   sessionStorage.removeItem("SMART_KEY");
   history.replaceState(null, "", here());
   const iss = before?.iss ?? HERE;
   sessionStorage.setItem(KEPT, JSON.stringify({ iss, launch: null } satisfies Launched));
-  await authorize(app, iss, framed ? (before?.launch ?? null) : null);
+  await authorize(app, iss, framed ? (before?.launch ?? null) : null, prompt);
 }

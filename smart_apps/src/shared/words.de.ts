@@ -1,4 +1,5 @@
 /** Everything that is said, in German. */
+import { admin } from "./words.admin.de";
 import { live } from "./words.live.de";
 import { models } from "./words.models.de";
 import { people } from "./words.people.de";
@@ -6,6 +7,7 @@ import type { Words } from "./words.en";
 
 export const de: Words = {
   ...people,
+  ...admin,
   ...live,
   ...models,
   "app.twin": "Zwilling",
@@ -137,12 +139,29 @@ export const de: Words = {
   "unit.points": "Punkte",
   "none.medication": "Keine Medikamente in der Akte",
 
-  "acto.title": "Aktogramm, {days} Tage",
-  "acto.help": "{stream}, je Stunde der Ortszeit; jede Zeile ist ein Tag und der Tag danach. Gestrichelt: nicht gemessen.",
+  "acto.title": "Aktogramm",
+  "acto.help": "{stream} je {minutes} Minuten der Ortszeit, eine Zeile je Tag.",
+  "acto.keys": "Auf und ab bewegen den Tag, links und rechts die Zeit (mit Umschalt um eine Stunde), Enter öffnet, worauf der Tag beruht.",
+  "acto.twice": "jede Zeile mit dem Folgetag (48 h)",
   "acto.none": "In diesen Tagen wurde keine Aktivität gemessen.",
-  "acto.failed": "Es ließ sich nicht lesen: {text} Klappen Sie es zu und wieder auf, um es noch einmal zu versuchen.",
-  "acto.partly": "Es wurde zu wenig gemessen, um die üblichen Stunden zu nennen.",
+  "acto.failed": "Diese Tage ließen sich nicht lesen: {text}",
   "acto.summary": "Meist um {most} am aktivsten, von {from} bis {to} am wenigsten.",
+  "acto.key.sleep": "Hauptschlaf",
+  "acto.key.off": "nicht gemessen oder nicht getragen",
+  "acto.key.m10": "M10, aktivste 10 Stunden der Woche bis zum Tag",
+  "acto.key.l5": "L5, ihre ruhigsten 5 Stunden",
+  "acto.no-rhythm": "L5 und M10 brauchen Aktivitätszählungen; dies sind Schritte.",
+  "acto.total": "Summe {total}",
+  "acto.measured": "{percent} % gemessen",
+  "acto.slept": "Schlaf {hours}",
+  "acto.table": "Dasselbe als Tabelle",
+  "acto.caption": "Die sichtbaren Tage; Stunden der Ortszeit.",
+  "acto.column.day": "Tag",
+  "acto.column.total": "Summe",
+  "acto.column.sleep": "Hauptschlaf",
+  "acto.column.m10": "M10",
+  "acto.column.l5": "L5",
+  "acto.column.off": "Nicht gemessen",
 
   "coverage": "Abdeckung",
   "coverage.help": "Wie viel von jedem Tag gemessen wurde.",
@@ -172,6 +191,7 @@ export const de: Words = {
   "score.on": "{date}; davor: {earlier}",
   "score.only": "{date}; der einzige in dieser Zeit",
 
+  "reason.not-worn": "nicht getragen",
   "reason.no-data": "keine Daten",
   "reason.too-little-coverage": "zu wenig gemessen",
   "reason.not-worn-at-night": "nachts nicht getragen",

@@ -1,10 +1,12 @@
 /** Everything that is said, in English; the German table has the same keys. */
+import { admin } from "./words.admin.en";
 import { live } from "./words.live.en";
 import { models } from "./words.models.en";
 import { people } from "./words.people.en";
 
 export const en = {
   ...people,
+  ...admin,
   ...live,
   ...models,
   "app.twin": "Twin",
@@ -136,12 +138,29 @@ export const en = {
   "unit.points": "points",
   "none.medication": "No medication in the record",
 
-  "acto.title": "Actogram, {days} days",
-  "acto.help": "{stream}, by the hour of the local clock; each row is a day and the day after it. A dashed line: not measured.",
+  "acto.title": "Actogram",
+  "acto.help": "{stream} by {minutes} minutes of the local clock, a row a day.",
+  "acto.keys": "Up and down move the day, left and right the time (with Shift by the hour), Enter opens what the day rests on.",
+  "acto.twice": "each row with the next day (48 h)",
   "acto.none": "No activity was measured in these days.",
-  "acto.failed": "It could not be read: {text} Fold it and open it again to try once more.",
-  "acto.partly": "Too little was measured to tell the usual hours.",
+  "acto.failed": "These days could not be read: {text}",
   "acto.summary": "Usually most active at {most}, least from {from} to {to}.",
+  "acto.key.sleep": "main sleep",
+  "acto.key.off": "not measured or not worn",
+  "acto.key.m10": "M10, most active 10 hours of the week up to the day",
+  "acto.key.l5": "L5, least active 5 hours of it",
+  "acto.no-rhythm": "L5 and M10 need activity counts; these are steps.",
+  "acto.total": "total {total}",
+  "acto.measured": "{percent} % measured",
+  "acto.slept": "sleep {hours}",
+  "acto.table": "The same as a table",
+  "acto.caption": "The days in view; hours of the local clock.",
+  "acto.column.day": "Day",
+  "acto.column.total": "Total",
+  "acto.column.sleep": "Main sleep",
+  "acto.column.m10": "M10",
+  "acto.column.l5": "L5",
+  "acto.column.off": "Not measured",
 
   "coverage": "Coverage",
   "coverage.help": "How much of each day was measured.",
@@ -171,6 +190,7 @@ export const en = {
   "score.on": "{date}; before: {earlier}",
   "score.only": "{date}; the only one in this time",
 
+  "reason.not-worn": "not worn",
   "reason.no-data": "no data",
   "reason.too-little-coverage": "measured too little",
   "reason.not-worn-at-night": "not worn at night",

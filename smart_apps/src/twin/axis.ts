@@ -37,6 +37,8 @@ export class Axis {
     private readonly timeline: Timeline,
     private readonly today: string,
     private readonly open: (source: Source) => void,
+    /** Hears of the days that are shown. */
+    private readonly over: (days: Day[]) => void,
   ) {
     this.view = { ...this.preset(90), preset: 90 };
   }
@@ -102,6 +104,7 @@ export class Axis {
       week: (week) => void this.week(week),
     });
     this.chart.show(record, days);
+    this.over(days);
   }
 
   private head(title: string, days: Day[], busy: boolean): unknown {

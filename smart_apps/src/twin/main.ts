@@ -6,10 +6,10 @@ import { bar, problemPage } from "../shared/bar";
 import { day, t } from "../shared/language";
 import { Problem, problemOf } from "../shared/problems";
 import { type App, type Session, again, open } from "../shared/session";
-import { show } from "../shared/sources";
+import { type Source, show } from "../shared/sources";
 import { wear } from "../shared/theme";
 import "./twin.css";
-import { actogram } from "./actogram";
+import { Actogram } from "./actogram";
 import { Axis } from "./axis";
 import { type Record_, between, read, shift } from "./data";
 import { type Panel, models, panel } from "./risk";
@@ -30,6 +30,7 @@ const root = document.querySelector<HTMLElement>("#app")!;
 const today = new Intl.DateTimeFormat("en-CA").format(new Date());
 const state: { session?: Session; record?: Record_; panel?: Panel; failed: string; choice: Choice } = { choice: "visit", failed: "" };
 let axis: Axis | null = null;
+let actogram: Actogram | null = null;
 
 async function start(): Promise<void> {
   document.title = `Clarity · ${t("app.twin")}`;
@@ -46,7 +47,9 @@ async function start(): Promise<void> {
 async function load(): Promise<void> {
   const { client, patient } = state.session!;
   const timeline = new Timeline(client, patient, today);
-  axis = new Axis(state.session!, timeline, today, (source) => void show(client, source));
+  const opens = (source: Source): void => void show(client, source);
+  const rows = (actogram = new Actogram(state.session!, today, opens));
+  axis = new Axis(state.session!, timeline, today, opens, (days) => rows.over(days));
   const later = panel(client, patient).then(
     (found) => { state.panel = found; },
     (error: unknown) => { state.failed = problemOf(error).detail || problemOf(error).kind; },
@@ -74,7 +77,7 @@ function draw(): void {
   if (!session || !record) return;
   const compared = period(record, state.choice, today);
   const found = changes(compared);
-  const opens = (source: Parameters<typeof show>[1]): void => void show(session.client, source);
+  const opens = (source: Source): void => void show(session.client, source);
   render(
     html`${bar(t("app.twin"), html`<a class="quiet-button" href="../notes/?iss=${encodeURIComponent(session.client.state.serverUrl)}">${t("app.notes")}</a>`, html`<button class="quiet-button" id="print" @click=${() => window.print()}>${t("print")}</button>`)}
       <main class="twin">
@@ -95,7 +98,7 @@ function draw(): void {
         ${state.panel ? models(state.panel, today, opens) : html`<section class="card models" id="models" aria-busy=${state.failed ? "false" : "true"}>
           ${state.failed ? html`<p class="alarm" role="alert">${t("models.failed", { text: state.failed })}</p>` : html`<p class="soft">${t("loading")}</p>`}</section>`}
         <section class="card axis" aria-label=${t("chart.axis")}><div id="axis"></div><div id="chart"></div></section>
-        ${actogram(session, today)}
+        ${actogram?.section() ?? nothing}
         <p class="soft foot">${t("disclaimer")}</p>
       </main>`,
     root,

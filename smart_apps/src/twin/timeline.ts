@@ -112,7 +112,7 @@ export function rows(parameter: ParametersParameter | undefined, name: string): 
 }
 
 /** What an answer says of its buckets, those of which it says nothing left out. */
-function days(answer: Parameters, first: string, step: number): Day[] {
+export function days(answer: Parameters, first: string, step: number): Day[] {
   const told = new Map<number, Day>();
   const bucket = (at: number): Day => {
     const there = told.get(at) ?? blank(shift(first, at * step), step);

@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from fhir_server.auth import bearer, clients, principals
+from fhir_server.auth.flow import authorizations
+from fhir_server.auth.flow.authorizations import Authorization, insert
 from fhir_server.auth.people import accounts
 from fhir_server.auth.people.accounts import Account
 from fhir_server.auth.people.roles import ROLES
@@ -73,7 +75,8 @@ async def test_a_client_is_added_used_and_removed(admin, tenant, http, unique):
     await token(tenant, http, f"hub-{unique}", made["client_secret"], "system/Observation.c")
     assert f"hub-{unique}" in [each["client_id"] for each in (await admin("GET", "clients"))["clients"]]
     looked = await admin("GET", f"clients/hub-{unique}")
-    assert looked == {**{k: v for k, v in made.items() if k != "client_secret"}, "pending": False}
+    assert looked.items() >= {k: v for k, v in made.items() if k != "client_secret"}.items()
+    assert (looked["status"], looked["pending"], looked["asked"], looked["address"]) == ("approved", False, False, None)
     assert made["client_secret"] not in await trail(admin)
     await admin("DELETE", f"clients/hub-{unique}", status=204)
     await admin("DELETE", f"clients/hub-{unique}", status=404)
@@ -108,6 +111,59 @@ async def test_what_asked_to_be_registered_is_decided(admin, tenant, http, uniqu
     await admin("POST", f"clients/{one}/approve", status=409)
     await admin("POST", f"clients/{two}/refuse", status=204)
     await admin("GET", f"clients/{two}", status=404)
+
+
+async def test_a_refusal_carries_its_reason(admin, tenant, http):
+    url = f"{tenant.base.removesuffix('/fhir')}/oauth2/register"
+    asked = {"client_name": "Diary", "redirect_uris": ["https://d.example/done"], "token_endpoint_auth_method": "none",
+             "scope": "patient/Observation.rs", "contacts": ["ida@d.example"], "client_uri": "https://d.example/"}  # fmt: skip
+    made = (await http.post(url, json=asked)).json()["client_id"]
+    looked = await admin("GET", f"clients/{made}")
+    assert (looked["asked"], looked["contacts"], looked["client_uri"]) == (
+        True,
+        ["ida@d.example"],
+        "https://d.example/",
+    )
+    assert looked["since"][:4] == clock.instant(clock.now())[:4]
+    await admin("PATCH", f"clients/{made}", {"disabled": True}, 409)
+    await admin("POST", f"clients/{made}/refuse", {"reason": "x" * 501}, 422)
+    await admin("POST", f"clients/{made}/refuse", {"reason": "We do not know you."}, 204)
+    assert (await admin("GET", f"clients/{made}"))["status"] == "refused"
+    assert "We do not know you." in await trail(admin)
+    assert made not in str(await admin("GET", "clients?pending=true")) + str(await admin("GET", "clients"))
+    await admin("POST", f"clients/{made}/approve", status=409)
+
+
+async def test_a_disabled_client_is_none_until_it_is_enabled(admin, tenant, http, unique):
+    hub = f"off-{unique}"
+    made = await admin("POST", "clients", {"client_id": hub, "name": "Hub", "scope": "system/Observation.rs"}, 201)
+    held = await token(tenant, http, hub, made["client_secret"], "system/Observation.rs")
+    account = await accounts.add(tenant, login=f"p-{unique}", password=PASSWORD, roles=["patient"])
+    allowed = Authorization(f"g-{unique}", hub, account.id, b"", "patient/*.rs", None, {}, clock.now())
+    async with tenant.pool.acquire() as connection:
+        await insert(connection, tenant, allowed)
+    search = {"Authorization": f"Bearer {held}"}
+    assert (await http.get(f"{tenant.base}/Observation", headers=search)).status_code == 200
+    off = await admin("PATCH", f"clients/{hub}", {"disabled": True})
+    assert (off["status"], off["client_id"]) == ("disabled", hub)
+    assert (await http.get(f"{tenant.base}/Observation", headers=search)).status_code == 401
+    with pytest.raises(AssertionError, match="invalid_client"):
+        await token(tenant, http, hub, made["client_secret"], "system/Observation.rs")
+    assert hub not in [each.client_id for each in await clients.listed(tenant)]
+    assert hub in [each["client_id"] for each in (await admin("GET", "clients"))["clients"]]
+    await admin("POST", "clients", {"client_id": hub, "name": "Other", "scope": "system/*.r"}, 409)
+    ended = await authorizations.get(tenant, allowed.id)
+    assert ended is not None
+    assert ended.ended, "enabled again, it has to ask people again"
+    await admin("PATCH", f"clients/{hub}", {"disabled": True})  # once more is nothing else
+    assert (await admin("PATCH", f"clients/{hub}", {"disabled": False}))["status"] == "approved"
+    await token(tenant, http, hub, made["client_secret"], "system/Observation.rs")
+    said = await trail(admin)
+    assert "client disabled" in said
+    assert "client enabled" in said
+    await admin("PATCH", f"clients/none-{unique}", {"disabled": True}, 404)
+    await admin("PATCH", f"clients/{hub}", {}, 400)
+    await admin("PATCH", f"clients/console-{unique}", {"disabled": True}, 409)
 
 
 async def test_a_person_is_added_changed_and_disabled(admin, tenant, unique):

@@ -10,6 +10,7 @@ from fhir.resources.R4B import get_fhir_model_class
 
 from fhir_server.cli.published import artefacts_of
 from fhir_server.validation.validate import validate
+from profiles.psych import codes
 from profiles.psych.artefacts import artefacts
 from profiles.psych.codes import BASE, LOCAL, actigraphy
 from profiles.psych.examples import examples
@@ -18,6 +19,7 @@ from profiles.psych.questionnaires import INSTRUMENTS
 from profiles.registry import R4
 from terminology import ucum
 from workers.twin import codes as twin_codes
+from workers.twin import instruments as twin_instruments
 from workers.twin.catalogue import SIGNALS
 
 Json = dict[str, Any]
@@ -117,6 +119,28 @@ def test_the_twin_reads_the_same_codes() -> None:
         told = [code for code in signal.codes if code[0] != twin_codes.MDC]
         assert set(told) <= ours, signal.name
     assert twin_codes.profile("digital-twin-state") in STRUCTURES
+
+
+def test_the_twin_spells_urls_the_same() -> None:
+    """The twin imports nothing of the project, and profiles nothing above them: what both spell out is held equal here."""
+    for name in ("BASE", "LOINC", "SNOMED", "UCUM", "CATEGORY"):
+        assert getattr(twin_codes, name) == getattr(codes, name)
+    for base in (BASE, "https://psy.example.org"):
+        assert twin_codes.actigraphy(base) == codes.actigraphy(base)
+        assert twin_codes.digital_twin(base) == codes.digital_twin(base)
+        assert twin_codes.profile("x", base) == codes.profile("x", base)
+        assert [each for each in ALL if each["url"] == twin_codes.origin()]
+
+
+def test_the_twin_scores_the_same_questionnaires() -> None:
+    for ours, twins in zip(INSTRUMENTS, twin_instruments.INSTRUMENTS.values(), strict=True):
+        assert (ours.name, ours.most, len(ours.items)) == (twins.name, twins.most, twins.items)
+        assert tuple(code for system, code, _ in ours.items if system) == twins.loinc
+        assert [least for least, _ in ours.bands] == [least for least, _ in twins.bands]
+        if ours.panel:
+            assert ours.panel in twins.panels
+            grades = {code: grade for grade, (_, code, _) in enumerate(ours.answers)}
+            assert grades == twin_instruments.ANSWERS
 
 
 def test_hrv_methods_never_stand_for_each_other() -> None:
