@@ -198,16 +198,21 @@ def _provenance(current: Stored, made: Json, who: str) -> Json:
 
 def use(tenant: Tenant) -> None:
     """Let plain writes of notes be checked."""
-    tenant.check("notes", {"DocumentReference": guard})
+    tenant.check("notes", {"DocumentReference": guard}, removals=["DocumentReference"])
 
 
 async def guard(ctx: RequestContext, command: Command) -> None:
-    """Refuse a plain write that would sign a draft, change a signed note, or take away what tells that it is one."""
+    """Refuse a plain write that would sign a draft, change or delete a signed note, or take away what tells that it is one."""
     resource: Any = command.resource or {}
     stored = await reads.read(ctx.tenant, "DocumentReference", command.id, EVERYTHING) if command.expected else None
     there = json.decode_trusted(stored.body) if stored is not None and stored.body else {}
     ours, was = draft_of(there) is not None, there.get("docStatus")
     if not ours and draft_of(resource) is None:
+        return
+    if command.method == "delete":
+        if was in SIGNED:
+            text = "A signed note is not deleted: set its status, or docStatus, to entered-in-error."
+            raise Conflict(text, "note-signed")
         return
     if not ours and command.origin != PREDICTION:
         text = "Drafted notes are made by $draft-note only: leave out the extension note-draft."

@@ -74,7 +74,7 @@ async def test_a_draft_is_a_document_with_citations_and_its_provenance(
     sources = {e["what"].get("reference") for e in told["entity"] if e["role"] == "source"}
     assert entries <= sources
     template = next(e for e in told["entity"] if e["role"] == "derivation")
-    assert template["what"]["identifier"]["value"] == "rules-2"
+    assert template["what"]["identifier"]["value"] == "rules-3"
     assert (await system.get(note["author"][0]["reference"])).json["type"]["coding"][0]["code"] == "706687001"
 
 

@@ -16,6 +16,7 @@ from workers.notes.record import (
     Citation,
     Language,
     Record,
+    Score,
     address,
     codes_of,
     day_of,
@@ -24,6 +25,7 @@ from workers.notes.record import (
     title_of,
 )
 from workers.twin.catalogue import by_code
+from workers.twin.instruments import INSTRUMENTS
 from workers.twin.medication import TAKEN, exposure
 from workers.twin.resources import Resource
 
@@ -42,8 +44,8 @@ def conditions(record: Record, language: Language) -> Iterator[Statement]:
     """Yield the diagnoses on record with their status; those that were ruled out as such."""
     found = [r for r in record.of("Condition") if title_of(r.get("code"))]
     for resource in found:
-        name, began = title_of(resource["code"]), day_of(resource, record.zone)
-        status = status_of(resource)
+        coded, began = title_of(resource["code"]), day_of(resource, record.zone)
+        name, status = words.told(language, coded), status_of(resource)
         if status == "refuted":
             text = words.sentence(language, "condition-refuted", name=name)
         elif began is None:
@@ -51,7 +53,7 @@ def conditions(record: Record, language: Language) -> Iterator[Statement]:
         else:
             values = {"name": name, "status": STATUSES[status][language == "de"], "day": words.day(language, began)}
             text = words.sentence(language, "condition-since", **values)
-        yield Statement("condition", text, (Citation(address(resource), "code", name),))
+        yield Statement("condition", text, (Citation(address(resource), "code", coded),))
     if not found and "Condition" in record.looked:
         yield Statement("condition", words.sentence(language, "no-condition"), (_no(record, "Condition"),))
 
@@ -87,7 +89,7 @@ def medication(record: Record, language: Language) -> Iterator[Statement]:
     stated = {name_of(r).lower() for r in record.of("MedicationStatement", "MedicationAdministration")}
     for resource in record.of("MedicationRequest"):
         if name_of(resource) and name_of(resource).lower() not in stated and resource.get("status") == "active":
-            text = words.sentence(language, "ask-taken", name=name_of(resource))
+            text = words.sentence(language, "ask-taken", name=words.told(language, name_of(resource)))
             yield Statement("ask", text, (Citation(address(resource), "medication", name_of(resource)),), "question")
     if not told and record.looked.issuperset(("MedicationRequest", "MedicationStatement")):
         cited = (_no(record, "MedicationRequest"), _no(record, "MedicationStatement"))
@@ -97,14 +99,13 @@ def medication(record: Record, language: Language) -> Iterator[Statement]:
 
 def _medicine(record: Record, language: Language, resource: Resource) -> Statement | None:
     name, dose = name_of(resource), dose_of(resource)
-    dose = f" {dose}" if dose else ""
+    cited = (Citation(address(resource), "medication", f"{name} {dose}".strip()),)
+    name, dose = words.told(language, name), f" {words.told(language, dose)}" if dose else ""
     if name and undated(resource):
         key = (
             f"medication-{'stopped' if resource['status'] != 'active' else TAKEN[resource['resourceType']][0]}-undated"
         )
-        told = (Citation(address(resource), "medication", f"{name}{dose}"),)
-        return Statement("medication", words.sentence(language, key, name=name, dose=dose), told)
-    cited = (Citation(address(resource), "medication", f"{name}{dose}"),)
+        return Statement("medication", words.sentence(language, key, name=name, dose=dose), cited)
     if name and resource.get("status") == "not-taken":
         return Statement("medication", words.sentence(language, "medication-not-taken", name=name, dose=dose), cited)
     span = exposure(resource)
@@ -153,7 +154,8 @@ def _new(record: Record, language: Language, resource: Resource) -> list[Stateme
         return []
     if span is None or span.basis == "administered" or not record.first <= span.start <= record.last:
         return []
-    text = words.sentence(language, "new-medication", name=name_of(resource), start=words.day(language, span.start))
+    name, start = words.told(language, name_of(resource)), words.day(language, span.start)
+    text = words.sentence(language, "new-medication", name=name, start=start)
     return [Statement("medication", text, (Citation(address(resource), "medication", name_of(resource)),))]
 
 
@@ -198,7 +200,7 @@ def encounters(record: Record, language: Language) -> Iterator[Statement]:
         kind = kind or str(resource.get("class", {}).get("display", resource.get("class", {}).get("code", "")))
         day = day_of(resource, record.zone)
         if day is not None and kind:
-            text = words.sentence(language, "encounter", day=words.day(language, day), kind=kind)
+            text = words.sentence(language, "encounter", day=words.day(language, day), kind=words.told(language, kind))
             yield Statement("encounter", text, (Citation(address(resource), "type", kind),))
     if not found:
         ends = {"first": words.day(language, record.first), "last": words.day(language, record.last)}
@@ -263,9 +265,26 @@ def alerts(record: Record, language: Language) -> Iterator[Statement]:
         day = day_of(resource, record.zone)
         said = said_by(resource)
         if said and day is not None:
-            key = "alert" if resource["resourceType"] == "DetectedIssue" else "rule"
-            text = words.sentence(language, key, day=words.day(language, day), words=said)
-            yield Statement("alert", text, (Citation(address(resource), "text", said),), "verbatim")
+            rests = _implicated(record, resource)
+            shown = [
+                words.sentence(language, "alert-score", title=title, total=words.plain(language, each.total),
+                               day=words.day(language, each.day))
+                for title, each in rests
+            ]  # fmt: skip
+            key = "rule" if resource["resourceType"] == "RiskAssessment" else "alert-scores" if shown else "alert"
+            given = {"day": words.day(language, day), "words": words.told(language, said), "scores": ", ".join(shown)}
+            cited = [Citation(each.source, "", str(each.total)) for _, each in rests]
+            text = words.sentence(language, key, **given)
+            yield Statement("alert", text, (Citation(address(resource), "text", said), *cited), "verbatim")
+
+
+def _implicated(record: Record, resource: Resource) -> list[tuple[str, Score]]:
+    """Return the totals that an alert rests on, with the names of their questionnaires, the oldest first."""
+    names = [each.get("reference", "") for each in resource.get("implicated", ())]
+    made = [record.total(record.resources[name]) for name in names if name in record.resources]
+    days = {(name, each.day) for name, each in made if name is not None and each is not None}
+    found = [(INSTRUMENTS[name].title, each) for name, day in days for each in record.scores[name] if each.day == day]
+    return sorted(found, key=lambda row: (row[1].day, row[0]))
 
 
 def said_by(resource: Resource) -> str:
@@ -281,7 +300,9 @@ def allergies(record: Record, language: Language) -> Iterator[Statement]:
     for resource in found:
         name = title_of(resource["code"])
         yield Statement(
-            "allergy", words.sentence(language, "allergy", name=name), (Citation(address(resource), "code", name),)
+            "allergy",
+            words.sentence(language, "allergy", name=words.told(language, name)),
+            (Citation(address(resource), "code", name),),
         )
     if not found and "AllergyIntolerance" in record.looked:
         yield Statement("allergy", words.sentence(language, "no-allergy"), (_no(record, "AllergyIntolerance"),))

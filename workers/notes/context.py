@@ -122,4 +122,15 @@ def _time(sentence: str, head: str, end: int, kind: str) -> Time:
     # in brackets, and behind a score, another time is that of another value: "17 (previously 22)"
     behind = re.split(r"[(,]" if kind == "score" else r"\(", sentence[end:], maxsplit=1)[0]
     near = clause + " | " + _near(behind, last=False)
-    return "historical" if _pattern("historical").search(near) else "recent"
+    return "historical" if _pattern("historical").search(near) or _past(clause, behind, kind) else "recent"
+
+
+def _past(clause: str, behind: str, kind: str) -> bool:
+    """Tell whether a score is of another time, or a medicine was taken once: "was 9 last month", "was on 20 mg until March"."""
+    if kind == "score":
+        clause = _pattern("past", "over").split(clause)[-1]  # "last month 20, today 12"
+        return _pattern("past", "score").search(f"{clause} | {_near(behind, last=False)}") is not None
+    if kind != "medication":
+        return False
+    taken = _pattern("past", "medication_before").search(_near(clause, last=True))
+    return taken is not None or _pattern("past", "medication_after").search(_near(behind, last=False)) is not None

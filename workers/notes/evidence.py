@@ -100,7 +100,9 @@ def evidence(citation: Citation, record: Record) -> Evidence | None:
     _READERS.get(resource["resourceType"], _other)(made, resource, citation, record)
     made.texts += [*free_text(resource), *passages(resource, record.texts.get(citation.target, ""))]
     made.drugs |= {drug for label in made.labels for drug, _, _ in drugs_in(label)}
-    made.labels = {folded(label) for label in made.labels}
+    made.labels = {folded(label) for each in made.labels for label in (each, words.told("de", each))}
+    made.texts += [said for each in made.texts if (said := words.told("de", each)) != each]
+    made.words |= {words.told("de", each) for each in made.words}
     made.texts = [folded(text) for text in made.texts]
     return _worded(made)
 

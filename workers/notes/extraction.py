@@ -27,7 +27,7 @@ from workers.twin.resources import Resource
 Kind = Literal["symptom", "medication", "score", "risk", "allergy"]
 RISKS: Final = frozenset({"suicidality", "self-harm", "harm-to-others"})
 RISK_STATEMENT: Final = ("risk-statement", "Statement about risk, verbatim")
-VERSION: Final = "rules-2"
+VERSION: Final = "rules-3"
 MOST: Final = 1_000
 """Findings of a text at most."""
 PREFIX: Final = "found-"

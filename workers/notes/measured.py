@@ -24,7 +24,7 @@ from workers.notes.record import (
     statistic,
     title_of,
 )
-from workers.twin.features import FEATURES
+from workers.twin.features import BY_CODE, FEATURES
 from workers.twin.resources import Resource
 
 MEDIANS: Final = ("sleep-duration", "steps", "resting-heart-rate", "activity-mean")
@@ -60,7 +60,7 @@ def _change(record: Record, language: Language, code: str, day: date, facts: dic
     cited = Citation(address(record.states[day]), code, str(shift))
     text = words.sentence(
         language,
-        "level-up" if shift > 0 else "level-down",
+        f"{'clock' if BY_CODE[code].circular else 'level'}-{'up' if shift > 0 else 'down'}",
         name=words.name(language, code),
         shift=words.plain(language, abs(shift), 1),
         probability=words.plain(language, facts["changeProbability"], 2),
@@ -115,7 +115,11 @@ def _unusual(record: Record, language: Language, code: str, search: str, kind: S
     if count is None or measured is None or count.value == "0":
         return
     text = words.sentence(
-        language, f"unusual-{kind}", name=words.name(language, code), count=count.value, measured=measured.value
+        language,
+        f"{'clock' if BY_CODE[code].circular else 'unusual'}-{kind}",
+        name=words.name(language, code),
+        count=count.value,
+        measured=measured.value,
     )
     yield Statement("level", text, (count, measured))
     letter = "H" if kind == "high" else "L"
@@ -152,26 +156,35 @@ def coverage(record: Record, language: Language) -> Iterator[Statement]:
     cited = Citation(search, "", str(len(days)), "count")
     ends = {"first": words.day(language, record.first), "last": words.day(language, record.last)}
     asked = Statement("ask", words.sentence(language, "ask-worn"), (cited,), "question")
-    if not days:
+    if not days and not record.behind:
         yield Statement("missing", words.sentence(language, "no-data", **ends), (cited,))
         yield asked
+    if not days:
         return
     text = words.sentence(language, "coverage", count=str(len(days)), days=str(record.days), **ends)
     yield Statement("coverage", text, (cited,))
     newest = record.states[days[0]]
-    if days[0] < record.last:
+    if days[0] < record.last and not record.behind:
         stale = words.sentence(language, "stale", day=words.day(language, days[0]))
         yield Statement("missing", stale, (Citation(address(newest)),))
         yield from [asked] if (record.last - days[0]).days > 2 else []
+    yield from _absent(newest, language, days[0])
+
+
+def _absent(state: Resource, language: Language, day: date) -> Iterator[Statement]:
+    """Yield which numbers a state does not have, those of one reason together."""
+    found: dict[str, list[str]] = {}
     for code in MEDIANS:
-        part = component(newest, code)
-        if part is None or "dataAbsentReason" not in part:
-            continue
-        reason = title_of(part["dataAbsentReason"])
+        part = component(state, code)
+        if part is not None and "dataAbsentReason" in part:
+            found.setdefault(title_of(part["dataAbsentReason"]), []).append(code)
+    for reason, codes in found.items():
+        names = [words.name(language, code) for code in codes]
+        names = [names[0], *(_lower(language, each) for each in names[1:])]
         text = words.sentence(
-            language, "absent", name=words.name(language, code), day=words.day(language, days[0]), reason=reason
+            language, "absent", name=", ".join(names), day=words.day(language, day), reason=words.told(language, reason)
         )
-        yield Statement("missing", text, (Citation(address(newest), code, reason),))
+        yield Statement("missing", text, tuple(Citation(address(state), code, reason) for code in codes))
 
 
 def _inside(record: Record) -> list[date]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Final, Literal
 
+from workers.notes import words
 from workers.notes.record import Citation, Language
 
 Kind = Literal["soap", "progress", "intake", "discharge"]
@@ -50,6 +52,8 @@ class Note:
     sections: tuple[Section, ...]
     reason: str = ""
     """Why no model was used, where one was to be."""
+    days: tuple[date, date] | None = None
+    """First and last local day that it is about."""
 
     @property
     def statements(self) -> list[Statement]:
@@ -72,7 +76,7 @@ class Outline:
     sections: tuple[tuple[str, tuple[str, str], tuple[str, ...]], ...]
 
 
-_RISK = ("risk", ("Risk, in the patient's words", "Risiko, in den Worten der Person"), ("risk",))
+_RISK = ("risk", ("Risk, word for word", "Risiko, im Wortlaut"), ("risk",))
 UNMENTIONED: Final = "unmentioned"
 _UNMENTIONED = (UNMENTIONED, ("Not mentioned by the model, by rules", "Vom Modell nicht erwähnt, nach Regeln"), ())
 _ASK = ("ask", ("To ask, and what is missing", "Zu fragen, und was fehlt"), ("missing", "ask"))
@@ -150,11 +154,18 @@ def sources(statements: Iterable[Statement]) -> list[str]:
 def markdown(note: Note) -> str:
     """Return the text that a person reads: numbered citations below, unsupported statements marked."""
     places = {target: number for number, target in enumerate(sources(note.statements), 1)}
-    lines = [f"# {title(note.kind, note.language)}", ""]
+    lines = [f"# {title(note.kind, note.language)}", "", *_days(note)]
     for section in note.sections:
         lines += [f"## {section.title}", "", *(_line(each, places, note.language) for each in section.statements), ""]
     lines += [f"[{number}] {target}" for target, number in places.items()]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _days(note: Note) -> list[str]:
+    if note.days is None:
+        return []
+    first, last = (words.day(note.language, day) for day in note.days)
+    return [words.sentence(note.language, "days", first=first, last=last), ""]
 
 
 _MARKUP: Final = re.compile(r"[\\`*_\[\]<>#|~]|(?<=^)[-+](?=\s)|(?<=^\d)[.)]")

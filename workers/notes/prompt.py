@@ -91,8 +91,8 @@ def segments(
 
 
 def kept_in(statement: Statement, record: Record) -> bool:
-    """Tell whether a sentence is never a model's: of its topic, or because it speaks of death or self-harm, in words or by code."""
-    if statement.topic in OURS or mentions_suicidality(statement.text):
+    """Tell whether a sentence is never a model's: of its topic, about the draft, or of death or self-harm, in words or by code."""
+    if statement.topic in OURS or statement.form == "method" or mentions_suicidality(statement.text):
         return True
     cited = [record.resources[c.target] for c in statement.citations if c.target in record.resources]
     return any(each["resourceType"] not in _MEASURED and concerns(each) for each in cited)
@@ -183,7 +183,8 @@ def merged(rules: Note, sentences: Iterable[tuple[str, Statement]], model: str, 
         ]
         own = by_code.pop(section.code, [])
         order = [*kept, *own] if section.code in ("subjective", "risk") else [*own, *kept]
-        sections.append(replace(section, statements=(*order, *about)))
+        order = [*order, *about] if section.code == "method" else [*about, *order]  # that data wait is said first
+        sections.append(replace(section, statements=tuple(order)))
     if by_code:
         raise Unusable("unfounded")
     return replace(rules, method=model, template=VERSION, sections=tuple(s for s in sections if s.statements))

@@ -163,6 +163,10 @@ class Record:
                 found.append((name, made, why))
         return found
 
+    def total(self, resource: Resource) -> tuple[str | None, Score | None]:
+        """Return the questionnaire and total that a resource says; None where it says none."""
+        return _score(resource, self.zone, self.base)
+
     def in_days(self, type_: str, first: date, last: date, code: str = "") -> str:
         """Return the address of a search over local days."""
         name = "authored" if type_ == "QuestionnaireResponse" else "date"

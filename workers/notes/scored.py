@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from itertools import pairwise
 from typing import Any, Final
 
 from workers.notes import words
@@ -26,7 +25,7 @@ from workers.twin.instruments import INSTRUMENTS, severity
 from workers.twin.resources import Resource
 
 MOST: Final = 8
-"""Totals of one questionnaire that are told one by one: the newest; of the answers to item 9 also every one that is not zero."""
+"""Totals of one questionnaire before its last two, and answers to item 9, that are told: the newest, and what is not zero."""
 _BEGIN: Final = date(1900, 1, 1)
 _FORMS: Final = ("Observation", "QuestionnaireResponse")
 
@@ -39,15 +38,16 @@ def scores(record: Record, language: Language) -> Iterator[Statement]:
         if not inside:
             yield from _not_filled(record, language, name, earlier)
             continue
-        for each in inside[-MOST:]:
-            yield _total(language, name, each)
-        steps = list(pairwise([*earlier, *inside]))[-MOST:]
-        yield from (_step(language, name, *step) for step in steps)
-        if steps:
+        yield _total(language, name, inside[-1])
+        every = [*earlier, *inside]
+        if len(every) > 1:
+            yield _step(language, name, every[-2], every[-1])
             text = words.sentence(
                 language, "score-means", title=INSTRUMENTS[name].title, change=f"{INSTRUMENTS[name].change:g}"
             )
             yield Statement("score", text, (Citation(inside[-1].source),))
+        if len(every) > 2:
+            yield _course(language, name, every[:-2][-MOST:])
 
 
 def doubtful(record: Record, language: Language) -> Iterator[Statement]:
@@ -87,6 +87,16 @@ def _step(language: Language, name: str, before: Score, after: Score) -> Stateme
     )
     cited = (Citation(after.source, "", str(after.total)), Citation(before.source, "", str(before.total)))
     return Statement("score", text, cited)
+
+
+def _course(language: Language, name: str, before: list[Score]) -> Statement:
+    """Return the totals before the last two, the oldest first."""
+    totals = [
+        words.sentence(language, "score-on", total=words.plain(language, each.total), day=words.day(language, each.day))
+        for each in before
+    ]
+    text = words.sentence(language, "score-before", title=INSTRUMENTS[name].title, totals=", ".join(totals))
+    return Statement("score", text, tuple(Citation(each.source, "", str(each.total)) for each in before))
 
 
 def _none(record: Record, first: date, statistic: Statistic, element: str = "") -> tuple[Citation, ...]:
@@ -149,7 +159,7 @@ def risk(record: Record, language: Language) -> Iterator[Statement]:
     inside = [each for each in record.item9 if record.first <= each.day <= record.last]
     if inside:
         told = [each for each in inside if each.number != 0 or each in inside[-MOST:]]
-        yield from (_item9(language, each) for each in told)
+        yield from (_item9(language, alike) for alike in _alike(told))
         if any(each.number != 0 for each in inside):
             yield Statement("ask", words.sentence(language, "ask-item9"), (Citation(inside[-1].source),), "question")
     elif record.looked.issuperset(_FORMS):
@@ -165,10 +175,23 @@ def _quoted(language: Language, told: Spoken) -> Statement:
     return Statement("risk", text, (Citation(told.source, "text", told.words),), "verbatim")
 
 
-def _item9(language: Language, told: Item9) -> Statement:
+def _alike(told: list[Item9]) -> list[list[Item9]]:
+    """Return the answers to item 9 of one wording together, those that are not zero before those that are."""
+    found: dict[tuple[int | None, str], list[Item9]] = {}
+    for each in told:
+        found.setdefault((each.number, each.words), []).append(each)
+    return sorted(found.values(), key=lambda alike: alike[0].number == 0)
+
+
+def _item9(language: Language, alike: list[Item9]) -> Statement:
+    told = alike[0]
     key = "item9" if told.words and told.number is not None else "item9-words" if told.words else "item9-number"
-    text = words.sentence(language, key, day=words.day(language, told.day), words=told.words, number=str(told.number))
-    return Statement("risk", text, (Citation(told.source, "item9", told.words or str(told.number)),), "verbatim")
+    days = ", ".join(words.day(language, each.day) for each in alike)
+    meant = words.told(language, told.words)  # beside what was answered, never instead of it
+    number = f"{meant}, {told.number}" if meant != told.words else str(told.number)
+    text = words.sentence(language, key, day=days, words=told.words, number=number)
+    cited = tuple(Citation(each.source, "item9", each.words or str(each.number)) for each in alike)
+    return Statement("risk", text, cited, "verbatim")
 
 
 def free_text(resource: Resource) -> Iterator[str]:

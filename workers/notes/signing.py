@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final, get_args
 
@@ -95,7 +95,11 @@ def signed(
     status = "amended" if again else "final"
     kind: Kind = next(each for each in OUTLINES if each == about["kind"])
     language: Language = next(each for each in get_args(Language) if each == inner.get("language", "en"))
-    note = Note(kind, language, about["method"], about["template"], tuple(sections))
+    period = current.get("context", {}).get("period", {})
+    days = tuple(date.fromisoformat(period[end][:10]) for end in ("start", "end") if end in period)
+    note = Note(
+        kind, language, about["method"], about["template"], tuple(sections), days=days if len(days) == 2 else None
+    )
     person = {"reference": who}
     authors = [each for each in current.get("author", ()) if each != person] + [person]
     attested = {"mode": "legal", "time": clock.instant(moment), "party": person}

@@ -25,6 +25,7 @@ from workers.notes.record import (
     local_day,
     title_of,
 )
+from workers.rules.ids import device_id
 from workers.twin.resources import Resource
 
 LONGEST: Final = 400
@@ -94,6 +95,7 @@ def passages(resource: Resource, text: str = "") -> list[str]:
     """Return what a resource (with the text of its attachments) says about death or self-harm, folded, each once."""
     if _by_software(resource):
         return []
+    resource = _of_people(resource)
     text = "" if draft_of(resource) is not None else text
     every = [
         folded(each).strip()
@@ -113,9 +115,29 @@ def _by_software(resource: Resource) -> bool:
     """Tell whether software of ours made it, a state of the twin or an assessment by a model: nobody's words."""
     if STATE in codes_of(resource):
         return True
-    performer = resource.get("performer", {})
-    by = performer.get("reference", "") if isinstance(performer, dict) else ""
-    return resource["resourceType"] == "RiskAssessment" and str(by).startswith("Device/")
+    return resource["resourceType"] == "RiskAssessment" and _by(resource, "performer").startswith("Device/")
+
+
+_RAISED: Final = {"DetectedIssue": ("author", "detail", "code"), "Communication": ("sender", "payload", "reasonCode")}
+"""What an alert rule writes: the element that says who did, and those that hold the rule's title, which is nobody's words."""
+
+
+def _of_people(resource: Resource) -> Resource:
+    """Return a resource without the title of the alert rule that wrote it: the answer that it is about is shown itself."""
+    who, *titles = _RAISED.get(resource["resourceType"], ("",))
+    ours = (
+        any(each.get("code") == "rules" for each in _tags(resource)) and _by(resource, who) == f"Device/{device_id()}"
+    )
+    return {k: v for k, v in resource.items() if k not in titles} if ours else resource
+
+
+def _tags(resource: Resource) -> list[Any]:
+    return list(resource.get("meta", {}).get("tag", ()))
+
+
+def _by(resource: Resource, element: str) -> str:
+    given = resource.get(element, {})
+    return str(given.get("reference", "")) if isinstance(given, dict) else ""
 
 
 def _parts(text: str) -> Iterator[str]:

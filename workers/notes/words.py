@@ -6,9 +6,11 @@ than its citations hold fails the property test.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
 from typing import Final
 
 from workers.notes.lexicon import table
@@ -87,6 +89,33 @@ def amount(language: Language, code: str, value: Decimal) -> str:
         return f"{minutes // 60:02d}:{minutes % 60:02d}"
     unit = UNITS.get(feature.unit, f" {feature.unit}")
     return plain(language, value, feature.decimals) + (unit if isinstance(unit, str) else unit[language == "de"])
+
+
+def told(language: Language, text: str) -> str:
+    """Return what software wrote, or a code is called, in the language of the note; all else, people's words, as it stands."""
+    if language != "de" or not text:
+        return text
+    known: str | None = _german().get(text.lower())
+    return known or _dosage(text)
+
+
+@cache
+def _german() -> Mapping[str, str]:
+    """Return German names by English ones in lower case: of `data/german.json`, of medicines by their generic names."""
+    drugs = table("drugs")["drugs"]
+    made = {g: (g[:-1] if g.endswith("e") and g[:-1] in names else g).capitalize() for g, names in drugs.items()}
+    return made | {name.lower(): said for name, said in table("german")["names"].items()}
+
+
+def _dosage(text: str) -> str:
+    """Return a dosage in German, as it stands where there is anything in it but numbers, units and known phrases."""
+    made, rest = text, text
+    for english, german in table("german")["dosages"].items():
+        pattern = re.compile(rf"(?<!\w){english}(?!\w)", re.IGNORECASE)
+        made, rest = pattern.sub(german, made), pattern.sub(" ", rest)
+    if rest == text or re.fullmatch(r"[\s,]*(?:[\d.]+ ?(?:mg|g|ml|µg|mcg|tablets?)?[\s,]*)?", rest) is None:
+        return text
+    return re.sub(r"(?<=\d)\.(?=\d)", ",", made)
 
 
 def band(language: Language, code: str) -> str:

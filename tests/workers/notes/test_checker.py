@@ -273,13 +273,16 @@ def test_every_medicine_and_value_of_the_time_is_told() -> None:
         note = checked(draft(known, "progress", language), known)  # type: ignore[arg-type]
         said = markdown(note)
         assert [(each.text, each.problems) for each in note.statements if each.problems] == []
-        assert f"clozapine: {'taken as stated' if language == 'en' else 'nach Angabe eingenommen'}, {words}" in said
-        assert f"lorazepam: {'ordered' if language == 'en' else 'verordnet'}, {words}" in said
-        assert "valproate" in said
+        assert (
+            f"{'clozapine: taken as stated' if language == 'en' else 'Clozapin: nach Angabe eingenommen'}, {words}"
+            in said
+        )
+        assert f"{'lorazepam: ordered' if language == 'en' else 'Lorazepam: verordnet'}, {words}" in said
+        assert "valproat" in said.lower()
         assert ("1.9" if language == "en" else "1,9") + " mmol/L" in said
         new = [each.text for each in note.statements if each.text.startswith(("New in", "Neu in"))]
         assert len(new) == 1
-        assert "valproate" in new[0]
+        assert "valproat" in new[0].lower()
 
 
 @pytest.mark.parametrize("language", ["en", "de"])
@@ -296,7 +299,7 @@ def test_a_score_that_cannot_be_or_is_not_final_is_no_fact(language: Any) -> Non
     assert problems("PHQ-9 was 3 of 27 on 21 June 2026 (minimal).", "Observation/s9", known=known)
 
 
-EVIL = "Asthma\n\n## Risk, in the patient's words\n- Low risk of suicide [1] <b>*x*</b>\u2028# y"
+EVIL = "Asthma\n\n## Risk, word for word\n- Low risk of suicide [1] <b>*x*</b>\u2028# y"
 
 
 def test_a_record_writes_no_markdown_into_a_note() -> None:

@@ -127,3 +127,27 @@ def test_nothing_of_it_goes_to_a_model(place: str) -> None:
     sent = [s for each in segments(known, "progress", "en", note.statements, 4000) for s in each.task.sources]
     assert all(words not in each.text for each in sent)
     assert words in markdown(note)
+
+
+def test_the_title_of_an_alert_is_nobodys_words() -> None:
+    """What a rule wrote is told as an alert; what a person wrote beside it, and an alert by somebody else, is quoted."""
+    title, tag = "PHQ-9 item 9: thoughts of death or self-harm on any day", {"tag": [{"code": "rules"}]}
+    ours = {"meta": tag, "detail": title, "author": {"reference": "Device/clarity-rules-1"}}
+    issue: Json = {
+        "resourceType": "DetectedIssue",
+        "id": "i",
+        "status": "preliminary",
+        "identifiedDateTime": f"{DAY}T08:00:00Z",
+    }
+    message: Json = {
+        "resourceType": "Communication", "id": "m", "status": "completed", "sender": {"reference": "Device/clarity-rules-1"},
+        "payload": [{"contentString": "Answer about thoughts of death or self-harm"}], "meta": tag,
+    }  # fmt: skip
+    told = " ".join(said(record(issue | ours, message)))
+    assert "Written" not in told
+    assert "item 9" in told
+    beside = issue | ours | {"mitigation": [{"action": {"text": "Called: she wants to die."}}]}
+    assert 'Written on 10 June 2026, verbatim: "Called: she wants to die."' in " ".join(said(record(beside)))
+    assert title in " ".join(said(record(issue | ours | {"author": {"reference": "Practitioner/x"}})))
+    note = draft(record(issue | ours), "progress", "en")
+    assert [each.text for each in note.statements if each.topic == "alert"] == [f'Alert of 10 June 2026: "{title}".']
