@@ -39,6 +39,15 @@ def states(instance: Instance, patient: str = PATIENT) -> dict[date, dict[str, f
     return found
 
 
+def assessments(instance: Instance) -> list[date]:
+    """Return the days on which the twin crossed a rule of its own; what models say every night is none of it."""
+    found = instance.find(f"RiskAssessment?patient={PATIENT}&_count=200")
+    own = [each for each in found if each["code"]["coding"][0]["code"] == "baseline-deviation"]
+    return [
+        date.fromisoformat(each["occurrencePeriod"]["start"][:10]) for each in own if each["status"] == "preliminary"
+    ]
+
+
 def last_visit(instance: Instance) -> date:
     visits = [each["period"]["start"][:10] for each in instance.find(f"Encounter?patient={PATIENT}&status=finished")]
     return date.fromisoformat(max(visits))
@@ -77,6 +86,11 @@ def test_the_change_is_the_shift_between_the_days_before_and_after_the_visit(tab
         assert float(card.get_attribute("data-shift")) == pytest.approx(shift)
         assert float(card.get_attribute("data-low")) <= shift <= float(card.get_attribute("data-high"))
         assert f"{len(now)} of " in card.inner_text()
+    raised = assessments(instance)
+    assert raised
+    recent, side = [day for day in raised if day > visit], tab.page.locator(".side")
+    assert side.locator(".risks button").count() == min(4, len(recent))
+    assert (f"{len(raised) - len(recent)} older" in side.inner_text()) == (len(raised) > len(recent))
 
 
 def test_what_the_app_asks_for_is_granted(tabs, instance):

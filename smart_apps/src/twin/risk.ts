@@ -11,11 +11,9 @@ import { day, locale, named, number, t } from "../shared/language";
 import { problemOf } from "../shared/problems";
 import type { Source } from "../shared/sources";
 import { type Criterion, criterion } from "./criteria";
-import { TWIN, between, predicted } from "./data";
+import { TWIN, USES, between, predicted } from "./data";
 import { BY_CODE, said } from "./features";
 
-/** What models are for, as `RiskAssessment.method` says it; asked one by one, for some answer nightly and others once in weeks. */
-const USES = ["risk-prediction", "treatment-response", "outcome-prediction", "forecast"];
 const OPEN = ["preliminary", "registered", "final", "amended"];
 const DISMISSED = ["cancelled", "entered-in-error"];
 const SEVERITIES = ["high", "moderate", "low"];
@@ -102,7 +100,7 @@ export async function panel(client: Client, patient: string): Promise<Panel> {
   return { answers, alerts: alerts.map(alertOf).filter((each) => each !== null).sort(bySeverity), withheld: [...withheld] };
 }
 
-/** The first page of the assessments of a use, newest first: more than the models of one night. */
+/** The first page of the assessments of a use, newest first: more than the models of one night. Uses are asked one by one, for some answer nightly and others once in weeks. */
 async function newest(client: Client, patient: string, use: string): Promise<RiskAssessment[] | null> {
   const method = encodeURIComponent(`${TWIN}|${use}`);
   try {
