@@ -34,6 +34,7 @@ let actogram: Actogram | null = null;
 
 async function start(): Promise<void> {
   document.title = `Clarity · ${t("app.twin")}`;
+  root.replaceChildren(); // what stood there while this script was on its way
   render(html`${bar(t("app.twin"))}<main class="loading" aria-busy="true"><p class="soft">${t("loading")}</p></main>`, root);
   try {
     state.session = await open(APP);
