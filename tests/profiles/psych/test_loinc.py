@@ -44,9 +44,9 @@ def codings(value: Any) -> Iterator[tuple[str, str | None]]:
 
 
 def ours() -> Iterator[tuple[str, str | None]]:
-    for resource in (*artefacts_of(BASE), *examples(), *shipped(BASE), *islice(corpus(1), 4000)):
+    for resource in (*artefacts_of(BASE), *examples(), *shipped(BASE), *islice(corpus(1), 1500)):
         yield from codings(resource)
-    for bundle in islice(generate(1, 2, 20, end=date(2026, 3, 20)), 12):
+    for bundle in islice(generate(1, 2, 20, end=date(2026, 3, 20)), 8):
         yield from codings(bundle)
     for system, code, display in (*(c for m in MEASURES for c in m.codes), *(c for c, _ in PARTS.values())):
         if system == URL:
@@ -91,7 +91,7 @@ def texts(source: str) -> Iterator[bytes]:
                 if member.name.endswith(".json") and (file := tar.extractfile(member)):
                     yield file.read()
     elif source == SYNTHEA:
-        for path in sorted(shared(source).glob("*.bz2"))[2:14]:
+        for path in sorted(shared(source).glob("*.bz2"))[2:8]:
             yield bz2.decompress(path.read_bytes())
     else:
         for path in sorted(shared(source).rglob("*.gz"))[:12]:
