@@ -86,7 +86,7 @@ def answers(risk: dict[str, Any]) -> bool:
     return any(coding["code"] == "prediction" for coding in risk.get("code", {}).get("coding", ()))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def nameless(instance: Instance) -> Iterator[str]:
     """A patient of the doctor of whom no device has sent anything."""
     with httpx.Client(base_url=f"{instance.origin}/fhir", headers=instance.headers, timeout=60) as client:
