@@ -90,7 +90,7 @@ def is_of(content: Json, resource: Json) -> bool:
         return True
     noted = [each["valueReference"] for each in context.get("extension", ()) if each["url"] == CONTEXT_PATIENT]
     named = {each.get("reference") for each in (context, *noted)}
-    own = resource.get("subject", resource.get("patient", {})).get("reference")
+    own = (resource.get("subject") or resource.get("patient") or {}).get("reference")
     return {name for name in named if str(name).startswith("Patient/")} == {own}
 
 
