@@ -157,6 +157,11 @@ class Settings(BaseSettings):
     message_staff_domains: Annotated[list[str], NoDecode] = Field(
         [], description="Mail domains, separated by commas, whose addresses of practitioners count as verified."
     )
+    alert_fallback: str | None = Field(
+        None,
+        pattern=r"^(Practitioner|PractitionerRole)/[A-Za-z0-9.-]{1,64}$",
+        description="Practitioner/id or PractitionerRole/id told of alerts about patients for whom nobody is responsible.",
+    )
     reminder_hours: int = Field(
         24, ge=0, le=720, description="Hours before an appointment at which its reminder goes out; 0 for no reminders."
     )

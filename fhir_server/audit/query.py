@@ -241,7 +241,7 @@ async def add_parameter(to: Conditions, name: str, value: str) -> None:
 def _grant(to: Conditions, grant: Grant) -> str:
     """Return a grant as a condition: all the keys that an audit row has are the compartments of its patients."""
     wanted = [key for key in grant.all_of if pack(COMPARTMENT, 0) < key < pack(1, 0)]
-    if len(wanted) < len(grant.all_of) or grant.rids:
+    if len(wanted) < len(grant.all_of) or grant.rids or grant.unless:
         return NEVER
     parts = []
     if wanted:

@@ -24,6 +24,7 @@ PARTS = (
     "storage",
     "subscriptions",
     "access",
+    "consents",
     "fhirpath",
     "xml",
     "pat",

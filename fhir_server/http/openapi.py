@@ -132,11 +132,14 @@ def _operation_paths(operations: Sequence[Json]) -> dict[str, Json]:
 
 def _operation_path(definition: Json, level: str) -> Json:
     names = {"system": (), "type": ("type",), "instance": ("type", "id")}[level]
+    content = _content()
+    if any(each.get("type") == "Binary" and each["use"] == "in" for each in definition.get("parameter", ())):
+        content["*/*"] = {"schema": {"type": "string", "format": "binary"}}
     out: Json = {
         "post": {
             "summary": definition["name"],
             "operationId": f"{definition['code']}-{level}",
-            "requestBody": {"content": _content()},
+            "requestBody": {"content": content},
             "responses": _responses(),
         }
     }

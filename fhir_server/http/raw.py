@@ -12,6 +12,7 @@ from fhir_server.interactions.binary import TYPE
 from fhir_server.interactions.call import Call, Json
 from fhir_server.interactions.contents import too_large
 from fhir_server.kit import json
+from fhir_server.operations import invoke
 from fhir_server.settings import Settings
 
 __all__ = ["TYPE", "ask", "is_raw", "wrapped"]
@@ -29,12 +30,15 @@ def _kind(text: str) -> str:
 def is_raw(call: Call, content_type: str, body: bytes) -> bool:
     """Tell whether a body is the content of a Binary and no resource: whatever has not a type of FHIR's.
 
-    JSON and XML under their general names are a Binary when they say that they are one, else content.
+    JSON and XML under their general names are a Binary when they say that they are one, else content. To an operation that takes a
+    Binary a file may be sent as it is, too.
     """
+    kind = _kind(content_type)
+    if invoke.takes_file(call):
+        return bool(body) and bool(kind) and kind not in _FHIR | _ALSO
     wanted = {"POST": "type", "PUT": "instance"}.get(call.method)
     if call.address.type != TYPE or call.address.kind != wanted or not body:
         return False
-    kind = _kind(content_type)
     if kind in _FHIR or not kind:
         return False
     if kind in ("application/json", "text/json"):
@@ -52,7 +56,7 @@ def wrapped(call: Call, body: bytes, headers: Mapping[str, str], settings: Setti
     if not media.isascii() or not media.isprintable() or "/" not in media or len(media) > 200:
         raise BadRequest("The Content-Type of a Binary is a media type such as application/pdf.", "content-type")
     made: Json = {"resourceType": TYPE, "contentType": " ".join(media.split())}
-    if call.address.id:
+    if call.address.id and call.address.type == TYPE:
         made["id"] = call.address.id
     if _SECURITY_CONTEXT in headers:
         made["securityContext"] = {"reference": headers[_SECURITY_CONTEXT].strip()}

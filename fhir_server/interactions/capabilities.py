@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from fhir_server.interactions.call import PATCH_FORMATS, Json, Limits
@@ -14,6 +15,7 @@ from fhir_server.search.hops import MAX_DEPTH
 from fhir_server.search.include import APART, references
 from fhir_server.search.modifier_table import documentation
 from fhir_server.search.parameters import behind, remembered, served_params
+from profiles.psych.structures import structures
 from profiles.registry import R4
 
 SOFTWARE = {"name": "Clarity", "version": "0.1.0"}
@@ -142,14 +144,25 @@ def _resource(type_: str, operations: Sequence[Json]) -> Json:
 
 
 def _more(type_: str, served: Served) -> Json:
-    """Return what is said of Subscription alone: the profile and the topics of the backport."""
+    """Return the profiles that are published here, and of Subscription the profile and the topics of the backport."""
     if type_ != "Subscription":
-        return {}
+        named = _profiles(served.canonical_base).get(type_)
+        return {"supportedProfile": named} if named else {}
     extension = {"url": _BACKPORT.format("StructureDefinition/capabilitystatement-subscriptiontopic-canonical")}
     return {
         "supportedProfile": [_BACKPORT.format("StructureDefinition/backport-subscription")],
         "extension": [extension | {"valueCanonical": url} for url in served.topics],
     }
+
+
+@cache
+def _profiles(base: str) -> dict[str, list[str]]:
+    """Type -> our profiles of it."""
+    found: dict[str, list[str]] = {}
+    for each in structures(base):
+        if each["kind"] == "resource":
+            found.setdefault(each["type"], []).append(each["url"])
+    return found
 
 
 def _includes(type_: str) -> list[str]:

@@ -135,9 +135,13 @@ async def sees_record(tenant: Tenant, type_: str, visibility: Visibility, patien
     for grant in visibility:
         asked = not (grant.rids or grant.not_rids or grant.through) and set(grant.all_of) <= {compartment}
         asked = asked and all(compartment in group for group in grant.any_of)
-        if asked and not (
-            grant.none_of and await reads.any_holds(tenant, type_, reached(patient, type_), grant.none_of)
-        ):
+        asked = asked and not any(compartment in each.group for each in grant.unless)
+        if not asked:
+            continue
+        index = reached(patient, type_)
+        labelled = grant.none_of and await reads.any_holds(tenant, type_, index, grant.none_of)
+        others = [key for each in grant.unless for key in each.group]
+        if not labelled and not (others and await reads.any_of_others(tenant, type_, index, others)):
             return True
     return False
 

@@ -26,6 +26,11 @@ def answers_later(call: Call) -> bool:
     return call.address.kind == "operation" and any(o.later and o.serves(call.address) for o in OPERATIONS)
 
 
+def takes_file(call: Call) -> bool:
+    """Tell whether a call is of an operation to which a file may be sent as it is."""
+    return call.address.kind == "operation" and any(o.takes_file and o.serves(call.address) for o in OPERATIONS)
+
+
 def _find(call: Call) -> Operation:
     for operation in OPERATIONS:
         if operation.serves(call.address):

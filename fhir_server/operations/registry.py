@@ -64,6 +64,13 @@ class Operation:
         return bool(self.definition[level]) and (address.type in types or "Resource" in types)
 
     @property
+    def takes_file(self) -> bool:
+        """Tell whether it has a Binary as input: then a file may be sent as it is, under its own media type."""
+        return any(
+            each.get("type") == "Binary" and each["use"] == "in" for each in self.definition.get("parameter", ())
+        )
+
+    @property
     def changes(self) -> bool:
         """Tell whether it changes anything, so that GET may not call it."""
         return bool(self.definition.get("affectsState", False))

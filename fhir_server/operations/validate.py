@@ -1,6 +1,7 @@
 """`$validate`: would this resource be taken, and what is wrong with it (R4 `resource-operation-validate.html`).
 
-Shape, cardinality, primitives, required codes and reference targets; `mode` adds what an update or delete asks for.
+Shape, cardinality, primitives, required codes and reference targets; `mode` adds what an update or delete asks for, `profile` what
+a profile that is stored here asks for, with the invariants of R4.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from typing import Any
 
 from fhir_server.auth import policy
 from fhir_server.context import RequestContext
-from fhir_server.errors import BadRequest, FhirError, Issue, NotSupported, outcome
+from fhir_server.errors import BadRequest, FhirError, Issue, outcome
 from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.interactions.results import absent
 from fhir_server.kit import json
 from fhir_server.model.references import settle_references
+from fhir_server.operations import validate_profile
 from fhir_server.operations.parameters import value_of
 from fhir_server.storage import reads
 from fhir_server.validation.validate import parse_resource, validate
@@ -46,8 +48,6 @@ _FINE = Issue("informational", "valid", "No issues were found.", severity="infor
 async def handle(ctx: RequestContext, call: Call) -> Result:
     """Answer `POST Type/$validate` and `POST Type/id/$validate`: 200 and an OperationOutcome, whatever is found."""
     given = _given(call)
-    if "profile" in given:
-        raise NotSupported("Validation against profiles is not supported; leave out profile.", "validate-profile")
     mode = given.get("mode")
     if mode is not None and mode not in _MODES:
         raise BadRequest(f"mode is one of {', '.join(_MODES)}.", "validate-mode")
@@ -56,6 +56,8 @@ async def handle(ctx: RequestContext, call: Call) -> Result:
     if resource is None and mode != "delete":
         raise BadRequest("Send the resource to validate, alone or as the parameter resource.", "parameter-missing")
     issues = [] if resource is None else _issues(ctx, call, resource, mode)
+    if "profile" in given and resource is not None and not issues:
+        issues = await validate_profile.issues(ctx, resource, str(given["profile"]))
     return Result(200, json.encode(outcome(issues or [_FINE])))
 
 

@@ -1,4 +1,4 @@
-"""The ValueSet and CodeSystem resources of a tenant, found by canonical URL or id; what was read is kept read.
+"""The ValueSet, CodeSystem and StructureDefinition resources of a tenant, found by canonical URL or id; what was read is kept read.
 
 Of several versions the one that is named is meant, else what is active, then the latest. A version of a resource never changes, so
 a process parses it once; whether the caller may see it is asked every time.
@@ -66,6 +66,11 @@ class Shelf:
             found = await self._find("ValueSet", seen, "r.fhir_id = {}", by_id[1])
         else:
             found = await self._by_url("ValueSet", canonical, seen)
+        return found[0][1] if found else None
+
+    async def structure(self, canonical: str, seen: Visibility) -> Resource | None:
+        """Return the StructureDefinition of a canonical URL; None when there is none that may be seen."""
+        found = await self._by_url("StructureDefinition", canonical, seen)
         return found[0][1] if found else None
 
     async def code_system(self, url: str, seen: Visibility | None) -> CodeSystem | None:

@@ -234,6 +234,13 @@ async def any_holds(tenant: Tenant, type_: str, compartment: Sequence[int], keys
     return bool(await tenant.pool.fetchval(tenant.sql(text), R4.type_id(type_), list(compartment), list(keys)))
 
 
+async def any_of_others(tenant: Tenant, type_: str, compartment: Sequence[int], patients: Sequence[int]) -> bool:
+    """Tell whether some resource of a type that the index has under a compartment is also one of these patients'."""
+    text = """SELECT EXISTS (SELECT FROM {s}.resource r WHERE r.type = $1 AND r.version > 0 AND NOT r.deleted
+      AND r.keys[r.unsought + 1:] && $2::bigint[] AND cardinality(r.patients) > 1 AND r.patients && $3::bigint[])"""
+    return bool(await tenant.pool.fetchval(tenant.sql(text), R4.type_id(type_), list(compartment), list(patients)))
+
+
 async def holding(connection: asyncpg.Connection, tenant: Tenant, rids: Sequence[int], keys: Sequence[int]) -> set[int]:
     """Return those of `rids` whose current version holds one of the keys: numbers only, for the workers."""
     text = "SELECT rid FROM {s}.resource r WHERE r.rid = ANY($1::bigint[]) AND r.keys && $2::bigint[] AND NOT r.deleted"

@@ -31,11 +31,19 @@ class Through:
 
 
 @dataclass(frozen=True, slots=True)
+class Unless:
+    """Of rows that hold a key of `group` (the records of some patients), no more than `seen`; all others."""
+
+    group: tuple[int, ...]
+    seen: Visibility
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """Rows that hold every key of `all_of`, none of `none_of`, and one or more of every group in `any_of`.
 
     `rids` narrows to single resources (what stands for the person who signed in, say), `not_rids` leaves single ones out.
-    `through` leaves out what refers to something that is not seen.
+    `through` leaves out what refers to something that is not seen, `unless` what is seen less of for some patients.
     """
 
     all_of: tuple[int, ...] = ()
@@ -44,17 +52,25 @@ class Grant:
     rids: tuple[int, ...] = ()
     not_rids: tuple[int, ...] = ()
     through: tuple[Through, ...] = ()
+    unless: tuple[Unless, ...] = ()
+
+    @property
+    def by_row(self) -> bool:
+        """Tell whether more than keys decides, so that only the SQL knows."""
+        return bool(self.rids or self.not_rids or self.through) or any(
+            grant.by_row for each in self.unless for grant in each.seen
+        )
 
     def admits(self, keys: frozenset[int]) -> bool:
         """Tell whether a row with these keys is granted, as the SQL would; never by its rid, nor by what it refers to: who
         asks has said neither.
         """
         return (
-            not self.rids
-            and not self.through
+            not (self.rids or self.not_rids or self.through)
             and keys.issuperset(self.all_of)
             and keys.isdisjoint(self.none_of)
             and all(not keys.isdisjoint(group) for group in self.any_of)
+            and all(keys.isdisjoint(each.group) or any(g.admits(keys) for g in each.seen) for each in self.unless)
         )
 
 
@@ -173,7 +189,15 @@ def _grant_sql(alias: str, grant: Grant, args: list[Any], current: str, *, one: 
         args.append(list(grant.not_rids))
         parts.append(f"{alias}.rid <> ALL(${len(args)}::bigint[])")
     parts.extend(_through_sql(alias, through, args, one=one) for through in grant.through)
+    parts.extend(_unless_sql(alias, unless, args, current, one=one) for unless in grant.unless)
     return " AND ".join(parts)
+
+
+def _unless_sql(alias: str, unless: Unless, args: list[Any], current: str, *, one: bool) -> str:
+    """Return that a row, and what became of it, is of none of the group, or seen all the same."""
+    rows = (alias, current) if current else (alias,)
+    apart = " AND ".join(f"({_group_sql(row, unless.group, args, one=one)}) IS NOT TRUE" for row in rows)
+    return f"({apart} OR {visible_sql(alias, unless.seen, args, current=current, one=one)})"
 
 
 def _through_sql(alias: str, through: Through, args: list[Any], *, one: bool) -> str:
@@ -282,8 +306,8 @@ def outside(visibility: Visibility) -> Visibility:
 
 
 def _outside(grant: Grant) -> Visibility:
-    if grant.through:
-        raise ValueError("what a row refers to has no opposite among grants")
+    if grant.through or grant.unless:
+        raise ValueError("what a row refers to, and what is said of some rows alone, has no opposite among grants")
     found = [Grant(none_of=(key,)) for key in grant.all_of]
     found += [Grant(none_of=group) for group in grant.any_of]
     found += [Grant(any_of=(grant.none_of,))] if grant.none_of else []
@@ -298,7 +322,10 @@ def _together(one: Grant, other: Grant) -> Grant:
     rids = both_rids if one.rids and other.rids else one.rids or other.rids
     not_rids = _union(one.not_rids, other.not_rids)
     through = tuple(dict.fromkeys((*one.through, *other.through)))
-    return Grant(_union(one.all_of, other.all_of), _union(one.none_of, other.none_of), any_of, rids, not_rids, through)
+    unless = tuple(dict.fromkeys((*one.unless, *other.unless)))
+    return Grant(
+        _union(one.all_of, other.all_of), _union(one.none_of, other.none_of), any_of, rids, not_rids, through, unless
+    )
 
 
 def _union(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:

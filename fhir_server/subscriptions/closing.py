@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from fhir_server.audit.record import audit_row, write_audit
 from fhir_server.kit import ids, json, logs
 from fhir_server.storage import ident, reads
@@ -12,6 +14,8 @@ from fhir_server.subscriptions.state import Claim, Status, Watch
 
 BROKEN = "criteria-failed"
 """The reason of a Subscription whose criteria fail whenever they are asked."""
+ABANDONED = "abandoned"
+"""The reason of one that was in error for too long."""
 UNKNOWN = 0
 """The status in the audit trail of a notification of which nobody knows whether it arrived."""
 _LOG = logs.logger("clarity.subscriptions")
@@ -54,6 +58,26 @@ async def end_due(tenant: Tenant) -> int:
             for current in await reads.fetch(tenant, [rid]):
                 await status.write(tenant, current, "off")
     return len(due)
+
+
+async def end_abandoned(tenant: Tenant, after: timedelta) -> int:
+    """Switch off what nobody has mended for so long, and drop what waits for it; return how many. Done again, it goes on.
+
+    One that a client has written anew meanwhile is about to be judged.
+    """
+    done = 0
+    for rid in await state.abandoned(tenant, after):
+        found = await reads.fetch(tenant, [rid])
+        said = json.decode_trusted(found[0].body).get("status") if found else "off"
+        if said in ("error", "active"):  # a worker may have died before it could say `error`
+            text = f"{ABANDONED}: nobody mended it within {after.days} days; write it with status requested to have it served."
+            if not await status.write(tenant, found[0], "off", text):
+                continue
+        elif said != "off":
+            continue
+        await close(tenant, rid, ABANDONED if found else "deleted")
+        done += 1
+    return done
 
 
 async def audit_unknown(tenant: Tenant, rid: int, agent: int, sent: list[Delivery]) -> None:

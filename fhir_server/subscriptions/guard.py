@@ -6,6 +6,7 @@ R4 criteria are judged later (`judge.py`), as R4 describes; the backport says of
 from __future__ import annotations
 
 from fhir_server.auth import policy
+from fhir_server.auth.reach import SUBSCRIBER
 from fhir_server.context import RequestContext
 from fhir_server.errors import Forbidden, Unprocessable
 from fhir_server.interactions.call import Json
@@ -42,7 +43,10 @@ async def administers(ctx: RequestContext) -> bool:
 
 
 async def _subscription(ctx: RequestContext, resource: Json, settings: Settings) -> None:
-    """Refuse a topic-based Subscription that wants to be served and cannot be, and any of a person that is told elsewhere."""
+    """Refuse a topic-based Subscription that wants to be served and cannot be, and any of a person that is told elsewhere or is
+    somebody else's as well.
+    """
+    check_whose(ctx, resource)
     if resource.get("status") == "off":
         return
     if ctx.principal.user is not None and _leaves(resource):
@@ -58,6 +62,16 @@ async def _subscription(ctx: RequestContext, resource: Json, settings: Settings)
     except Refusal as refusal:
         where = f"Subscription.{_WHERE.get(refusal.reason.split('-')[0], 'channel')}"
         raise Unprocessable(refusal.text, f"subscription-{refusal.reason}", where, code="not-supported") from refusal
+
+
+def check_whose(ctx: RequestContext, resource: Json) -> None:
+    """Raise Forbidden when a person puts what is (also) somebody else's where that one's app looks for its own."""
+    if resource.get("resourceType") != "Subscription" or ctx.principal.user is None:
+        return
+    tags = resource.get("meta", {}).get("tag", ())
+    if {tag.get("code") for tag in tags if tag.get("system") == SUBSCRIBER} - {ctx.principal.user}:
+        text = "A person's Subscription is theirs alone: leave out the tag of the other subscriber."
+        raise Forbidden(text, "subscription-of-another", "Subscription.meta.tag")
 
 
 def _leaves(resource: Json) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from fhir_server.errors import FhirError
 from fhir_server.kit import json, logs
@@ -17,6 +17,9 @@ from fhir_server.subscriptions.refusal import Refusal
 from fhir_server.subscriptions.send import send
 from fhir_server.subscriptions.state import Terms
 from fhir_server.subscriptions.topics import wants
+
+MOST: Final = 50
+"""Subscriptions of one person that are served at once: every change is held against all of them."""
 
 _LOG = logs.logger("clarity.subscriptions")
 
@@ -95,6 +98,8 @@ async def _terms(
         ctx = await author.context(tenant, agent, "")
     except FhirError as error:
         raise Refusal("criteria-not-permitted", "The client that wrote it may do nothing any more.") from error
+    if ctx.principal.user is not None and await state.served_for(tenant, ctx.principal.user, current.rid) >= MOST:
+        raise Refusal("too-many", f"A person has {MOST} Subscriptions at most: end others first.")
     if not wants.topical(resource):
         return (await terms.of_criteria(tenant, ctx, resource, settings))[0]
     found, way = await terms.of_topic(tenant, ctx, resource, settings)

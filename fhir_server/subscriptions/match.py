@@ -57,11 +57,13 @@ def _compared(events: Sequence[Event], kept: dict[tuple[int, int], reads.Kept]) 
 
 
 async def _visible(tenant: Tenant, type_: str, changes: Sequence[Change], right: Visibility) -> list[Change]:
-    """Return the changes of what the author may see; a Provenance, which is told of others, only while it is there."""
-    if not any(grant.through for grant in right):
-        return [change for change in changes if policy.admits(right, change.subject.keys)]
-    there = await reads.seen(tenant, [change.event.rid for change in changes], {type_: right})
-    return [change for change in changes if change.event.rid in there]
+    """Return the changes of what the author may see; what keys alone do not decide (a Provenance, which is told of others; what a
+    Consent names one by one) only while it is there.
+    """
+    seen = {change.place for change in changes if policy.admits(right, change.subject.keys)}
+    rest = [change.event.rid for change in changes if change.place not in seen]
+    there = await reads.seen(tenant, rest, {type_: right}) if rest and any(grant.by_row for grant in right) else {}
+    return [change for change in changes if change.place in seen or change.event.rid in there]
 
 
 async def _told(tenant: Tenant, concerned: dict[Order, list[Change]]) -> dict[int, list[state.Change]]:

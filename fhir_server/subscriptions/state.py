@@ -37,7 +37,7 @@ _STOP = f"""
 WITH {_BUMP}
 UPDATE {{s}}.subscription_state SET status = $2, last_error = $3, lease_until = NULL, fence = fence + 1, updated_at = now(),
   topic = CASE WHEN $2 = 'error' THEN topic END
-WHERE rid = $1 AND (status = 'active' OR (status = 'error' AND topic IS NOT NULL AND $2 = 'off'))
+WHERE rid = $1 AND (status = 'active' OR (status = 'error' AND $2 = 'off'))
   AND ($4::bigint IS NULL OR fence = $4) RETURNING version
 """
 _COUNTED = "(t.status = 'active' OR t.status = 'error' AND t.topic IS NOT NULL)"
@@ -104,6 +104,17 @@ probe AS (
 SELECT c.*, EXISTS (SELECT FROM {{s}}.endpoint_state e WHERE e.endpoint = c.endpoint) AS probing,
   set_config('synchronous_commit', 'off', true)
 FROM claimed c
+"""
+_ABANDONED = """
+SELECT rid FROM {s}.subscription_state t
+WHERE updated_at < now() - $1::interval AND (status = 'error' OR status = 'off' AND EXISTS (
+  SELECT FROM {s}.delivery d WHERE d.subscription = t.rid AND d.state IN ('waiting', 'sending')))
+ORDER BY updated_at LIMIT $2
+"""
+# Only what was deleted: any other one may be written `requested` again, and goes on counting then.
+_FORGET = """
+DELETE FROM {s}.subscription_state t WHERE status = 'off' AND last_error = 'deleted' AND updated_at < now() - $1::interval
+  AND NOT EXISTS (SELECT FROM {s}.delivery d WHERE d.subscription = t.rid)
 """
 _ENDED = "SELECT rid FROM {s}.subscription_state WHERE status = 'active' AND ends_at <= now()"
 
@@ -190,6 +201,13 @@ async def topic_of(tenant: Tenant, rid: int) -> str | None:
     return topic
 
 
+async def served_for(tenant: Tenant, person: str, but: int) -> int:
+    """Return how many Subscriptions that a person wrote are served or counted, one left out."""
+    text = f"""SELECT count(*) FROM {{s}}.subscription_state t JOIN {{s}}.agent a ON a.id = t.agent
+      WHERE a.person = $1 AND t.rid <> $2 AND {_COUNTED}"""
+    return int(await tenant.pool.fetchval(tenant.sql(text), person, but))
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """Which version of a Subscription was judged, in whose name, by which version of which topic."""
@@ -266,3 +284,14 @@ async def claim(
 async def ended(tenant: Tenant) -> list[int]:
     """Return the active Subscriptions whose `end` has come."""
     return [row["rid"] for row in await tenant.pool.fetch(tenant.sql(_ENDED))]
+
+
+async def abandoned(tenant: Tenant, after: timedelta, limit: int = 100) -> list[int]:
+    """Return the Subscriptions that have been in error for longer than `after`, or off with something waiting for them."""
+    return [row["rid"] for row in await tenant.pool.fetch(tenant.sql(_ABANDONED), after, limit)]
+
+
+async def forget(tenant: Tenant, after: timedelta) -> int:
+    """Delete what is known of Subscriptions that were deleted longer ago than `after`; return how many."""
+    done: str = await tenant.pool.execute(tenant.sql(_FORGET), after)
+    return int(done.rsplit(" ", 1)[1])

@@ -2,7 +2,7 @@
 
 The order of checks: JSON (400), shape by the structs of `model.shape`, and for what they do not vouch for the slow
 walk of `explain`. Structure and grammar are 400 (not FHIR), cardinality, codes and targets alone are 422.
-FHIRPath invariants would come after the shape: `R4.type_invariants` and `Element.invariants` have their keys.
+FHIRPath invariants and profiles come after the shape, where a profile is asked for (`profiled.py`).
 """
 
 from __future__ import annotations

@@ -43,6 +43,8 @@ class Instance:
     headers: dict[str, str]
     console: dict[str, str]
     """The client of who manages clients."""
+    data: Path
+    """Where it lies."""
 
     @property
     def administrator(self) -> dict[str, str]:
@@ -64,7 +66,7 @@ def over(data: Path) -> Instance:
     users = demo_users.prepare(Settings(data=data, port=port))
     running = Up(None, data, port, {**os.environ, "PYTHONPATH": str(ROOT)})  # type: ignore[arg-type]
     passwords = {user.login: user.password for user in users}
-    return Instance(f"http://127.0.0.1:{port}", passwords, bearer(running, "system/*.cruds"), console(running))
+    return Instance(f"http://127.0.0.1:{port}", passwords, bearer(running, "system/*.cruds"), console(running), data)
 
 
 def bearer(running: Up, scope: str) -> dict[str, str]:
@@ -111,7 +113,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
                 demo_apps.prepare(ready)
             _wait_for_twins(client)
         passwords = {user.login: user.password for user in users}
-        yield Instance(origin, passwords, headers, console(running))
+        yield Instance(origin, passwords, headers, console(running), data)
 
 
 def _wait_for_twins(client: httpx.Client) -> None:
@@ -159,21 +161,29 @@ def tabs(browser: Browser, instance: Instance) -> Iterator[Callable[..., Tab]]:
     made: list[BrowserContext] = []
 
     def make(scheme: str = "light", locale: str = "en-GB", width: int = 1360) -> Tab:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale, base_url=instance.origin,
-            timezone_id=ZONE,
-        )  # fmt: skip
-        context.set_default_timeout(120_000)
-        context.clock.set_fixed_time(NOW)
-        made.append(context)
-        tab = Tab(context.new_page(), context, [])
-        tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
-        tab.page.on("console", lambda said: tab.complaints.append(said.text) if _bad(said) else None)
+        tab = opened(browser, instance, scheme, locale, width)
+        tab.context.clock.set_fixed_time(NOW)
+        made.append(tab.context)
         return tab
 
     yield make
     for context in made:
         context.close()
+
+
+def opened(
+    browser: Browser, instance: Instance, scheme: str = "light", locale: str = "en-GB", width: int = 1360
+) -> Tab:
+    """Open a browser with cookies and a clock of its own."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, locale=locale, base_url=instance.origin,
+        timezone_id=ZONE,
+    )  # fmt: skip
+    context.set_default_timeout(120_000)
+    tab = Tab(context.new_page(), context, [])
+    tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
+    tab.page.on("console", lambda said: tab.complaints.append(said.text) if _bad(said) else None)
+    return tab
 
 
 def _bad(said: Any) -> bool:

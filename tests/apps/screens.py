@@ -55,10 +55,9 @@ def ehr(page: Page, instance: Instance, scheme: str) -> None:
     page.wait_for_selector("#app[data-ready] form")
     page.select_option("#launch select[name=patient]", PATIENT)
     page.wait_for_function("document.querySelectorAll('select[name=encounter] option').length > 1")
-    page.click("#go")
-    frame = page.frame_locator("#stage")
     with page.expect_popup() as opened:
-        frame.locator("#again").click()
+        page.click("#go")
+    frame = page.frame_locator("#stage")
     opened.value.wait_for_selector("button[value=allow]")
     opened.value.screenshot(path=FOLDER / f"consent-{scheme}.png", full_page=True)
     allow(opened.value)

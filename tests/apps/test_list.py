@@ -61,15 +61,24 @@ def deviations(instance: Instance, patient: str, days: int = 7) -> dict[str, str
     }
 
 
-def assessed(instance: Instance, patient: str) -> list[str]:
-    """Return the days of the open assessments of the last four weeks."""
-    since = today() - timedelta(days=28)
-    found = instance.find(f"RiskAssessment?patient={patient}&date=ge{since}&_count=50")
-    return [
-        each["occurrencePeriod"]["start"][:10]
-        for each in found
-        if each["status"] == "preliminary" and not answers(each)
+def opened_lately(instance: Instance) -> list[dict[str, Any]]:
+    """Return the open assessments of the last four weeks of those for whom the doctor cares, the newest first."""
+    since, own = str(today() - timedelta(days=28)), cared_for(instance)
+    found = [
+        each
+        for each in instance.find("RiskAssessment?_count=500")
+        if each["status"] == "preliminary" and not answers(each) and each["subject"]["reference"][8:] in own
     ]
+    return sorted((each for each in found if day_of(each) >= since), key=day_of, reverse=True)
+
+
+def day_of(risk: dict[str, Any]) -> str:
+    return str(risk.get("occurrenceDateTime") or risk["occurrencePeriod"]["start"])[:10]
+
+
+def assessed(instance: Instance, patient: str) -> list[str]:
+    """Return the days of the open assessments of a patient of the last four weeks."""
+    return [day_of(each) for each in opened_lately(instance) if each["subject"]["reference"] == f"Patient/{patient}"]
 
 
 def answers(risk: dict[str, Any]) -> bool:
@@ -169,8 +178,13 @@ def test_it_asks_as_often_for_many_patients_as_for_few(tabs, instance):
     open_list(page, instance)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "/fhir/" in request.url else None)
-    with page.expect_response(lambda answer: "/fhir/RiskAssessment" in answer.url):
+    with page.expect_response(lambda answer: "/fhir/RiskAssessment" in answer.url) as told:
         page.click("#refresh")
+    risks = [entry["resource"] for entry in told.value.json().get("entry", [])]
+    lately = {each["id"] for each in opened_lately(instance)}
+    assert lately
+    assert {each["id"] for each in risks} >= lately
+    assert not any(answers(each) or "basis" in each for each in risks)  # no model's nights, and no more than is shown
     page.wait_for_load_state("networkidle")
     paths = sorted(urlsplit(url).path for url in asked)
     assert paths == ["/fhir/Observation", "/fhir/Observation", "/fhir/Patient", "/fhir/Patient", "/fhir/RiskAssessment"]

@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.apps.build import APPS
-from tests.apps.conftest import Instance, allow
-from tests.apps.test_ehr import open_ehr, prepared, steps
+from tests.apps.conftest import Instance, allow, choose
+from tests.apps.test_ehr import open_ehr, other, prepared, steps
 from tests.apps.test_twin import PATIENT, grave
 
 LIBRARY = APPS / "node_modules" / "fhirclient" / "build" / "fhir-client.min.js"
@@ -106,13 +106,13 @@ def test_an_app_is_registered_approved_and_launched(page, instance, app):
     for part in ("Growth of Ida", "waits for approval", f"clarity clients approve {client}"):
         assert part in made.inner_text()
     assert "register" in steps(page)
-    page.fill("#launch input[name=app]", client)
+    other(page, client)
     page.click("#go")
     page.wait_for_selector("#launch .alarm")  # until then it is no client
     decide(instance, client, "approve")
     page.reload()  # the tab remembers what waits
     made.get_by_role("button", name="Use it").press("Enter", timeout=120_000)
-    assert page.input_value("#launch input[name=app]") == client
+    assert page.input_value("#launch select[name=known]") == client
     app.client_id = client
     prepared(page, "tab")
     with page.expect_popup() as opened:
@@ -157,3 +157,26 @@ def test_a_secret_is_shown_once_and_a_refusal_is_told(page, instance):
     assert "Ask again" in made.inner_text()
     made.get_by_role("button", name="Remove").press("Enter")
     made.wait_for(state="detached")
+
+
+def test_a_client_that_proves_itself_by_a_key_runs_a_flow(page, instance):
+    page.click("#register summary")
+    page.select_option("#register select[name=method]", "private_key_jwt")
+    page.fill("#register input[name=name]", "Signing")
+    page.fill("#register input[name=scope]", "launch/patient openid online_access patient/*.rs")
+    page.locator("#register button", has_text="Ask for it").press("Enter")  # answers come back to the simulator
+    made = page.locator("#register .registered")
+    made.wait_for()
+    decide(instance, made.get_attribute("data-client"), "approve")
+    made.get_by_role("button", name="Run a flow with it").press("Enter", timeout=120_000)
+    assert page.is_checked("#probe input[value=key]")
+    page.select_option("#probe select[name=fault]", "refresh")
+    with page.expect_popup() as opened:
+        page.locator("#run").press("Enter")
+    choose(opened.value, instance, PATIENT)
+    allow(opened.value)
+    page.wait_for_selector(".verdict [data-ok=true]", timeout=120_000)
+    sent = page.locator("li[data-step=token]").first
+    sent.locator("summary").press("Enter")
+    assert "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" in sent.inner_text()
+    assert steps(page).count("refresh") == 2

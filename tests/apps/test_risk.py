@@ -60,13 +60,23 @@ def forecast() -> Forecast:
     )  # fmt: skip
 
 
+def criterion(name: str, outcome: str, number: float, limit: str, known: str, **about: str) -> list[dict[str, Any]]:
+    codes = {"name": name, "outcome": outcome, **about}
+    return [
+        *({"url": url, "valueCode": code} for url, code in codes.items()),
+        {"url": "number", "valueDecimal": number},
+        {"url": "limit", "valueString": limit},
+        {"url": "known", "valueString": known},
+    ]
+
+
 def issue(id_: str, day: date, reason: str, severity: str, **more: Any) -> dict[str, Any]:
-    criterion = [
-        {"url": "name", "valueCode": "sleep-debt"}, {"url": "outcome", "valueCode": "true"},
-        {"url": "number", "valueDecimal": 212.5}, {"url": "limit", "valueString": "> 180"},
-        {"url": "known", "valueString": "6 of 7"},
-    ]  # fmt: skip
-    evidence = [{"url": "evidence", "valueString": "x"}, {"url": "criterion", "extension": criterion}]
+    said = [
+        criterion("sleep-debt", "true", 212.5, "> 180", "6 of 7"),
+        criterion("hours", "true", -95, "<= -1.5 h", "3 of 3", metric="sleep-duration", of="change", unit="min"),
+        criterion("anxious", "false", 5, ">= 10 {score}", "1 of 1", metric="gad-7", of="value", unit="{score}"),
+    ]
+    evidence = [{"url": "evidence", "valueString": "x"}, *({"url": "criterion", "extension": each} for each in said)]
     return {
         "resourceType": "DetectedIssue", "id": id_, "status": "preliminary", "severity": severity,
         "extension": [{"url": f"{BASE}/StructureDefinition/alert-evidence", "extension": evidence}],
@@ -178,8 +188,12 @@ def test_open_alerts_are_listed_the_gravest_first(tabs, instance):
         "2 days ago",
         "nobody has looked at it",
         "sleep-debt: 212.5, limit > 180, 6 of 7",
+        "Sleep, change: \u22121 h 35 min, limit \u2264 \u22121.5 hours\n",  # what is known of all days goes without saying
+        "1 more of the rule",
     ):
         assert part in text
+    own.nth(1).locator("summary").click()
+    assert "GAD-7: 5 points, limit \u2265 10 points" in own.nth(1).inner_text()
     own.nth(1).get_by_role("button", name="Evidence").press("Enter")
     page.locator("dialog .sources button", has_text="DetectedIssue/panel-sleep").click()
     page.wait_for_selector("dialog .facts")

@@ -123,7 +123,27 @@ def test_five_years_of_a_patient(tabs, instance):
         long.put(instance, today() - timedelta(days=1))
     tab = tabs()
     weeks_and_days(tab.page, instance, long.PATIENT)
+    actogram(tab.page)
     assert not tab.complaints
+
+
+def actogram(page: Page) -> None:
+    """Open the actogram over all years and go to the first day: what is read is what is in view."""
+    page.select_option("#range", "1826")
+    until(page, WEEKS)
+    with asked(page) as found:
+        page.click("#actogram summary")
+        page.wait_for_selector(".acto-view[data-whole]")
+    assert 1 <= len(windows(found, "five-minutes")) <= 4
+    view = page.locator(".acto-view")
+    assert int(view.get_attribute("aria-valuemax")) > 1800
+    with asked(page) as found:
+        view.focus()
+        page.keyboard.press("Home")
+        until(page, "() => document.querySelector('#acto-readout').innerText.includes('measured')")
+    first = windows(found, "five-minutes")
+    assert 1 <= len(first) <= 4
+    assert all(end < str(today() - timedelta(days=1700)) for _, end in first)
 
 
 def test_a_span_is_chosen_by_keys_and_by_dragging(tabs, instance):

@@ -255,7 +255,11 @@ async def test_entries_made_anew_keep_it(system, people, tenant, monkeypatch):
 async def test_subscribers_are_told_of_those_that_they_see(system, people, acting, tenant):
     (one, _), (other, _) = people
     told = [await made(system, provenance(await made(system, of(each)))) for each in (one, other)]
-    changes: Any = [SimpleNamespace(event=SimpleNamespace(rid=tenant.rids[("Provenance", each[11:])])) for each in told]
+    rids = [tenant.rids[("Provenance", each[11:])] for each in told]
+    subject = SimpleNamespace(keys=frozenset())
+    changes: Any = [
+        SimpleNamespace(place=at, subject=subject, event=SimpleNamespace(rid=rid)) for at, rid in enumerate(rids)
+    ]
     patient = one.partition("/")[2]
     principal = await principals.principal(tenant, "x", parse_scopes("patient/*.rs"), patient=patient)
     right = await policy.visibility(RequestContext(tenant, principal, "r", tenant.base), "Provenance", "read")

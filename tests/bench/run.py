@@ -15,6 +15,7 @@ from fhir_server.kit import json
 from fhir_server.settings import ROOT
 from tests.bench import (
     access,
+    consents,
     create,
     draft,
     fhirpath,
@@ -97,6 +98,7 @@ def _measurements(made: Rig, details: Json, synthea: Path) -> dict[str, Callable
         "stages": lambda: stages.measure(made, details.get("create", {}).get("create_alone", {}).get("p50_ms")),
         "entries": lambda: _entries(made),
         "access": lambda: access.measure(made),
+        "consents": lambda: consents.measure(made),
         "draft": lambda: draft.measure(made),
         "twin": lambda: twin.measure(made),
         "rules": lambda: rules.measure(made),
@@ -143,6 +145,7 @@ def _object(details: Json) -> Json:
         "predictions_night_s": details.get("predictions", {}).get("thousand_on_two_workers_s"),
         "rules_patients_per_s": details.get("rules", {}).get("patients_per_s"),
         "ingest_per_s": details.get("ingest", {}).get("accepted_per_s"),
+        "ingest_mib_per_100000": details.get("ingest", {}).get("web_mib", {}).get("second_half_per_100000"),
         "draft_s": details.get("draft", {}).get("p50_s"),
         "match_ms": details.get("subscriptions", {}).get("alone_ms"),
         "told_ms": _waits(details.get("subscriptions", {}).get("delivery")),

@@ -15,6 +15,7 @@ from tests.rest_fixtures import http, services
 
 __all__ = ["http", "services"]
 BASE = "https://published.example"
+CANONICAL = "https://fhir.clarity.example"
 
 
 async def test_they_are_read_and_searched_like_any_other(http: httpx.AsyncClient, tenant: Tenant) -> None:
@@ -30,6 +31,15 @@ async def test_they_are_read_and_searched_like_any_other(http: httpx.AsyncClient
     assert one["meta"]["versionId"] == "1"
     assert (await client.get("Questionnaire/phq-9")).status == 200
     assert (await client.get("OperationDefinition/Patient-twin")).json["code"] == "twin"
+
+
+async def test_the_capability_statement_names_the_profiles(http: httpx.AsyncClient, tenant: Tenant) -> None:
+    stated = (await (await caller(http, tenant)).get("metadata")).json["rest"][0]["resource"]
+    named = {url for each in stated for url in each.get("supportedProfile", ()) if url.startswith(CANONICAL)}
+    made = [each for each in artefacts_of(CANONICAL) if each["resourceType"] == "StructureDefinition"]
+    assert named == {each["url"] for each in made if each["kind"] == "resource"}
+    by_type = {each["type"]: each.get("supportedProfile", []) for each in stated}
+    assert all(each["url"] in by_type[each["type"]] for each in made if each["kind"] == "resource")
 
 
 async def test_what_somebody_changed_is_put_right(http: httpx.AsyncClient, tenant: Tenant) -> None:

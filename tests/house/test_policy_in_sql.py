@@ -47,6 +47,7 @@ WITHOUT: dict[str, str] = {
     "fhir_server/storage/claims.py::release": "claims hold the caller's sight in their key",
     "fhir_server/storage/commit.py::_delete_index": WRITES,
     "fhir_server/storage/reads.py::any_holds": "tells whether what a Visibility keeps back is there at all",
+    "fhir_server/storage/reads.py::any_of_others": "tells whether what a Visibility keeps back is there at all",
     "fhir_server/storage/retention.py::forget": "the custodian's rule, run by workers: forgets, returns nothing",
     "fhir_server/storage/consents.py::changed": "finds what a Visibility is made of",
     "fhir_server/storage/ident.py::rids": NUMBERS,

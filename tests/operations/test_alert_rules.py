@@ -197,5 +197,28 @@ async def test_an_override_needs_rule_reason_and_a_limit_that_fits(
     assert (await client.post("Basic", about_nobody)).status == 422
 
 
+async def test_who_is_treated_does_not_silence_what_is_about_them(
+    http: httpx.AsyncClient, tenant: Tenant, unique: str
+) -> None:
+    client = await _with_rule(http, tenant, unique)
+    await client.put(f"Patient/{unique}", {"resourceType": "Patient", "id": unique})
+    off = {
+        k: v for k, v in basic(unique, Override("", f"https://rules.example/{unique}", True, "x")).items() if k != "id"
+    }
+    for token in (
+        await mint(tenant, "patient/*.cruds", patient=unique),
+        await mint(tenant, "user/*.cruds", user=f"Patient/{unique}"),
+    ):
+        answer = await Caller(http, tenant, token).post("Basic", off)
+        assert (answer.status, answer.issue) == (403, "alert-override-person"), answer.text
+        plain = {"resourceType": "Basic", "code": {"text": "x"}, "subject": {"reference": f"Patient/{unique}"}}
+        assert (await Caller(http, tenant, token).post("Basic", plain)).status == 201
+    await client.put(f"Practitioner/{unique}", {"resourceType": "Practitioner", "id": unique})
+    cared = {"resourceType": "Patient", "id": unique, "generalPractitioner": [{"reference": f"Practitioner/{unique}"}]}
+    await client.put(f"Patient/{unique}", cared)
+    staff = Caller(http, tenant, await mint(tenant, "user/*.cruds", user=f"Practitioner/{unique}"))
+    assert (await staff.post("Basic", off)).status == 201
+
+
 def test_what_the_rules_write_is_described() -> None:
     assert {name for name, *_ in EXTENSIONS} == {"alert-criterion", "alert-policy", "alert-evidence", "alert-override"}

@@ -9,6 +9,7 @@ import itertools
 import json
 import zipfile
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -20,6 +21,14 @@ from tests.workers.ingest.test_files import MAPPING, fit_file
 
 Json = dict[str, Any]
 UCUM = "http://unitsofmeasure.org"
+PLAIN = """
+source = "study"
+[time]
+start = "when"
+[[value]]
+column = "hr"
+type = "heart-rate"
+"""
 WATCH = {"name": "Watch", "manufacturer": "Nimbus", "serial": "A1"}
 
 
@@ -183,6 +192,23 @@ async def test_binary_and_parameters_carry_it_too(system: Caller, unique: str) -
     assert counts(await system.post(f"Patient/{who}/$ingest", parameters)) == {"unchanged": 1}
     [found] = await stored(system, who)
     assert found["effectiveDateTime"] == "2026-01-05T08:00:00+01:00"
+
+
+@pytest.mark.parametrize(
+    ("content", "media", "query", "made"),
+    [
+        (fit_file(), "application/vnd.ant.fit", "", 6),
+        (b"when,hr\n2026-01-05T08:00:00+01:00,61\n", "text/csv; charset=utf-8", "?mapping=" + quote(PLAIN), 1),
+    ],
+)
+async def test_a_file_is_sent_as_it_is(
+    system: Caller, unique: str, content: bytes, media: str, query: str, made: int
+) -> None:
+    who = await somebody(system, unique)
+    answer = await system.post(f"Patient/{who}/$ingest{query}", content, content_type=media)
+    assert counts(answer) == {"created": made}
+    assert (await system.post(f"Patient/{who}", content, content_type=media)).status in (404, 405, 415)
+    assert (await system.post("Patient/$ingest", content, content_type=media)).status == 422
 
 
 async def test_a_series_of_counts_says_itself_when_it_ends(system: Caller, unique: str) -> None:

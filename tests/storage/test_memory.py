@@ -6,7 +6,7 @@ import pytest
 
 from fhir_server.kit import ids
 from fhir_server.search.parse import parse_query
-from fhir_server.storage import ident, tenants
+from fhir_server.storage import ident, keystore, tenants
 from fhir_server.storage.commands import Command, IndexRows
 from fhir_server.storage.commit import commit
 from fhir_server.storage.tenants import Tenant
@@ -59,3 +59,23 @@ async def test_the_shapes_of_statements_do_not_fill_it_either(tenant: Tenant, mo
     for number in range(40):
         assert tenant.sql(f"SELECT {number} FROM {{s}}.job") == f"SELECT {number} FROM {tenant.schema}.job"
     assert len(tenant._sql) <= 11
+
+
+async def test_nor_do_the_values_that_are_searched_by(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tenants, "_CACHED_KEYS", 10)
+    made = [tenant.key(7, "u", str(number)) for number in range(40)]
+    assert made == [tenant.key(7, "u", str(number)) for number in range(40)]
+    assert len(set(made)) == 40
+    assert len(tenant._keys) <= 11
+
+
+async def test_nor_do_ciphers(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keystore, "_CACHED", 5)
+    store = keystore.Keystore(tenant.keystore._path.parent, tenant.name)
+    keys = [store.allocate() for _ in range(12)]
+    sealed = [store.get(key).encrypt(bytes(12), b"said", None) for key in keys]
+    assert len(store._cache) == 5
+    assert [store.get(key).decrypt(bytes(12), text, None) for key, text in zip(keys, sealed, strict=True)] == [
+        b"said"
+    ] * 12
+    assert len(set(sealed)) == 12

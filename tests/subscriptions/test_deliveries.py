@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from fhir_server.kit import json
 from fhir_server.settings import Settings
+from fhir_server.storage import reads
 from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions import closing, deliveries, letters, state
 from fhir_server.subscriptions.deliveries import Record
 from fhir_server.subscriptions.judge import judge
 from fhir_server.subscriptions.state import Claim
 from tests.subscriptions import subscribing as given
+from workers.jobs import sweep
 from workers.jobs.dispatch import dispatch
 
 MINUTE = timedelta(minutes=1)
@@ -137,3 +140,65 @@ async def test_what_a_dead_worker_may_have_sent_is_audited_when_the_subscription
     WHERE d.subscription = $1 AND a.interaction = 17 ORDER BY a.id"""
     rows = [tuple(row) for row in await tenant.pool.fetch(tenant.sql(text), waiting)]
     assert rows == [(closing.UNKNOWN, mine.agent, 1)] * 2
+
+
+async def aged(tenant: Tenant, rid: int, days: int) -> None:
+    text = "UPDATE {s}.subscription_state SET updated_at = now() - make_interval(days => $2) WHERE rid = $1"
+    await tenant.pool.execute(tenant.sql(text), rid, days)
+
+
+async def standing(tenant: Tenant, rid: int) -> tuple[str | None, str | None, list[str]]:
+    """Return what the row says, what the resource says, and the states of what it was to be told of."""
+    status = await tenant.pool.fetchval(tenant.sql("SELECT status FROM {s}.subscription_state WHERE rid = $1"), rid)
+    said = [json.decode_trusted(each.body)["status"] for each in await reads.fetch(tenant, [rid])]
+    rows = await tenant.pool.fetch(tenant.sql("SELECT state FROM {s}.delivery WHERE subscription = $1"), rid)
+    return status, said[0] if said else None, [row["state"] for row in rows]
+
+
+async def test_what_nobody_mends_is_off_after_28_days_and_may_be_served_again(
+    tenant: Tenant, waiting: int, unique: str, tmp_path: Path
+) -> None:
+    [mine] = await claim(tenant)
+    await closing.give_up(tenant, mine, "error", "endpoint-status-503")
+    await aged(tenant, waiting, 27)
+    await sweep.tidy(tenant)
+    assert await standing(tenant, waiting) == ("error", "error", ["waiting"] * 3)
+    await aged(tenant, waiting, 29)
+    await sweep.tidy(tenant)
+    await sweep.tidy(tenant)
+    assert await standing(tenant, waiting) == ("off", "off", ["skipped"] * 3)
+    [stored] = await reads.fetch(tenant, [waiting])
+    body = json.decode_trusted(stored.body)
+    assert body["error"].startswith(closing.ABANDONED)
+    who = await given.client(tenant, "system/*.cruds")
+    await given.write(tenant, body | {"status": "requested"}, who, id_=stored.id)
+    await judge(tenant, waiting, given.settings(tmp_path))
+    await given.write(tenant, given.observation(unique, 4), who)
+    while await dispatch(tenant, given.settings(tmp_path)):
+        pass
+    [again] = await claim(tenant)
+    assert [each.event for each in (await deliveries.take(tenant, again, 9, MINUTE)).deliveries] == [4]
+
+
+async def test_one_written_anew_is_judged_and_not_abandoned(tenant: Tenant, waiting: int) -> None:
+    [mine] = await claim(tenant)
+    await closing.give_up(tenant, mine, "error", "endpoint-status-503")
+    [stored] = await reads.fetch(tenant, [waiting])
+    who = await given.client(tenant, "system/*.cruds")
+    await given.write(tenant, json.decode_trusted(stored.body) | {"status": "requested"}, who, id_=stored.id)
+    await aged(tenant, waiting, 29)
+    await sweep.tidy(tenant)
+    assert await standing(tenant, waiting) == ("error", "requested", ["waiting"] * 3)
+
+
+async def test_what_is_known_of_a_deleted_one_goes_with_its_rows(tenant: Tenant, waiting: int, tmp_path: Path) -> None:
+    [stored] = await reads.fetch(tenant, [waiting])
+    await given.remove(tenant, "Subscription", stored.id, await given.client(tenant, "system/*.cruds"))
+    await judge(tenant, waiting, given.settings(tmp_path))
+    await aged(tenant, waiting, 29)
+    await sweep.tidy(tenant)
+    assert await standing(tenant, waiting) == ("off", None, ["skipped"] * 3), "what was told is remembered for a week"
+    text = "UPDATE {s}.delivery SET done_at = now() - interval '8 days' WHERE subscription = $1"
+    await tenant.pool.execute(tenant.sql(text), waiting)
+    await sweep.tidy(tenant)
+    assert await standing(tenant, waiting) == (None, None, [])

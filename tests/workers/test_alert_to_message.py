@@ -38,3 +38,30 @@ async def test_an_answer_becomes_a_message_without_a_name(
     assert "CANARY" not in str(sent)
     assert unique not in str(sent)
     await put(desk.tenant, [plan | {"status": "retired"} for plan in plans])
+
+
+async def test_a_psychiatrist_who_cannot_be_told_is_followed_by_the_nurse_at_once(
+    tenants: dict[str, Tenant], tmp_path: Path, sms: Twilio, unique: str
+) -> None:
+    desk = Desk(tenants["default"], settings(tmp_path, **twilio(sms.url)))
+    plans = list(shipped())
+    await put(desk.tenant, plans)
+    to, other = number(), number()
+    doctor = await desk.put({"resourceType": "Practitioner", "id": f"{unique}-dr", "telecom": [mobile(other)]})
+    nurse = await desk.put({"resourceType": "Practitioner", "id": f"{unique}-nurse", "telecom": [mobile(to)]})
+    await desk.verify(nurse, to)
+    await desk.put(patient(unique))
+    await desk.put(team(unique, psychiatrist=doctor, nurse=nurse))
+    now = clock.now()
+    await desk.put(filled(unique, now - timedelta(minutes=5), [0, 0, 0, 0, 0, 0, 0, 0, 2]))
+    rid = await desk.rid(f"Patient/{unique}")
+    text = desk.tenant.sql("DELETE FROM {s}.job WHERE kind = 'alerts' AND key = $1 RETURNING id")
+    await alerts.evaluate(desk.tenant, rid, desk.settings, now)
+    await desk.tenant.pool.fetch(text, str(rid))
+    await desk.work()
+    assert (sms.to(to), sms.to(other)) == ([], [])
+    assert await desk.tenant.pool.fetch(text, str(rid)), "that nobody got it is news for the rules"
+    await alerts.evaluate(desk.tenant, rid, desk.settings, clock.now())
+    await desk.work()
+    assert (len(sms.to(to)), sms.to(other)) == (1, [])
+    await put(desk.tenant, [plan | {"status": "retired"} for plan in plans])

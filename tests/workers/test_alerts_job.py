@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -143,6 +144,36 @@ async def test_nobody_acknowledges_and_the_next_role_is_told(tenant: Tenant, set
         f"SELECT run_at FROM {tenant.schema}.job WHERE kind = 'alert-clock' AND key = $1", str(rid)
     )
     assert due is not None
+
+
+@pytest.mark.parametrize("fallback", [None, "Practitioner/on-call"])
+async def test_where_nobody_is_responsible_the_fallback_is_told(
+    tenant: Tenant, settings: Settings, unique: str, monkeypatch: pytest.MonkeyPatch, fallback: str | None
+) -> None:
+    said = filled(unique, NOW, [0, 0, 0, 0, 0, 0, 0, 0, 2])
+    await put(tenant, [{"resourceType": "Patient", "id": unique}, said])
+    rid = await ident.known_rid(tenant, "Patient", unique)
+    assert rid is not None
+    settings = settings.model_copy(update={"alert_fallback": fallback})
+    logged: list[Json] = []
+    said_of = SimpleNamespace(warning=lambda event, **more: logged.append({"event": event} | more))
+    monkeypatch.setattr(alerts, "_LOG", said_of)
+    await alerts.evaluate(tenant, rid, settings, NOW)
+    found = await told(tenant, rid)
+    assert len(found["DetectedIssue"]) == 1
+    assert [m["recipient"][0]["reference"] for m in found["Communication"]] == ([fallback] if fallback else [])
+    warned = [each for each in logged if each["event"] == "alerts that nobody is told of"]
+    assert [each["count"] for each in warned] == ([] if fallback else [1])
+
+
+@pytest.mark.parametrize("gone", [{"deceasedBoolean": True}, {"deceasedDateTime": "2026-06-01"}, {"active": False}])
+async def test_nothing_is_raised_of_who_has_died_or_left(
+    tenant: Tenant, settings: Settings, unique: str, gone: Json
+) -> None:
+    rid = await person(tenant, unique, filled(unique, NOW, [0, 0, 0, 0, 0, 0, 0, 0, 2]))
+    await put(tenant, [{"resourceType": "Patient", "id": unique} | gone])
+    await alerts.evaluate(tenant, rid, settings, NOW)
+    assert not any((await told(tenant, rid)).values())
 
 
 async def test_who_has_taken_note_is_left_in_peace(tenant: Tenant, settings: Settings, unique: str) -> None:

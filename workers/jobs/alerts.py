@@ -7,6 +7,7 @@ that nobody has taken note of come without an event. The clock is a job of its o
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -14,7 +15,7 @@ from fhir_server.audit.record import audit_row
 from fhir_server.interactions import commands
 from fhir_server.interactions.call import Json
 from fhir_server.interactions.content import same_content
-from fhir_server.kit import clock, json, version
+from fhir_server.kit import clock, json, logs, version
 from fhir_server.operations.alerting import evidence
 from fhir_server.settings import Settings
 from fhir_server.storage import blocks, jobs, reads
@@ -35,6 +36,7 @@ from workers.rules.simulate import look_back
 KIND = "alerts"
 CLOCK = "alert-clock"
 _TRIES = 8
+_LOG = logs.logger("clarity.alerts")
 _TYPES = ("DetectedIssue", "Task", "Communication", "Provenance", "Device")
 Known = dict[tuple[str, str], Stored]
 
@@ -55,7 +57,7 @@ async def evaluate(tenant: Tenant, patient: int, settings: Settings, now: dateti
         return
     who = await evidence.person(tenant, patient, settings.time_zone)
     entries = await rulebook.active(tenant, settings.canonical_base)
-    if who is None or not entries:
+    if who is None or who.gone or not entries:
         return
     for attempt in range(_TRIES):
         try:
@@ -75,11 +77,15 @@ async def _once(
     base = settings.canonical_base
     rules = [each.rule for each in entries]
     standing, known = await evidence.record(tenant, who, base)
+    if not standing.practitioners and settings.alert_fallback:
+        standing = replace(standing, practitioners=(settings.alert_fallback,))
     today = now.astimezone(who.zone).date()
     chart = await evidence.chart(tenant, who, today - timedelta(days=look_back(rules)), today, base)
     names = await evidence.sources(tenant, chart)
     scene = Scene(who.id, now.astimezone(ZoneInfo(settings.time_zone)), base)
     response = await asyncio.to_thread(respond, rules, chart, standing, scene, who.zone, names)
+    if response.untold:
+        _LOG.warning("alerts that nobody is told of", tenant=tenant.name, count=len(response.untold))
     if response.changed or response.wanted:
         await _write(tenant, scene, response, {each.rule.url: each.reference for each in entries}, known)
     return response

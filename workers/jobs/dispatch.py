@@ -26,6 +26,7 @@ from fhir_server.storage.tenants import Tenant
 from fhir_server.subscriptions import isolate, match, state
 from workers.jobs import alerts, careful, parameters, rulebook
 from workers.jobs.careful import Consequences
+from workers.rules import ids as rule_ids
 
 CONSUMER = "dispatch"
 TWIN = "twin"
@@ -155,7 +156,9 @@ async def _alerts(connection: asyncpg.Connection, tenant: Tenant, events: Sequen
 
 
 def _may_wake(event: Event) -> bool:
-    """Tell whether an event may be news for a rule; what the rules write never is."""
+    """Tell whether an event may be news for a rule; what the rules write never is, but that nobody got their message."""
+    if event.type == "Communication":
+        return event.origin == MESSAGE and event.fhir_id.startswith(rule_ids.PREFIX)
     return (event.type == "Observation" and event.origin == origins.TWIN) or (
         event.type in (*_READ, "Basic") and event.origin in _OBSERVED
     )

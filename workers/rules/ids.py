@@ -7,6 +7,8 @@ import hashlib
 from typing import Final
 
 ENGINE: Final = "clarity-rules"
+PREFIX: Final = "alert-"
+"""How all ids of what the rules write begin, the Device aside."""
 ENGINE_VERSION: Final = "1"
 """Version of how rules are evaluated; part of the Device's id, not of an alert's: an alert stays the same alert."""
 
@@ -39,4 +41,4 @@ def provenance_id(alert: str, what: str) -> str:
 def hashed(kind: str, *parts: str) -> str:
     """Return an id of 37 characters out of a kind and parts."""
     digest = hashlib.sha256("\x1f".join((kind, *parts, ENGINE)).encode()).digest()
-    return f"alert-{base64.b32encode(digest[:19]).decode().rstrip('=').lower()}"
+    return f"{PREFIX}{base64.b32encode(digest[:19]).decode().rstrip('=').lower()}"

@@ -114,11 +114,14 @@ def _issue(scene: Scene, rule: Rule, verdict: Verdict, sources: list[str]) -> Js
 
 
 def _said(criterion: Criterion, found: Finding) -> list[Json]:
-    """Return what a criterion said: outcome, number, limit, how many days were known, and why it is unknown."""
+    """Return what a criterion said: outcome, number in a unit, limit, how many days were known, and why it is unknown."""
     outcome = {True: "true", False: "false", None: "unknown" if criterion.comparator or found.reason else "number"}
     parts: list[Json] = [
         {"url": "name", "valueCode": criterion.name},
         {"url": "outcome", "valueCode": outcome[found.holds]},
+        {"url": "metric", "valueCode": criterion.metric.code},
+        {"url": "of", "valueCode": criterion.of},
+        {"url": "unit", "valueCode": criterion.unit},
     ]
     if found.number is not None:
         parts.append({"url": "number", "valueDecimal": round(found.number, 4)})

@@ -5,14 +5,14 @@ Everything has a deterministic id, and what is there already is not made again: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 
 from workers.rules import resources
 from workers.rules.chart import Chart, Moment
 from workers.rules.criterion import instant
-from workers.rules.ids import suppressed_id
+from workers.rules.ids import message_id, suppressed_id
 from workers.rules.lifecycle import Standing, decide, due
 from workers.rules.override import Override, for_rule
 from workers.rules.plan import Json
@@ -37,6 +37,8 @@ class Record:
     """By (system, code) of a role the references of its members."""
     practitioners: Sequence[str] = ()
     """Who is responsible where the team has nobody in the first role."""
+    failed: Collection[str] = ()
+    """Ids of Communications of which it is known that nobody has them (`not-done`)."""
 
     def of(self, coding: Coding, *, first: bool) -> list[str]:
         """Return who has a role."""
@@ -56,6 +58,8 @@ class Response:
     """By alert the resources that it rests on."""
     again: datetime | None = None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    untold: list[str] = field(default_factory=list)
+    """Alerts that nobody is responsible for."""
 
 
 def respond(
@@ -102,8 +106,10 @@ def _raise(
     issue = resources.raised(scene, rule, verdict, sources)
     issue = resources.ended(scene, issue) if over else issue
     id_ = issue["id"]
-    owner = next(iter(record.of(rule.roles[0], first=True)), "") if rule.roles else ""
+    [(step, people), *_] = _steps(rule, record)
+    owner = people[0] if people and rule.roles else ""
     task = resources.task(scene, rule, id_, owner)
+    task = resources.passed_on(task, rule.roles[step], owner) if step else task
     out.changed += [(rule, id_, issue), (rule, id_, task)]
     out.sources[id_] = sources
     alerts[id_] = Standing(id_, verdict.when, scene.now, ended=over)
@@ -111,17 +117,33 @@ def _raise(
 
 def _tell(rule: Rule, alert: Standing, record: Record, scene: Scene, out: Response) -> None:
     """Want a message to each role whose time has come; the Task goes to the next role with it."""
-    for step, when in enumerate(due(rule, alert.raised.astimezone(scene.now.tzinfo))):
-        if when > scene.now:
+    times = due(rule, alert.raised.astimezone(scene.now.tzinfo))
+    waits = 0
+    for step, people in _steps(rule, record):
+        if waits == len(times):
+            break
+        if (when := times[waits]) > scene.now:
             out.again = when if out.again is None else min(out.again, when)
             break
-        people = record.of(rule.roles[step], first=step == 0) if rule.roles else list(record.practitioners)
+        if not people:
+            out.untold.append(alert.id)
         out.wanted += [(rule, alert.id, resources.message(scene, rule, alert.id, step, who)) for who in people]
         given = record.tasks.get(alert.id)
         if step and given is not None:
-            task = resources.passed_on(given, rule.roles[step], people[0] if people else "")
+            task = resources.passed_on(given, rule.roles[step], people[0])
             if task != given:
                 out.changed.append((rule, alert.id, task))
+        # Whoever cannot be told is not waited for: the next role is told at once.
+        waits += not people or not all(message_id(alert.id, step, who) in record.failed for who in people)
+
+
+def _steps(rule: Rule, record: Record) -> list[tuple[int, list[str]]]:
+    """Return who is to be told, one role after the other, by the place of the role in the rule: one that nobody has is passed over.
+
+    Nobody at all is one step without people.
+    """
+    roles = [(step, record.of(role, first=step == 0)) for step, role in enumerate(rule.roles)]
+    return [each for each in roles if each[1]] or [(0, sorted(record.practitioners))]
 
 
 def _sources(

@@ -7,7 +7,8 @@ seconds. When they cannot be looked for, the request fails: nothing is shown und
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -20,12 +21,12 @@ from fhir_server.auth.reach import in_patient_compartment
 from fhir_server.context import RequestContext
 from fhir_server.kit import clock, json
 from fhir_server.kit.logs import logger
-from fhir_server.search.kinds.date import FIRST
+from fhir_server.search.kinds.date import FIRST, LAST
 from fhir_server.storage import consents
 from fhir_server.storage.ident import known_rid
 from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.tenants import Tenant
-from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant, Visibility, both, either
+from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant, Unless, Visibility, both, either
 
 LOOK_SECONDS: Final = 1.0
 """So long another process may go on by what a patient has just changed."""
@@ -42,17 +43,48 @@ _MOST: Final = 20_000
 _log = logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Rules without the period of the whole, and that period."""
+
+    rules: Rules
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Patients by what their Consents say now: rules, and the keys of the compartments of all who have signed just these."""
+
+    until: float
+    groups: list[tuple[tuple[Rules, ...], tuple[int, ...]]]
+    together: dict[tuple[int, ...], tuple[int, ...]] = field(default_factory=dict)
+    """The keys of several groups by their numbers: the same object for all callers."""
+
+    def keys(self, numbers: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the keys of some groups."""
+        if len(numbers) == 1:
+            return self.groups[numbers[0]][1]
+        found = self.together.get(numbers)
+        if found is None:
+            found = self.together[numbers] = tuple(sorted(key for at in numbers for key in self.groups[at][1]))
+        return found
+
+
 @dataclass(slots=True)
 class Known:
     """What is known; `made` are conditions by what was asked, `version` counts the changes that were found."""
 
     version: int = 0
-    seen: dict[int, tuple[int, int | None, Rules | None]] = field(default_factory=dict)
-    """By rid of a Consent: its version, the patient it speaks for, its rules (None: it says nothing)."""
-    by_patient: dict[int, list[Rules]] = field(default_factory=dict)
+    seen: dict[int, tuple[int, int | None, Signed | None]] = field(default_factory=dict)
+    """By rid of a Consent: its version, the patient it speaks for, what that one signed (None: it says nothing)."""
+    by_patient: dict[int, list[Signed]] = field(default_factory=dict)
     """What they say of access to the record."""
-    of_research: dict[int, list[Rules]] = field(default_factory=dict)
+    of_research: dict[int, list[Signed]] = field(default_factory=dict)
     """What they say of research alone."""
+    texts: dict[Rules, Rules] = field(default_factory=dict)
+    """The rules that there are, each once: what thousands have signed is worked out once."""
+    alike: Alike = field(default_factory=lambda: Alike(0.0, []))
     newest: datetime = FIRST
     until: float = 0.0
     written: int = -1
@@ -75,6 +107,11 @@ async def known(tenant: Tenant) -> Known:
     return found
 
 
+def forget(tenant: Tenant) -> None:
+    """Look for all of them again at the next question."""
+    _known.pop(tenant, None)
+
+
 def _is_fresh(tenant: Tenant, found: Known) -> bool:
     return clock.monotonic() < found.until and found.written == tenant.written[consents.TYPE]
 
@@ -85,7 +122,8 @@ async def _look(tenant: Tenant, found: Known) -> None:
     changes = [kept for kept in await consents.changed(tenant, since) if _is_news(found, kept)]
     for kept in changes:
         rules = _rules(tenant, kept)
-        found.seen[kept.rid] = (kept.version, kept.patients[0] if kept.patients else None, rules)
+        signed = None if rules is None else _signed(found, rules)
+        found.seen[kept.rid] = (kept.version, kept.patients[0] if kept.patients else None, signed)
         found.newest = max(found.newest, kept.last_updated)
         if rules is not None and not rules.understood:
             _log.warning(
@@ -93,11 +131,16 @@ async def _look(tenant: Tenant, found: Known) -> None:
             )
     if changes:
         found.version += 1
-        found.by_patient, found.of_research, found.made = {}, {}, {}
-        for _, patient, rules in found.seen.values():
-            if patient is not None and rules is not None:
-                (found.of_research if rules.research else found.by_patient).setdefault(patient, []).append(rules)
+        found.by_patient, found.of_research, found.made, found.alike = {}, {}, {}, Alike(0.0, [])
+        for _, patient, each in found.seen.values():
+            if patient is not None and each is not None:
+                (found.of_research if each.rules.research else found.by_patient).setdefault(patient, []).append(each)
     found.until, found.written = asked + LOOK_SECONDS, written
+
+
+def _signed(found: Known, rules: Rules) -> Signed:
+    text = replace(rules, root=replace(rules.root, start=FIRST, end=LAST))
+    return Signed(found.texts.setdefault(text, text), rules.root.start, rules.root.end)
 
 
 def _is_news(found: Known, kept: consents.Kept) -> bool:
@@ -145,7 +188,7 @@ async def whole_for_research(ctx: RequestContext, type_: str) -> Callable[[int],
     asked = replace(who, purposes=RESEARCH, patient=None)
     question = Question(tenant, asked, type_, "search-type", lambda *name: known_rid(tenant, *name))
     spoken = {*found.by_patient, *found.of_research}
-    said = {p: [*found.by_patient.get(p, ()), *found.of_research.get(p, ())] for p in spoken}
+    said = {p: _now([*found.by_patient.get(p, ()), *found.of_research.get(p, ())]) for p in spoken}
     whole = {p for p, rules in said.items() if await _of_patient(question, found, rules) == EVERYTHING}
     if tenant.consent_required:
         return whole.__contains__
@@ -153,17 +196,45 @@ async def whole_for_research(ctx: RequestContext, type_: str) -> Callable[[int],
     return lambda patient: patient not in restricted
 
 
+def _now(signed: Iterable[Signed]) -> tuple[Rules, ...]:
+    """Return what holds now."""
+    now = clock.now()
+    return tuple([each.rules for each in signed if each.start <= now < each.end])
+
+
+def _alike(found: Known) -> Alike:
+    """Return the patients by what they say now; who says nothing now is among them."""
+    if clock.monotonic() >= found.alike.until:
+        until = clock.monotonic() + KEEP_SECONDS
+        grouped: dict[tuple[int, ...], tuple[tuple[Rules, ...], list[int]]] = {}
+        for patient, signed in found.by_patient.items():
+            rules = _now(signed)
+            grouped.setdefault(tuple(map(id, rules)), (rules, []))[1].append(pack(COMPARTMENT, patient))
+        found.alike = Alike(until, [(rules, tuple(sorted(keys))) for rules, keys in grouped.values()])
+    return found.alike
+
+
 async def _made(question: Question, found: Known) -> Visibility:
     tenant, own = question.tenant, question.asker.patient
-    exempt = await known_rid(tenant, "Patient", own) if own is not None else None
-    shown: dict[int, Visibility] = {} if exempt is None else {exempt: EVERYTHING}
-    for patient, consents_ in list(found.by_patient.items()):
-        if patient != exempt:
-            shown[patient] = await _of_patient(question, found, consents_)
-    return _combined(shown, closed=tenant.consent_required)
+    alike = _alike(found)
+    by_sight: dict[Visibility, list[int]] = {}
+    for number, (rules, _) in enumerate(alike.groups):
+        by_sight.setdefault(await _of_patient(question, found, rules), []).append(number)
+    rid = await known_rid(tenant, "Patient", own) if own is not None else None
+    exempt = None if rid is None else pack(COMPARTMENT, rid)
+    return _combined(
+        {sight: _without(alike.keys(tuple(numbers)), exempt) for sight, numbers in by_sight.items()},
+        closed=tenant.consent_required,
+        exempt=exempt,
+    )
 
 
-async def _of_patient(question: Question, found: Known, consents_: list[Rules]) -> Visibility:
+def _without(keys: tuple[int, ...], exempt: int | None) -> tuple[int, ...]:
+    at = bisect_left(keys, exempt) if exempt is not None else len(keys)
+    return (*keys[:at], *keys[at + 1 :]) if at < len(keys) and keys[at] == exempt else keys
+
+
+async def _of_patient(question: Question, found: Known, consents_: Sequence[Rules]) -> Visibility:
     """Return what all Consents of a patient permit; where one is required, silence of all is no permission."""
     sight: Visibility = EVERYTHING
     for rules in consents_:
@@ -184,13 +255,14 @@ async def _of_one(question: Question, found: Known, rules: Rules, *, otherwise: 
     return made
 
 
-def _combined(shown: dict[int, Visibility], *, closed: bool) -> Visibility:
-    """Return one condition of those of all patients; `closed` shows nobody's record who is not named."""
-    restricted = sorted(patient for patient, sight in shown.items() if sight != EVERYTHING)
-    keys = tuple(pack(COMPARTMENT, patient) for patient in restricted)
-    grants = [] if closed else [Grant(none_of=keys)]
-    for patient, sight in shown.items():
-        own = pack(COMPARTMENT, patient)
-        if closed or sight != EVERYTHING:
-            grants += both((Grant((own,), tuple(key for key in keys if key != own)),), sight)
-    return tuple(grants)
+def _combined(shown: dict[Visibility, tuple[int, ...]], *, closed: bool, exempt: int | None) -> Visibility:
+    """Return one condition of those of all patients; `closed` shows nobody's record who is not named.
+
+    What is of several patients is seen as far as all of them let it be seen.
+    """
+    unless = tuple([Unless(keys, sight) for sight, keys in shown.items() if sight != EVERYTHING and keys])
+    if not closed:
+        return (Grant(unless=unless),)
+    named = [key for sight, keys in shown.items() if sight != NOTHING for key in keys]
+    own = () if exempt is None else (exempt,)
+    return (Grant(any_of=(tuple(sorted({*named, *own})),), unless=unless),)

@@ -76,9 +76,20 @@ async def _was_in_effect(ctx: RequestContext, command: Command, base: str) -> bo
 async def _override(ctx: RequestContext, resource: Json, base: str) -> None:
     if not override.is_override(resource, base):
         return
+    if not _treats(ctx):
+        text = (
+            "Which alerts are raised about somebody is decided by who treats them: staff who signed in, or a service."
+        )
+        raise Forbidden(text, "alert-override-person", "Basic.code")
     issues = override.issues(resource, await _named(ctx, override.read(resource, base).rule, base), base)
     if issues:
         raise Unprocessable(issues[0].text, issues[0].id, issues=issues)
+
+
+def _treats(ctx: RequestContext) -> bool:
+    """Tell whether the caller is a service, or an app of staff: a patient's or relative's would silence what is about them."""
+    staff = (ctx.principal.user or "").startswith(("Practitioner/", "PractitionerRole/"))
+    return staff or any(scope.level == "system" for scope in ctx.principal.scopes)
 
 
 async def _named(ctx: RequestContext, url: str, base: str) -> Rule | None:

@@ -33,6 +33,10 @@ ALERTS = 200
 """So many of a patient's alerts are looked at, the newest."""
 
 
+NOT_SET_UP = "no-transport"
+"""Why no message goes at a site that works by Tasks alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Whose alerts they are."""
@@ -41,6 +45,8 @@ class Person:
     id: str
     zone: tzinfo
     practitioners: tuple[str, ...]
+    gone: bool = False
+    """Dead, or in a record that is not active: nothing is to be said of them any more."""
 
 
 async def context(tenant: Tenant) -> RequestContext:
@@ -75,7 +81,8 @@ def of(stored: Stored, time_zone: str) -> Person:
     record = json.decode_trusted(stored.body)
     general = [each.get("reference", "") for each in record.get("generalPractitioner", ())]
     told = tuple(each for each in general if each.startswith(("Practitioner/", "PractitionerRole/")))
-    return Person(stored.rid, stored.id, zone_of(record) or ZoneInfo(time_zone), told)
+    gone = record.get("active") is False or record.get("deceasedBoolean") is True or "deceasedDateTime" in record
+    return Person(stored.rid, stored.id, zone_of(record) or ZoneInfo(time_zone), told, gone)
 
 
 async def chart(tenant: Tenant, who: Person, first: date, last: date, base: str) -> Chart:
@@ -123,14 +130,26 @@ async def record(tenant: Tenant, who: Person, base: str) -> tuple[Record, dict[t
     tasks = await reads.read_many(tenant, [("Task", row.id) for row in rows], {"Task": EVERYTHING})
     teams = await found(tenant, "CareTeam", [about, ("status", "active"), ("_count", "50")])
     known = {(row.type, row.id): row for row in rows} | tasks
+    issues = {row.id: json.decode_trusted(row.body) for row in rows}
     made = Record(
-        {row.id: json.decode_trusted(row.body) for row in rows},
+        issues,
         {row.id: json.decode_trusted(row.body) for row in tasks.values() if not row.deleted},
         await overrides(tenant, who, base),
         _team(teams),
         who.practitioners,
+        await _failed(tenant, who, base)
+        if any(each.get("status") == "preliminary" for each in issues.values())
+        else (),
     )
     return made, known
+
+
+async def _failed(tenant: Tenant, who: Person, base: str) -> frozenset[str]:
+    """Return the ids of messages about the patient's alerts that reached nobody, but for want of a provider."""
+    query = [("patient", who.id), ("_tag", f"{origin(base)}|rules"), ("status", "not-done"), ("_count", "200")]
+    rows = await found(tenant, "Communication", query)
+    said = {row.id: json.decode_trusted(row.body).get("statusReason", {}).get("coding", ()) for row in rows}
+    return frozenset(id_ for id_, codes in said.items() if not any(each.get("code") == NOT_SET_UP for each in codes))
 
 
 async def overrides(tenant: Tenant, who: Person, base: str) -> list[Override]:

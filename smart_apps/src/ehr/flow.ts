@@ -1,10 +1,10 @@
 /** The panel of steps: what was sent, what came back, what stands in the tokens, and what the specification says of it. */
 import { html, nothing, type TemplateResult } from "lit";
 
-import { t, type Word } from "../shared/language";
+import { named, t, type Word } from "../shared/language";
 import type { Event_ } from "../shared/trace";
 
-export type Step = "launch" | "open" | "discovery" | "authorize" | "back" | "token" | "refresh" | "revoke" | "fhir" | "jwks" | "note" | "subscribe" | "bind" | "socket" | "register";
+export type Step = "launch" | "open" | "start" | "discovery" | "authorize" | "back" | "token" | "refresh" | "revoke" | "fhir" | "jwks" | "note" | "subscribe" | "bind" | "socket" | "register";
 
 /** What a step of a flow is, from its address and what was sent. */
 export function stepOf(event: Event_): Step {
@@ -12,7 +12,7 @@ export function stepOf(event: Event_): Step {
   const path = url.pathname;
   if (event.kind === "note") return "note";
   if (event.kind === "redirect") return path.endsWith("/authorize") ? "authorize" : "open";
-  if (event.kind === "arrival") return url.searchParams.has("state") ? "back" : "open";
+  if (event.kind === "arrival") return url.searchParams.has("state") ? "back" : "start";
   if (path.endsWith("/oauth2/launch")) return "launch";
   if (path.endsWith("/oauth2/token")) return /grant_type=refresh_token/.test(event.sent ?? "") ? "refresh" : "token";
   if (path.endsWith("/oauth2/revoke")) return "revoke";
@@ -59,22 +59,36 @@ function parameters(event: Event_): TemplateResult | typeof nothing {
   const body = event.sent?.startsWith("{") ? Object.entries(JSON.parse(event.sent) as Record<string, unknown>) : [...new URLSearchParams(event.sent ?? "")];
   const rows = [...query, ...body].map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)] as const);
   if (!rows.length) return nothing;
-  return html`<h3>${t("ehr.flow.parameters")}</h3><dl class="facts">${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`;
+  return html`<h3>${t("ehr.flow.parameters")}</h3><dl class="facts">${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}${meaning(name)}</dd>`)}</dl>`;
+}
+
+/** What the specification says of a parameter, a member of an answer or a claim. */
+function meaning(name: string): TemplateResult | typeof nothing {
+  const text = named("spec.of", name, "");
+  return text ? html`<span class="soft means">${text}</span>` : nothing;
+}
+
+function meanings(names: string[]): TemplateResult | typeof nothing {
+  const known = names.filter((name) => named("spec.of", name, ""));
+  if (!known.length) return nothing;
+  return html`<dl class="facts">${known.map((name) => html`<dt>${name}</dt><dd>${meaning(name)}</dd>`)}</dl>`;
 }
 
 function answer(event: Event_): TemplateResult | typeof nothing {
   if (!event.received) return nothing;
   let text = event.received;
-  let tokens: [string, string][] = [];
+  let tokens: ["access_token" | "id_token", string][] = [];
+  let members: string[] = [];
   try {
     const said = JSON.parse(text) as Record<string, unknown>;
     text = JSON.stringify(said, null, 2);
-    tokens = (["access_token", "id_token"] as const).filter((name) => typeof said[name] === "string").map((name) => [name, String(said[name])]);
+    if (/\/oauth2\//.test(event.url ?? "")) members = Object.keys(said);
+    tokens = (["access_token", "id_token"] as const).filter((name) => String(said[name]).split(".").length === 3).map((name) => [name, String(said[name])]);
   } catch {
     text = event.received; // cut off where it was too long, so it is shown as it came
   }
-  return html`<h3>${t("ehr.flow.answer")}</h3><pre tabindex="0">${text}</pre>
-    ${tokens.map(([name, token]) => html`<h3>${t("ehr.flow.token", { name })}</h3><pre tabindex="0">${decoded(token)}</pre>`)}`;
+  return html`<h3>${t("ehr.flow.answer")}</h3><pre tabindex="0">${text}</pre>${meanings(members)}
+    ${tokens.map(([name, token]) => html`<h3>${t("ehr.flow.token", { name })}</h3><p class="soft spec">${t(`spec.${name}`)}</p><pre tabindex="0">${decoded(token)}</pre>${meanings(claims(token))}`)}`;
 }
 
 /** Head and claims of a signed token, with the times in words. */
@@ -86,6 +100,11 @@ export function decoded(token: string): string {
     if (typeof value === "number") claims[name] = `${value} (${new Date(value * 1000).toISOString()})`;
   }
   return `${JSON.stringify(head, null, 2)}\n${JSON.stringify(claims, null, 2)}`;
+}
+
+/** What stands in head and claims of a token, by name. */
+function claims(token: string): string[] {
+  return token.split(".").slice(0, 2).flatMap((each) => Object.keys(part(each)));
 }
 
 function part(text: string): Record<string, unknown> {

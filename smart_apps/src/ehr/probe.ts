@@ -2,6 +2,7 @@
 import { t } from "../shared/language";
 import { HERE } from "../shared/session";
 import { type Event_, RETURNED } from "../shared/trace";
+import { assertion, base64url, keyOf, random } from "./key";
 
 export const ERRORS = ["none", "redirect", "aud", "scope", "refuse", "code", "expired", "verifier", "revoked", "refresh"] as const;
 export type Fault = (typeof ERRORS)[number];
@@ -10,11 +11,18 @@ export type Fault = (typeof ERRORS)[number];
 export const CODE_SECONDS = 61;
 const UNREGISTERED = "patient/Claim.cud";
 
+export const KINDS = ["public", "secret", "key"] as const;
+/** How the client proves itself. */
+export type Kind = (typeof KINDS)[number];
+
 export interface Plan {
   fault: Fault;
   clientId: string;
+  kind: Kind;
   secret: string;
   scope: string;
+  /** The handle of an EHR launch; empty for a standalone one. */
+  launch: string;
 }
 
 export interface Verdict {
@@ -29,14 +37,6 @@ interface Endpoints {
   authorization_endpoint: string;
   token_endpoint: string;
   revocation_endpoint: string;
-}
-
-function random(): string {
-  return base64url(crypto.getRandomValues(new Uint8Array(32)));
-}
-
-function base64url(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 }
 
 /** One run: discovery, the window of the server, the token, and what the fault asks for beyond. */
@@ -54,6 +54,7 @@ export class Probe {
 
   async run(popup: Window): Promise<Verdict> {
     const { fault } = this.plan;
+    if (this.plan.kind === "key" && !keyOf(this.plan.clientId)) throw new Error(t("ehr.probe.no-key"));
     this.places = (await (await fetch(`${HERE}/.well-known/smart-configuration`)).json()) as Endpoints;
     const back = await this.authorize(popup);
     if (fault === "redirect") return { ok: back === null, text: t("ehr.closed") };
@@ -119,6 +120,7 @@ export class Probe {
       aud: fault === "aud" ? "https://other.example/fhir" : HERE,
       code_challenge: base64url(new Uint8Array(hash)),
       code_challenge_method: "S256",
+      ...(this.plan.launch ? { launch: this.plan.launch } : {}),
     });
     const url = `${this.places.authorization_endpoint}?${asked.toString()}`;
     this.tell({ kind: "redirect", url });
@@ -131,7 +133,8 @@ export class Probe {
   private answer(popup: Window): Promise<URLSearchParams | null> {
     return new Promise((done) => {
       const channel = new BroadcastChannel(RETURNED);
-      const look = setInterval(() => (popup.closed ? finish(null) : undefined), 400);
+      // a window that closes by itself has answered just before, and its answer may be on the way still
+      const look = setInterval(() => (popup.closed ? setTimeout(() => finish(null), 800) : undefined), 400);
       const finish = (found: URLSearchParams | null): void => {
         clearInterval(look);
         channel.close();
@@ -155,9 +158,11 @@ export class Probe {
   }
 
   private async post(url: string, form: Record<string, string>): Promise<Said> {
-    const { clientId, secret } = this.plan;
-    const body = new URLSearchParams(secret ? form : { ...form, client_id: clientId });
-    const headers: Record<string, string> = secret ? { Authorization: `Basic ${btoa(`${encodeURIComponent(clientId)}:${encodeURIComponent(secret)}`)}` } : {};
+    const { clientId, kind, secret } = this.plan;
+    const key = kind === "key" ? keyOf(clientId) : null;
+    const proof = key ? await assertion(clientId, key, this.places.token_endpoint) : {};
+    const body = new URLSearchParams({ ...form, ...proof, ...(kind === "public" ? { client_id: clientId } : {}) });
+    const headers: Record<string, string> = kind === "secret" ? { Authorization: `Basic ${btoa(`${encodeURIComponent(clientId)}:${encodeURIComponent(secret)}`)}` } : {};
     const answer = await fetch(url, { method: "POST", body, headers });
     return (await answer.json().catch(() => ({}))) as Said;
   }

@@ -5,9 +5,14 @@
 import { html, nothing, type TemplateResult } from "lit";
 
 import { t, type Word } from "../shared/language";
+import { keep, make } from "./key";
+import type { Kind } from "./probe";
 
 const KEPT = "clarity-registered";
-const METHODS = ["none", "client_secret_basic", "client_secret_post"] as const;
+const METHODS = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"] as const;
+const KIND_OF: Record<string, Kind> = { none: "public", private_key_jwt: "key" };
+/** Where flows of the simulator itself come back to. */
+const RETURN = `${location.origin}/apps/ehr/return.html`;
 /** Milliseconds between two looks whether somebody has decided. */
 const LOOKS = 5000;
 
@@ -18,6 +23,8 @@ interface Kept {
   id: string;
   name: string;
   launch: string;
+  /** How it proves itself, where a flow of the simulator comes back to it. */
+  flows?: Kind;
   status: Status;
   /** Why it was refused, where the administrator has said so. */
   reason?: string;
@@ -57,13 +64,15 @@ export class Registration {
     private readonly draw: () => void,
     /** Takes an app into the form of launches. */
     private readonly use: (id: string) => void,
+    /** Takes it into the form of flows. */
+    private readonly run: (id: string, kind: Kind) => void,
   ) {
     this.watch();
   }
 
   /** The apps that were registered here and may be launched. */
-  get ready(): string[] {
-    return this.apps.filter((each) => each.status === "approved").map((each) => each.id);
+  get ready(): { id: string; name: string }[] {
+    return this.apps.filter((each) => each.status === "approved");
   }
 
   private keep(): void {
@@ -76,6 +85,7 @@ export class Registration {
     const form = event.target as HTMLFormElement;
     const given = new FormData(form);
     const text = (name: string): string => String(given.get(name) ?? "").trim();
+    const key = text("method") === "private_key_jwt" ? await make() : null;
     const asked = {
       client_name: text("name"),
       redirect_uris: text("redirects").split(/\s+/).filter(Boolean),
@@ -84,6 +94,7 @@ export class Registration {
       grant_types: ["authorization_code", "refresh_token"],
       response_types: ["code"],
       ...(text("launch") ? { launch_url: text("launch") } : {}),
+      ...(key ? { jwks: key.jwks } : {}),
       ...(text("contact") ? { contacts: [text("contact")] } : {}),
     };
     [this.busy, this.refusal, this.secret] = [true, null, ""];
@@ -91,7 +102,11 @@ export class Registration {
     try {
       const answer = await fetch(`${location.origin}/oauth2/register`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(asked) });
       const said = (await answer.json().catch(() => ({}))) as Said;
-      if (answer.status === 201) this.taken(said, asked.client_name, text("launch"));
+      if (answer.status === 201) {
+        if (key) keep(said.client_id ?? "", key);
+        const flows = asked.redirect_uris.includes(RETURN) ? { flows: KIND_OF[text("method")] ?? "secret" } : {};
+        this.taken(said, { name: asked.client_name, launch: text("launch"), ...flows });
+      }
       else this.refused(answer, said, asked.scope);
     } catch {
       this.refusal = { field: "", text: t("reg.network") };
@@ -110,8 +125,8 @@ export class Registration {
     this.refusal = { field: limited ? "" : fieldOf(said.error ?? "", why, scope), text };
   }
 
-  private taken(said: Said, name: string, launch: string): void {
-    const kept = { id: said.client_id ?? "", name, launch, url: said.registration_client_uri ?? "", token: said.registration_access_token ?? "" };
+  private taken(said: Said, of: Pick<Kept, "name" | "launch" | "flows">): void {
+    const kept = { ...of, id: said.client_id ?? "", url: said.registration_client_uri ?? "", token: said.registration_access_token ?? "" };
     this.secret = said.client_secret ?? "";
     this.apps = [{ ...kept, status: "pending" }, ...this.apps];
     this.keep();
@@ -160,7 +175,7 @@ export class Registration {
       <details ?open=${this.apps.length > 0}><summary><h2>${t("reg.title")}</h2></summary>
         <p class="soft">${t("reg.lead")}</p>
         ${this.field("name", html`<input type="text" name="name" required maxlength="80" autocomplete="off" aria-invalid=${this.wrong("name")} aria-describedby="reg-name" />`)}
-        ${this.field("redirects", html`<textarea name="redirects" rows="2" required placeholder=${here} aria-invalid=${this.wrong("redirects")} aria-describedby="reg-redirects"></textarea>`)}
+        ${this.field("redirects", html`<textarea name="redirects" rows="2" required .defaultValue=${RETURN} aria-invalid=${this.wrong("redirects")} aria-describedby="reg-redirects"></textarea>`)}
         ${this.field("launch", html`<input type="text" name="launch" autocomplete="off" placeholder=${here} aria-invalid=${this.wrong("launch")} aria-describedby="reg-launch" />`)}
         ${this.field("scope", html`<input type="text" name="scope" required value="launch openid fhirUser online_access patient/*.rs" aria-invalid=${this.wrong("scope")} aria-describedby="reg-scope" />`)}
         ${this.field("contact", html`<input type="text" name="contact" maxlength="120" autocomplete="off" aria-invalid=${this.wrong("contact")} aria-describedby="reg-contact" />`)}
@@ -191,6 +206,7 @@ export class Registration {
       <p>${app.reason ? t("reg.is.refused.why", { reason: app.reason }) : t(`reg.is.${app.status}.do` as Word, { id })}</p>
       <div class="row">
         ${app.status === "approved" ? html`<button type="button" class="go" ?disabled=${!app.launch} @click=${() => this.use(id)}>${t("reg.use")}</button>` : nothing}
+        ${app.status === "approved" && app.flows ? html`<button type="button" @click=${() => this.run(id, app.flows!)}>${t("reg.run")}</button>` : nothing}
         ${app.status === "approved" && !app.launch ? html`<span class="soft">${t("reg.no-launch")}</span>` : nothing}
         ${app.status === "pending" ? html`<button type="button" @click=${() => void this.look()}>${t("reg.look")}</button>` : nothing}
         <button type="button" @click=${() => (app.status === "refused" ? this.forget(app) : void this.back(app))}>${t(app.status === "refused" ? "reg.forget" : "reg.back")}</button>

@@ -1,13 +1,14 @@
 /**
  * The caseload in five searches, however many patients there are: who they are, who has a twin at all, the states of the last
- * days without their numbers, those states that deviate strongly with their numbers (the server picks them), open assessments.
+ * days without their numbers, those states that deviate strongly with their numbers (the server picks them), and of what was
+ * assessed since then what no model says: an assessment of a day is written after it.
  */
 import type Client from "fhirclient/lib/Client";
 import type { Observation, Patient, RiskAssessment } from "fhir/r4";
 
 import { allowed, paged } from "../shared/fhir";
 import { called } from "../shared/launch";
-import { type Day, type Value, STATE, TWIN, dayOf, predicted, riskOf, shift } from "../twin/data";
+import { type Day, type Value, ASSESSED, STATE, TWIN, dayOf, predicted, riskOf, shift } from "../twin/data";
 
 /** So many days back a deviation or a gap counts as new. */
 export const RECENT = 7;
@@ -62,20 +63,20 @@ export interface Caseload {
 
 /** Reads the caseload of whoever signed in, as their `user/` scopes show it; `today` is a local day. */
 export async function read(client: Client, today: string): Promise<Caseload> {
-  const recent = shift(today, -RECENT);
+  const [recent, open] = [shift(today, -RECENT), shift(today, -OPEN)];
   const states = `Observation?${STATE}&date=ge${recent}&_total=none`;
   const [patients, twins, days, strong, risks] = await Promise.all([
     paged<Patient>(client, "Patient?_elements=name,birthDate,deceased,identifier&_sort=family&_count=200&_total=none"),
     paged<Patient>(client, `Patient?_has:Observation:patient:${STATE.split("&")[0] ?? ""}&_elements=id&_count=500&_total=none`),
     paged<Observation>(client, `${states}&_elements=subject,effective,extension&_count=500`),
     paged<Observation>(client, `${states}&component-code-value-quantity=${deviating()}&_elements=subject,effective,component&_count=100`),
-    allowed<RiskAssessment>(client, `RiskAssessment?date=ge${shift(today, -OPEN)}&_sort=-date&_count=200&_total=none`),
+    allowed<RiskAssessment>(client, `RiskAssessment?${ASSESSED}&_lastUpdated=ge${shift(open, -1)}&_elements=status,subject,occurrence,method,code&_count=200&_total=none`),
   ]);
   const known = new Set(twins.found.map((each) => each.id));
-  const [light, heavy, open] = [grouped(days.found), grouped(strong.found), grouped(risks ?? [])];
+  const [light, heavy, raised] = [grouped(days.found), grouped(strong.found), grouped(risks ?? [])];
   const rows = patients.found.map((patient) => {
     const key = `Patient/${patient.id ?? ""}`;
-    const assessments = risks && (open.get(key) ?? []).map(assessed).filter((each) => each !== null);
+    const assessments = risks && (raised.get(key) ?? []).map(assessed).filter((each) => each !== null).filter((each) => each.date >= open).sort(newest);
     return row(patient, known.has(patient.id), (light.get(key) ?? []).map(dayOf), (heavy.get(key) ?? []).map(dayOf), assessments, today);
   });
   return { rows: rows.sort(byChange), whole: patients.whole && days.whole && strong.whole, withheld: risks ? [] : ["RiskAssessment"] };
@@ -95,6 +96,10 @@ function grouped<T extends Observation | RiskAssessment>(found: T[]): Map<string
     else groups.set(key, [each]);
   }
   return groups;
+}
+
+function newest(one: Assessment, other: Assessment): number {
+  return one.date < other.date ? 1 : -1;
 }
 
 /** What a clinician has to look at: a model's answer of every night is none of it. */

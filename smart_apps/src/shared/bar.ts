@@ -1,5 +1,6 @@
 /** The bar at the top of every app, and the page that explains a problem. */
 import { html, type TemplateResult } from "lit";
+import { live } from "lit/directives/live.js";
 
 import { language, speak, t } from "./language";
 import { type Problem, explained } from "./problems";
@@ -25,6 +26,16 @@ export function problemPage(problem: Problem, label: string, act: () => void): T
     <p>${why}</p>
     <p>${advice}</p>
     ${shown ? html`<details><summary>${t("details")}</summary><pre>${shown}</pre></details>` : ""}
-    <div class="row"><button class="go" id="again" @click=${act}>${label}</button></div>
+    <div class="row"><button class="go" id="again" .disabled=${live(false)} @click=${(event: MouseEvent) => once(event.currentTarget as HTMLButtonElement, act)}>${label}</button></div>
   </main>`;
+}
+
+/**
+ * Acts on the first of several clicks: with a slow network the page that is being left stays for a second. What fails is drawn anew, with
+ * a button that can be pressed; so is a page that somebody comes back to, and in a frame the page stays while a window asks.
+ */
+function once(button: HTMLButtonElement, act: () => void): void {
+  button.disabled = window.self === window.top;
+  addEventListener("pageshow", () => (button.disabled = false), { once: true });
+  act();
 }

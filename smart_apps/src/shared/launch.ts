@@ -17,15 +17,21 @@ export interface Asked {
 
 /** Asks for a launch; returns the address at which the app is opened. */
 export async function launch(client: Client, asked: Asked): Promise<string> {
+  const made = await handle(client, asked);
+  if (!made.launch_url) throw new Problem("denied", `${asked.client_id} has no launch URL: register it with --launch-url.`);
+  return made.launch_url;
+}
+
+/** Asks for a launch; returns its handle, and the address of the app where it has one. */
+export async function handle(client: Client, asked: Asked): Promise<{ launch: string; launch_url: string | null }> {
   const answer = await fetch(`${location.origin}/oauth2/launch`, {
     method: "POST",
     headers: { ...(await bearer(client)), "Content-Type": "application/json" },
     body: JSON.stringify(asked),
   });
-  const said = (await answer.json()) as { launch_url?: string | null; error_description?: string };
+  const said = (await answer.json()) as { launch: string; launch_url: string | null; error_description?: string };
   if (!answer.ok) throw new Problem("denied", said.error_description ?? String(answer.status));
-  if (!said.launch_url) throw new Problem("denied", `${asked.client_id} has no launch URL: register it with --launch-url.`);
-  return said.launch_url;
+  return said;
 }
 
 async function bearer(client: Client): Promise<Record<string, string>> {

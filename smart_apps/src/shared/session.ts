@@ -54,7 +54,10 @@ export async function open(app: App): Promise<Session> {
   if (iss && !back) { // the way back carries an `iss` as well (RFC 9207): it names who answered
     if (new URL(iss).origin !== location.origin) throw new Problem("denied", `${iss} is not the server of this app.`);
     sessionStorage.setItem(KEPT, JSON.stringify({ iss, launch: asked.get("launch") } satisfies Launched));
-    if (inFrame()) throw new Problem("frame");
+    if (inFrame()) {
+      if (window.name.endsWith(WINDOW)) await authorize(app, iss, asked.get("launch")); // the EHR has opened it for the sign-in
+      throw new Problem("frame");
+    }
     await authorize(app, iss, asked.get("launch"));
     return new Promise(() => undefined); // the browser is leaving
   }
@@ -136,7 +139,9 @@ export async function authorize(app: App, iss: string, launch: string | null, pr
   if (!framed) location.assign(url);
 }
 
-const POPUP = "clarity-sign-in";
+/** The window of a sign-in, and how the frame is called for which an EHR has opened it: a browser lets a click open one, nothing else. */
+export const POPUP = "clarity-sign-in";
+export const WINDOW = "-with-window";
 
 /** Opens the sign-in in a window, which starts with a copy of this frame's session storage and hands its answer back. */
 function popup(url: string): void {

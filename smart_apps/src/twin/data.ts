@@ -68,7 +68,7 @@ export interface Risk {
 
 export interface Record_ {
   patient: Patient;
-  /** The first day from which on days, scores and assessments were read. */
+  /** The first day from which on days and scores were read. */
   from: string;
   /** The days that are compared: consecutive local days from the first to the last of which anything is known, oldest first. */
   days: Day[];
@@ -100,7 +100,7 @@ export async function read(client: Client, patient: string, timeline: Timeline, 
     some<MedicationStatement>("MedicationStatement", "_count=100&_total=none"),
     some<MedicationRequest>("MedicationRequest", "_count=100&_total=none"),
     some<Observation>("Observation", `${SCORED}&date=ge${from}`),
-    some<RiskAssessment>("RiskAssessment", `date=ge${from}&_sort=-date&_count=100&_total=none`),
+    some<RiskAssessment>("RiskAssessment", `${ASSESSED}&_sort=-_lastUpdated&_count=100&_total=none`),
   ]);
   return {
     patient: person, from,
@@ -108,7 +108,7 @@ export async function read(client: Client, patient: string, timeline: Timeline, 
     visits: encounters.map(visitOf).filter((visit) => visit !== null).sort(byDate),
     medications: spans(statements, requests),
     scores: answers.map(scoreOf).filter((score) => score !== null),
-    risks: risks.filter((risk) => !predicted(risk)).map(riskOf).filter((risk) => risk !== null),
+    risks: risks.filter((risk) => !predicted(risk)).map(riskOf).filter((risk) => risk !== null).sort((one, other) => byDate(other, one)),
     withheld,
   };
 }
@@ -249,6 +249,15 @@ function scoreOf(observation: Observation): Score | null {
   if (!kind || value === undefined || !date || observation.status === "entered-in-error") return null;
   return { date, value, kind, reference: `Observation/${observation.id ?? ""}` };
 }
+
+/** What models are for, as `RiskAssessment.method` says it. */
+export const USES = ["risk-prediction", "treatment-response", "outcome-prediction", "forecast"];
+
+/**
+ * What assessments are searched by: all that is no model's answer of a night. Not by `date`, which in R4 finds an `occurrenceDateTime`
+ * and never the period of a day that the twin says.
+ */
+export const ASSESSED = `method:not=${encodeURIComponent(USES.map((use) => `${TWIN}|${use}`).join(","))}`;
 
 /** Whether an assessment is a model's answer, not a crossing of the twin's own rules. */
 export function predicted(risk: RiskAssessment): boolean {

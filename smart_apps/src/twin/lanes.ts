@@ -211,22 +211,32 @@ function scores(days: Day[], x: number[], record: Record_): Lane | null {
   };
 }
 
-/** Names the lines at their last points. */
+/** Names the lines behind their last points, or before these where there is no room; names that would touch make room for each other. */
 function ends(plot: uPlot, names: [string, number, string][]): void {
-  const { ctx } = plot;
-  ctx.save();
-  ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-  ctx.textAlign = "right";
-  const used: number[] = [];
-  for (const [name, series, hue] of names) {
+  const { ctx, bbox } = plot;
+  const ratio = devicePixelRatio;
+  const tall = 12 * ratio;
+  const found = names.flatMap(([name, series, hue]) => {
     const values = plot.data[series] ?? [];
     const index = values.findLastIndex((value) => value != null);
-    if (index < 0) continue;
-    let top = plot.valToPos(values[index] ?? 0, "y", true) - 8 * devicePixelRatio;
-    if (used.some((other) => Math.abs(other - top) < 12 * devicePixelRatio)) top += 24 * devicePixelRatio;
-    used.push(top);
+    return index < 0 ? [] : [{ name, hue, x: plot.valToPos(plot.data[0][index] ?? 0, "x", true), y: plot.valToPos(values[index] ?? 0, "y", true) }];
+  }).sort((one, other) => one.y - other.y);
+  const [upper, lower] = found;
+  if (upper && lower && lower.y - upper.y < tall) {
+    const centre = Math.min(Math.max((upper.y + lower.y) / 2, bbox.top + tall), bbox.top + bbox.height - tall);
+    [upper.y, lower.y] = [centre - tall / 2, centre + tall / 2];
+  }
+  ctx.save();
+  ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+  ctx.textBaseline = "middle";
+  ctx.lineWidth = 3 * ratio;
+  ctx.strokeStyle = colour("card");
+  for (const { name, hue, x, y } of found) {
+    const room = x + 8 * ratio + ctx.measureText(name).width <= bbox.left + bbox.width;
+    ctx.textAlign = room ? "left" : "right";
     ctx.fillStyle = colour(hue);
-    ctx.fillText(name, plot.valToPos(plot.data[0][index] ?? 0, "x", true), top);
+    ctx.strokeText(name, x + (room ? 8 : -8) * ratio, y);
+    ctx.fillText(name, x + (room ? 8 : -8) * ratio, y);
   }
   ctx.restore();
 }

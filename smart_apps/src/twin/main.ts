@@ -13,6 +13,7 @@ import { Actogram } from "./actogram";
 import { Axis } from "./axis";
 import { type Record_, between, read, shift } from "./data";
 import { type Panel, models, panel } from "./risk";
+import { Pair } from "./pair";
 import { type Choice, cards, changes, missing, period, risks } from "./summary";
 import { Timeline } from "./timeline";
 
@@ -24,16 +25,18 @@ const APP: App = {
 };
 /** Days that are read at first: three months to show, and a month before them to compare with. */
 const FIRST = 120;
-const PERIODS: Choice[] = ["visit", 7, 14, 28];
+const PERIODS: Choice[] = ["visit", 7, 14, 28, "two"];
 
 const root = document.querySelector<HTMLElement>("#app")!;
 const today = new Intl.DateTimeFormat("en-CA").format(new Date());
 const state: { session?: Session; record?: Record_; panel?: Panel; failed: string; choice: Choice } = { choice: "visit", failed: "" };
 let axis: Axis | null = null;
 let actogram: Actogram | null = null;
+let pair: Pair | null = null;
 
 async function start(): Promise<void> {
   document.title = `Clarity · ${t("app.twin")}`;
+  root.replaceChildren(); // what stood there while this script was on its way
   render(html`${bar(t("app.twin"))}<main class="loading" aria-busy="true"><p class="soft">${t("loading")}</p></main>`, root);
   try {
     state.session = await open(APP);
@@ -49,6 +52,7 @@ async function load(): Promise<void> {
   const timeline = new Timeline(client, patient, today);
   const opens = (source: Source): void => void show(client, source);
   const rows = (actogram = new Actogram(state.session!, today, opens));
+  pair = new Pair(timeline, today, draw);
   axis = new Axis(state.session!, timeline, today, opens, (days) => rows.over(days));
   const later = panel(client, patient).then(
     (found) => { state.panel = found; },
@@ -75,7 +79,7 @@ function stop(problem: Problem): void {
 function draw(): void {
   const { session, record } = state;
   if (!session || !record) return;
-  const compared = period(record, state.choice, today);
+  const compared = (state.choice === "two" ? pair?.period() : null) ?? period(record, state.choice, today);
   const found = changes(compared);
   const opens = (source: Source): void => void show(session.client, source);
   render(
@@ -84,13 +88,14 @@ function draw(): void {
         ${session.banner ? banner(record.patient) : nothing}
         <section class="card since" aria-labelledby="since">
           <div class="row head">
-            <div><h1 id="since">${compared.heading}</h1><p class="soft">${compared.why}${t("since.before", { days: compared.before.length })}</p></div>
+            <div><h1 id="since">${compared.heading}</h1><p class="soft">${compared.why}${state.choice === "two" ? nothing : t("since.before", { days: compared.before.length })}</p></div>
             <label class="choose">${t("since.compare")}
               <select id="period" @change=${(event: Event) => choose((event.target as HTMLSelectElement).value)}>
-                ${PERIODS.map((each) => html`<option value=${each} ?selected=${each === state.choice}>${each === "visit" ? t("since.period.visit") : t("since.period.days", { days: each })}</option>`)}
+                ${PERIODS.map((each) => html`<option value=${each} ?selected=${each === state.choice}>${typeof each === "number" ? t("since.period.days", { days: each }) : t(`since.period.${each}`)}</option>`)}
               </select>
             </label>
           </div>
+          ${state.choice === "two" ? pair?.form() : nothing}
           ${cards(found, record, opens)}
           <details class="method"><summary class="soft">${t("details")}</summary><p class="soft">${t("change.method")}</p></details>
         </section>
@@ -99,14 +104,16 @@ function draw(): void {
           ${state.failed ? html`<p class="alarm" role="alert">${t("models.failed", { text: state.failed })}</p>` : html`<p class="soft">${t("loading")}</p>`}</section>`}
         <section class="card axis" aria-label=${t("chart.axis")}><div id="axis"></div><div id="chart"></div></section>
         ${actogram?.section() ?? nothing}
-        <p class="soft foot">${t("disclaimer")}</p>
+        <p class="soft foot">${t("disclaimer")} <span class="printed">${t("printed", { date: day(today) })}</span></p>
       </main>`,
     root,
   );
 }
 
 function choose(value: string): void {
-  state.choice = value === "visit" ? "visit" : Number(value);
+  const { record, choice } = state;
+  if (value === "two" && record) pair?.begin(period(record, choice, today));
+  state.choice = value === "visit" || value === "two" ? value : Number(value);
   draw();
 }
 

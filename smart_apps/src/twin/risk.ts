@@ -10,18 +10,18 @@ import { allowed, get } from "../shared/fhir";
 import { day, locale, named, number, t } from "../shared/language";
 import { problemOf } from "../shared/problems";
 import type { Source } from "../shared/sources";
-import { TWIN, between, predicted } from "./data";
+import { type Criterion, criterion } from "./criteria";
+import { TWIN, USES, between, predicted } from "./data";
 import { BY_CODE, said } from "./features";
 
-/** What models are for, as `RiskAssessment.method` says it; asked one by one, for some answer nightly and others once in weeks. */
-const USES = ["risk-prediction", "treatment-response", "outcome-prediction", "forecast"];
 const OPEN = ["preliminary", "registered", "final", "amended"];
 const DISMISSED = ["cancelled", "entered-in-error"];
 const SEVERITIES = ["high", "moderate", "low"];
 /** Inputs that are listed at once; the rest unfolds. */
 const FIRST = 3;
-/** Days after which the data of an answer are called old. */
+/** Days after which the data of an answer are called old; up to yesterday's they are what is to be expected, and nothing is said. */
 const OLD = 3;
+const FRESH = 1;
 
 interface Input {
   name: string;
@@ -63,7 +63,7 @@ export interface Alert {
   severity: string;
   since: string;
   seen: boolean;
-  criteria: string[];
+  criteria: Criterion[];
   sources: string[];
 }
 
@@ -100,7 +100,7 @@ export async function panel(client: Client, patient: string): Promise<Panel> {
   return { answers, alerts: alerts.map(alertOf).filter((each) => each !== null).sort(bySeverity), withheld: [...withheld] };
 }
 
-/** The first page of the assessments of a use, newest first: more than the models of one night. */
+/** The first page of the assessments of a use, newest first: more than the models of one night. Uses are asked one by one, for some answer nightly and others once in weeks. */
 async function newest(client: Client, patient: string, use: string): Promise<RiskAssessment[] | null> {
   const method = encodeURIComponent(`${TWIN}|${use}`);
   try {
@@ -207,16 +207,6 @@ function alertOf(issue: DetectedIssue): Alert | null {
   };
 }
 
-function criterion(given: Extension): string {
-  const value = amount(part(given, "number"));
-  const limit = part(given, "limit")?.valueString;
-  const name = part(given, "name")?.valueCode ?? "?";
-  const known = part(given, "known")?.valueString;
-  const why = part(given, "reason")?.valueString;
-  const facts = [value === null ? "" : number(value, Number.isInteger(value) ? 0 : 1), limit ? t("alert.limit", { limit }) : "", known ? t("alert.known", { known }) : "", why ?? ""];
-  return `${name}: ${facts.filter(Boolean).join(", ")}`;
-}
-
 function bySeverity(one: Alert, other: Alert): number {
   const rank = (each: Alert): number => (SEVERITIES.indexOf(each.severity) + SEVERITIES.length + 1) % (SEVERITIES.length + 1);
   return rank(one) - rank(other) || other.since.localeCompare(one.since);
@@ -247,9 +237,17 @@ function alert(each: Alert, today: string, show: Show): TemplateResult {
     <h3>${what} <span class="tag">${named("alert.severity", each.severity, each.severity)}</span></h3>
     <p>${each.title}</p>
     <p class="soft">${t("alert.since", { date: day(date), ago: ago(between(date, today)) })} · ${t(each.seen ? "alert.seen" : "alert.unseen")}</p>
-    ${each.criteria.length ? html`<p class="soft">${each.criteria.join("; ")}</p>` : nothing}
+    ${criteria(each.criteria)}
     <p><button class="link" aria-label=${t("alert.evidence.of", { name: what })} @click=${() => show({ title: what, lead: t("model.opens"), items })}>${t("alert.evidence")}</button></p>
   </li>`;
+}
+
+/** What made it an alert; what did not unfolds. */
+function criteria(all: Criterion[]): unknown {
+  const [held, others] = [all.filter((each) => each.holds), all.filter((each) => !each.holds)];
+  const list = (some: Criterion[]): TemplateResult => html`<ul class="plain-list criteria">${some.map((each) => html`<li>${each.text}</li>`)}</ul>`;
+  return html`${held.length ? list(held) : nothing}
+    ${others.length ? html`<details><summary class="soft">${t("alert.others", { count: others.length })}</summary>${list(others)}</details>` : nothing}`;
 }
 
 function answer(each: Said, today: string, show: Show): TemplateResult {
@@ -261,7 +259,7 @@ function answer(each: Said, today: string, show: Show): TemplateResult {
   return html`<li class=${`change ${each.reason || each.silent ? "few" : "steady"}`} data-method=${each.method} data-probability=${each.probability ?? ""}>
     <h3>${name}</h3>
     ${each.silent || each.reason ? silence(each) : answered(each)}
-    <p class=${age > OLD ? "alarm" : "soft"}>${t(age > OLD ? "model.old" : "model.data", { date: day(each.date), ago: ago(age) })}</p>
+    ${age > FRESH ? html`<p class=${age > OLD ? "alarm" : "soft"}>${t(age > OLD ? "model.old" : "model.data", { date: day(each.date), ago: ago(age) })}</p>` : nothing}
     ${each.device ? html`<p class="soft">${t("model.device")}: ${each.device}</p>` : nothing}
     <p><button class="link" aria-label=${t("model.rests.of", { name })} @click=${() => show({ title: name, lead: t("model.opens"), items })}>${t("model.rests")}</button>
       ${each.card ? html` · <button class="link" aria-label=${t("model.card.of", { name })} @click=${() => show(card)}>${t("model.card")}</button>` : nothing}</p>

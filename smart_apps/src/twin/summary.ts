@@ -16,7 +16,8 @@ export interface Period {
   why: string;
 }
 
-export type Choice = "visit" | number;
+/** The visit, so many days, or two periods that the reader chose. */
+export type Choice = "visit" | "two" | number;
 
 const SOONEST = 5;
 const FALLBACK = 14;
@@ -30,7 +31,7 @@ export function period(record: Record_, choice: Choice, today: string): Period {
   if (choice === "visit" && visit && ago !== null && ago >= SOONEST) {
     return cut(record, visit.date, BEFORE, t("since.visit"), t("since.visit.on", { date: day(visit.date), days: ago }));
   }
-  const window = choice === "visit" ? FALLBACK : choice;
+  const window = typeof choice === "number" ? choice : FALLBACK;
   const why =
     choice !== "visit" || !visit || ago === null
       ? choice === "visit" ? t("since.none.why", { days: window }) : t("since.period.days", { days: window })

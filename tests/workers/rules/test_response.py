@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -89,6 +90,55 @@ def test_messages_say_the_reason_and_nothing_else() -> None:
     [message] = kept.of("Communication")
     assert message["payload"] == [{"contentString": SELF_HARM.reason[2]}]
     assert message["category"][0]["coding"][0]["code"] == "alert"
+
+
+NURSE = (SNOMED, "224587008")
+
+
+def test_a_role_that_nobody_has_is_passed_over_at_once() -> None:
+    """Who answers item 9 must not wait an hour for a nurse because the team has no psychiatrist."""
+    scene = Scene("x", START.astimezone(ZoneInfo("America/New_York")))
+    assert [code for _, code, _ in SELF_HARM.roles].index(NURSE[1]) > 0
+    done = respond([SELF_HARM], answers((0, 2)), Record(team={NURSE: ["Practitioner/n"]}), scene, UTC, {})
+    [message] = [resource for _, _, resource in done.wanted]
+    assert message["recipient"] == [{"reference": "Practitioner/n"}]
+    [_, task] = [resource for _, _, resource in done.changed]
+    assert task["owner"] == {"reference": "Practitioner/n"}
+    assert {c["coding"][0]["code"] for c in task["performerType"]} == {"80584001", NURSE[1]}
+    assert not done.untold
+    later = Scene("x", scene.now + timedelta(minutes=5))
+    kept = {resource["id"]: resource for _, _, resource in done.changed[:1]}
+    record = Record(kept, {task["id"]: task}, team=TEAM)
+    again = respond([SELF_HARM], answers((0, 2)), record, later, UTC, {})
+    told = {resource["id"] for _, _, resource in again.wanted} - {message["id"]}
+    assert len(told) == 1, "who joins the team is told too, and nobody twice"
+    assert not again.changed
+
+
+def test_whoever_cannot_be_told_is_not_waited_for() -> None:
+    kept, made = Kept(), answers((0, 2))
+    kept.step([SELF_HARM], made, START)
+    [first] = kept.of("Communication")
+    soon = START + timedelta(minutes=1)
+    scene = Scene("x", soon.astimezone(ZoneInfo("America/New_York")))
+    waiting = respond([SELF_HARM], made, kept.record(), scene, UTC, {})
+    assert {resource["id"] for _, _, resource in waiting.wanted} == {first["id"]}
+    failed = replace(kept.record(), failed=[first["id"]])
+    done = respond([SELF_HARM], made, failed, scene, UTC, {})
+    assert [r["recipient"][0]["reference"] for _, _, r in done.wanted] == ["Practitioner/p", "Practitioner/n"]
+    [(_, _, task)] = done.changed
+    assert task["owner"] == {"reference": "Practitioner/n"}
+    both = replace(failed, failed=[resource["id"] for _, _, resource in done.wanted])
+    assert len(respond([SELF_HARM], made, both, scene, UTC, {}).wanted) == 2, "an end is an end"
+
+
+def test_nobody_at_all_is_said() -> None:
+    scene = Scene("x", START.astimezone(ZoneInfo("America/New_York")))
+    done = respond([SELF_HARM], answers((0, 2)), Record(), scene, UTC, {})
+    assert [resource["resourceType"] for _, _, resource in done.changed] == ["DetectedIssue", "Task"]
+    assert (done.wanted, len(done.untold)) == ([], 1)
+    own = respond([SELF_HARM], answers((0, 2)), Record(practitioners=("Practitioner/g",)), scene, UTC, {})
+    assert [resource["recipient"][0]["reference"] for _, _, resource in own.wanted] == ["Practitioner/g"]
 
 
 def test_quiet_hours_put_off_the_message_and_nothing_else() -> None:
