@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 from redis.exceptions import RedisError
@@ -13,6 +13,7 @@ from starlette.responses import Response
 from fhir_server.http.services import Services
 from fhir_server.kit import json, metrics
 from fhir_server.storage import migrate
+from fhir_server.storage.blobs.stores import BlobMissing, StoreAway
 from fhir_server.storage.tenants import schema_name
 
 _SECONDS = 3.0
@@ -26,11 +27,12 @@ def live() -> Response:
 
 
 async def ready(services: Services) -> Response:
-    """Answer whether requests can be served: the database takes writes and is at our version; Redis may be down."""
-    database, redis = await asyncio.gather(_database(services), _redis(services))
+    """Answer whether requests can be served: the database takes writes and is at our version; Redis and S3 may be down."""
+    database, redis, blobs = await asyncio.gather(_database(services), _redis(services), _blobs(services))
     ok = database == "ok"
-    status = "ready" if ok and redis == "ok" else "degraded" if ok else "not ready"
+    status = "ready" if ok and redis == "ok" and blobs in ("ok", None) else "degraded" if ok else "not ready"
     body = {"status": status, "database": database, "redis": redis, "migration": _newest()}
+    body |= {"blobs": blobs} if blobs is not None else {}
     return _answer(200 if ok else 503, body)
 
 
@@ -61,6 +63,24 @@ async def _redis(services: Services) -> str:
     except (RedisError, OSError, TimeoutError) as error:
         return f"down ({type(error).__name__})"
     return "ok"
+
+
+async def _blobs(services: Services) -> str | None:
+    """Return how it stands with S3, asked for a blob that there never is; None where content is kept in the folder."""
+    if services.settings.s3_bucket is None:
+        return None
+    store = next(iter(services.tenants.values())).blobs
+    try:
+        async with asyncio.timeout(_SECONDS):
+            await store.part(_NEVER, 0, 1)
+    except BlobMissing:
+        return "ok"
+    except (StoreAway, TimeoutError) as error:
+        return f"cannot be used ({error or type(error).__name__})"
+    return "ok"
+
+
+_NEVER: Final = "clarity-ready"
 
 
 @cache

@@ -21,9 +21,9 @@ from fhir_server.interactions.call import Call, Json, Result
 from fhir_server.interactions.results import absent
 from fhir_server.interactions.retry import overtaken, tries
 from fhir_server.kit import clock, ids, json
+from fhir_server.operations.note_texts import is_of, is_whole
 from fhir_server.operations.parameters import read_parameters
 from fhir_server.operations.proposals import TYPES
-from fhir_server.search.extract import CONTEXT_PATIENT
 from fhir_server.storage import reads
 from fhir_server.storage.commands import PREDICTION, PUT, Command
 from fhir_server.storage.commit import commit
@@ -141,22 +141,17 @@ async def _content(ctx: RequestContext, attachment: Json, document: Json) -> byt
         label.get("code") == labels.NOTES for label in found[0].get("meta", {}).get("security", ())
     ):
         return None
-    if not _is_of(found[0], document):
+    where = "DocumentReference.content.attachment"
+    if found[0].get("securityContext") is None:
+        text = "The Binary that the attachment names is nobody's: give it this patient as securityContext."
+        raise Unprocessable(text, "extract-other", f"{where}.url")
+    if not is_of(found[0], document):
         text = "The Binary that the attachment names belongs to another patient or resource: nothing of it is this patient's."
-        raise Unprocessable(text, "extract-other", "DocumentReference.content.attachment.url")
+        raise Unprocessable(text, "extract-other", f"{where}.url")
+    if not is_whole(attachment, found[1], LONGEST):
+        text = "The Binary that the attachment names is not what the attachment's hash (SHA-1, as base64) says."
+        raise Unprocessable(text, "extract-hash", f"{where}.hash")
     return found[1]
-
-
-def _is_of(content: Json, document: Json) -> bool:
-    """Tell whether a Binary is the document's or its patient's; one without a context is nobody else's."""
-    context = content.get("securityContext")
-    if context is None:
-        return True
-    if context.get("reference") == f"DocumentReference/{document['id']}":
-        return True
-    noted = [each["valueReference"] for each in context.get("extension", ()) if each["url"] == CONTEXT_PATIENT]
-    named = {each.get("reference") for each in (context, *noted)}
-    return {name for name in named if str(name).startswith("Patient/")} == {document["subject"]["reference"]}
 
 
 def _no_text() -> Unprocessable:

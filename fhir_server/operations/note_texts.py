@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -13,6 +14,7 @@ from fhir_server.context import RequestContext
 from fhir_server.errors import FhirError
 from fhir_server.interactions import binary
 from fhir_server.interactions.call import Json
+from fhir_server.search.extract import CONTEXT_PATIENT
 from workers.notes.document import draft_of
 
 LONGEST: Final = 200_000
@@ -36,7 +38,7 @@ async def texts(ctx: RequestContext, resources: Iterable[Json]) -> tuple[dict[st
             if not str(each.get("contentType", "text/plain")).startswith("text/"):
                 continue
             try:
-                data = await _content(ctx, each)
+                data = await _content(ctx, each, resource)
             except (FhirError, binascii.Error):  # erased, its store is away, or no Base64
                 data = None
             if data is not None:
@@ -63,12 +65,38 @@ def _plain(attachment: Json, data: bytes) -> str:
     return re.sub(r"<[^>]*>", " ", text) if "html" in str(attachment.get("contentType")) else text
 
 
-async def _content(ctx: RequestContext, attachment: Json) -> bytes | None:
-    """Return what an attachment holds, or the Binary that it names; nothing of psychotherapy notes, None of what is not there."""
+async def _content(ctx: RequestContext, attachment: Json, resource: Json) -> bytes | None:
+    """Return what an attachment holds, or the Binary that it names; nothing of psychotherapy notes, None of what is not there.
+
+    None too of a Binary that is somebody else's, or not what the attachment's hash says.
+    """
     if "data" in attachment:
         return base64.b64decode(attachment["data"], validate=True)
     type_, _, id_ = str(attachment.get("url", "")).removeprefix(f"{ctx.base}/").partition("/")
     if type_ != "Binary" or not id_ or "/" in id_:
         return None
     found = await binary.content(ctx, id_, LONGEST)
-    return None if found is None else b"" if psychotherapy(found[0]) else found[1]
+    if found is None:
+        return None
+    if psychotherapy(found[0]):
+        return b""
+    return found[1] if is_of(found[0], resource) and is_whole(attachment, found[1], LONGEST) else None
+
+
+def is_of(content: Json, resource: Json) -> bool:
+    """Tell whether a Binary is a resource's or its patient's; one without a context is nobody else's."""
+    context = content.get("securityContext")
+    if context is None or context.get("reference") == f"{resource['resourceType']}/{resource['id']}":
+        return True
+    noted = [each["valueReference"] for each in context.get("extension", ()) if each["url"] == CONTEXT_PATIENT]
+    named = {each.get("reference") for each in (context, *noted)}
+    own = (resource.get("subject") or resource.get("patient") or {}).get("reference")
+    return {name for name in named if str(name).startswith("Patient/")} == {own}
+
+
+def is_whole(attachment: Json, data: bytes, longest: int | None = None) -> bool:
+    """Tell whether content is what the attachment's hash says, as far as it says one; of content cut at `longest` nobody knows."""
+    if "hash" not in attachment or (longest is not None and len(data) > longest):
+        return True
+    said = "".join(str(attachment["hash"]).split())
+    return said == base64.b64encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode()

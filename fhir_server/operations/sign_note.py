@@ -146,19 +146,17 @@ def _result(ctx: RequestContext, stored: Stored) -> Result:
 
 
 def _unsupported(sections: list[Section]) -> Unprocessable:
-    changed = signing.unsupported(sections, CHANGED)
-    issues = [
-        Issue("business-rule", "sign-unsupported", _CHANGED if code in changed else _LEFT, f"section({code})")
-        for code in signing.unsupported(sections)
-    ]
-    return Unprocessable(_CHANGED if changed else _LEFT, "sign-unsupported", issues=issues)
+    changed, left = signing.unsupported(sections, CHANGED), signing.unsupported(sections)
+    told = [(s, f"{s.title}: {_CHANGED if s.code in changed else _LEFT}") for s in sections if s.code in left]
+    issues = [Issue("business-rule", "sign-unsupported", text, f"section({s.code})") for s, text in told]
+    return Unprocessable(" ".join(text for _, text in told), "sign-unsupported", issues=issues)
 
 
 _LEFT: Final = (
-    "A sentence is left that the checker did not find supported: change it, take it out, or say accept-unsupported."
+    "a sentence is left that the checker did not find supported: change it, take it out, or say accept-unsupported."
 )
 _CHANGED: Final = (
-    "What a sentence rests on was changed, taken away or added to since the draft, and no longer says it: draft anew, change the"
+    "what a sentence rests on was changed, taken away or added to since the draft, and no longer says it: draft anew, change the"
     " sentence, take it out, or say accept-unsupported."
 )
 

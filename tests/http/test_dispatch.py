@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import AsyncMock
 
 import asyncpg
 import httpx
 import pytest
 
 from fhir_server.app import create_app
+from fhir_server.http import health
 from fhir_server.http.routes import is_fhir
+from fhir_server.http.services import Services
 from fhir_server.operations.registry import OPERATIONS
 from fhir_server.settings import Settings
+from fhir_server.storage.blobs.stores import BlobMissing, StoreAway
 from fhir_server.storage.tenants import Tenant
 from profiles.registry import R4
 from tests.http.client import Caller, caller, entry, observation
@@ -176,3 +183,33 @@ async def test_one_slash_at_the_end_means_nothing(system: Caller) -> None:
     assert (await system.get(f"{at}/?_id={made.id}")).json["total"] == 1
     assert (await system.get(f"{at}/{made.id}/")).id == made.id
     assert (await system.get(f"{at}/{made.id}//")).status == 404
+
+
+class _S3:
+    """A store that answers one thing."""
+
+    def __init__(self, answer: Exception) -> None:
+        self.answer = answer
+
+    async def part(self, name: str, start: int, length: int) -> bytes:
+        raise self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "told"),
+    [
+        (BlobMissing("a blob is not in its bucket"), "ready", "ok"),
+        (StoreAway("S3 answers NoSuchBucket"), "degraded", "cannot be used (S3 answers NoSuchBucket)"),
+    ],
+)
+async def test_ready_tells_of_s3_where_blobs_are_there(
+    services: Services, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, answer: Exception, status: str, told: str
+) -> None:
+    monkeypatch.setattr(tenant, "blobs", _S3(answer))
+    redis: Any = SimpleNamespace(ping=AsyncMock())
+    settings = services.settings.model_copy(update={"s3_bucket": "b"})
+    found = await health.ready(Services(settings, services.pool, {tenant.name: tenant}, redis=redis))
+    body = json.loads(bytes(found.body))
+    assert (found.status_code, body["status"], body["blobs"]) == (200, status, told)
+    folder = await health.ready(Services(services.settings, services.pool, {tenant.name: tenant}, redis=redis))
+    assert "blobs" not in json.loads(bytes(folder.body))

@@ -223,7 +223,15 @@ async def test_whatever_was_written_about_death_stands_in_the_note(
     )
     linked = [{"attachment": {"contentType": "text/plain", "url": f"Binary/{binary.id}"}}]
     notes = [{"attachment": {"contentType": "text/plain", "data": base64.b64encode(b"Suicide in a dream.").decode()}}]
+    other = (await system.post("Patient", {"resourceType": "Patient"})).id
+    theirs = await system.post(
+        "Binary",
+        {"resourceType": "Binary", "contentType": "text/plain", "securityContext": {"reference": f"Patient/{other}"},
+         "data": base64.b64encode(b"Somebody else wants to die.").decode()},
+    )  # fmt: skip
+    foreign = [{"attachment": {"contentType": "text/plain", "url": f"Binary/{theirs.id}"}}]
     written: list[dict[str, Any]] = [
+        document | {"content": foreign},
         {"resourceType": "Condition", "subject": who, "code": {"text": "Suicidal thoughts"}},
         {"resourceType": "Communication", "status": "completed", "subject": who, "sent": "2026-06-11T20:00:00Z",
          "payload": [{"contentString": "I want to kill myself tonight"}]},
@@ -242,4 +250,6 @@ async def test_whatever_was_written_about_death_stands_in_the_note(
     for each in ("Suicidal thoughts", "kill myself tonight", "ideation with a plan", "wishes to die", "death wish"):
         assert each in words
     assert "dream" not in text(note)
+    assert "Somebody else" not in text(note)
+    assert "Text that could not be read, or not whole (1)" in text(note)
     assert all(each.supported for each in first.statements)

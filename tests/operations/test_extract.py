@@ -275,12 +275,19 @@ async def test_what_is_said_again_is_proposed_once(doc: Caller, unique: str) -> 
 
 
 async def test_text_in_a_binary(doc: Caller, system: Caller, unique: str) -> None:
-    binary = await system.post(
-        "Binary",
-        {"resourceType": "Binary", "contentType": "text/plain", "data": base64.b64encode(b"Has insomnia.").decode()},
-    )
-    content = [{"attachment": {"contentType": "text/plain", "url": f"Binary/{binary.id}"}}]
-    made = await system.post("DocumentReference", document(unique) | {"content": content})
+    held = {"contentType": "text/plain", "data": base64.b64encode(b"Has insomnia.").decode()}
+    binary = await system.post("Binary", {"resourceType": "Binary", **held})
+    attachment = {"contentType": "text/plain", "url": f"Binary/{binary.id}"}
+    made = await system.post("DocumentReference", document(unique) | {"content": [{"attachment": attachment}]})
+    refused = await system.post(f"DocumentReference/{made.id}/$extract", None)  # nobody knows whose it is
+    assert (refused.status, refused.issue) == (422, "extract-other")
+    assert refused.expressions == ["DocumentReference.content.attachment.url"]
+    owned = {"resourceType": "Binary", "id": binary.id, "securityContext": {"reference": f"Patient/{unique}"}, **held}
+    assert (await system.put(f"Binary/{binary.id}", owned)).status == 200
+    wrong = attachment | {"hash": base64.b64encode(b"1" * 20).decode()}
+    other = await system.post("DocumentReference", document(unique) | {"content": [{"attachment": wrong}]})
+    refused = await system.post(f"DocumentReference/{other.id}/$extract", None)
+    assert (refused.status, refused.issue) == (422, "extract-hash")
     found = parts((await system.post(f"DocumentReference/{made.id}/$extract", None)).json, "finding")
     assert [value(each, "concept") for each in found] == ["insomnia"]
 

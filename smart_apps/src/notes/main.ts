@@ -11,7 +11,7 @@ import { show } from "../shared/sources";
 import "../shared/theme";
 import "./notes.css";
 import { type Note, type Section, type Statement, lines, targets } from "./note";
-import { draft, notes, sign } from "./server";
+import { Refused, draft, notes, sign } from "./server";
 
 const TYPES = ["Encounter", "Condition", "MedicationRequest", "MedicationStatement", "QuestionnaireResponse", "RiskAssessment",
   "DetectedIssue", "AllergyIntolerance", "MedicationAdministration", "Provenance"];
@@ -33,8 +33,10 @@ interface State {
   progress: string | null;
   failed: string;
   accepted: boolean;
+  /** What the last refusal is called: `sign-unsupported` when a source was changed after the draft was read. */
+  refused: string;
 }
-const state: State = { known: [], note: null, edits: new Map(), editing: null, progress: null, failed: "", accepted: false };
+const state: State = { known: [], note: null, edits: new Map(), editing: null, progress: null, failed: "", accepted: false, refused: "" };
 
 async function start(): Promise<void> {
   document.title = `Clarity · ${t("app.notes")}`;
@@ -64,7 +66,7 @@ async function attempt(act: (session: Session) => Promise<void>): Promise<void> 
   } catch (error) {
     const problem = problemOf(error);
     if (problem.kind === "expired") return stop(problem);
-    state.failed = problem.detail;
+    Object.assign(state, { failed: problem.detail, refused: problem instanceof Refused ? problem.code : "" });
   }
   state.progress = null;
   draw();
@@ -88,7 +90,7 @@ function ask(event: Event): void {
 }
 
 function pick(note: Note): void {
-  Object.assign(state, { note, edits: new Map<string, string>(), editing: null, accepted: false, failed: "" });
+  Object.assign(state, { note, edits: new Map<string, string>(), editing: null, accepted: false, failed: "", refused: "" });
   draw();
   document.querySelector<HTMLElement>("#note-title")?.focus();
 }
@@ -133,7 +135,7 @@ function draw(): void {
 function written(session: Session, note: Note): TemplateResult {
   const places = targets(note);
   const open_ = note.status === "preliminary";
-  const left = note.sections.some((each) => !state.edits.has(each.code) && each.statements.some((one) => one.problems.length));
+  const left = state.refused === "sign-unsupported" || note.sections.some((each) => !state.edits.has(each.code) && each.statements.some((one) => one.problems.length));
   return html`<article class="card note" aria-labelledby="note-title">
     <div class="row head">
       <h1 id="note-title" tabindex="-1">${note.title}</h1>

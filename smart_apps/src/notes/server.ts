@@ -33,9 +33,21 @@ async function send(client: Client, method: string, url: string, body?: unknown)
   };
 }
 
-function refused(status: number, said: unknown): Problem {
-  const text = (said as OperationOutcome).issue?.[0]?.details?.text ?? String(status);
-  return new Problem(status === 401 ? "expired" : status === 403 ? "denied" : "network", text);
+/** What the server refused, with the code of its first issue. */
+export class Refused extends Problem {
+  constructor(
+    status: number,
+    detail: string,
+    readonly code: string,
+  ) {
+    super(status === 401 ? "expired" : status === 403 ? "denied" : "network", detail);
+  }
+}
+
+function refused(status: number, said: unknown): Refused {
+  const issues = (said as OperationOutcome).issue ?? [];
+  const text = [...new Set(issues.map((each) => each.details?.text ?? ""))].filter(Boolean).join(" ");
+  return new Refused(status, text || String(status), issues[0]?.details?.coding?.[0]?.code ?? "");
 }
 
 /** The newest notes of the patient that were drafted here. */
