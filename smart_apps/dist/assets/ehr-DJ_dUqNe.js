@@ -66,8 +66,8 @@ import{C as e,a as t,b as n,d as r,g as i,h as a,i as o,n as s,o as c,p as l,r a
       <main class="ehr">
         <div class="forms">${rt()} ${H.form()} ${at()}</div>
         <div class="stage">
-          ${V.alerts?.list()??n}
           ${V.frame?e`<iframe class="card" id="stage" name=${V.named} title=${V.app} src=${V.frame}></iframe>`:n}
+          ${V.alerts?.list()??n}
           ${we(V.events,()=>(V.events=[],$()))}
         </div>
       </main>`,B)}function rt(){return e`<form class="card" id="launch" @submit=${$e}>
