@@ -269,3 +269,23 @@ def test_axe_finds_nothing_serious(tabs, instance, scheme):
     page.wait_for_selector(".steps li summary")
     page.locator(".steps li summary").first.click()
     assert not grave(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_the_pages_of_the_server(tabs, instance, scheme):
+    page = tabs(scheme).page
+    page.goto("/apps/twin/")
+    page.click("#again")
+    page.wait_for_selector("input[name=login]")
+    assert not grave(page)
+    sign_in(page, instance)
+    page.wait_for_selector("form input[name=patient]", state="attached")
+    assert not grave(page)
+    choose(page, instance, PATIENT)
+    page.wait_for_selector("button[value=allow]")
+    assert not grave(page)
+    page.goto("/oauth2/apps")
+    assert not grave(page)
+    page.goto("/oauth2/authorize?client_id=nobody")
+    page.get_by_text("This cannot go on").first.wait_for()
+    assert not grave(page)
