@@ -1,6 +1,7 @@
-"""Takes the pictures of `docs/screens` anew: `python -m tests.apps.screens DATA [twin|ehr|list|mine ...]`.
+"""Takes the pictures of `docs/screens` anew: `python -m tests.apps.screens DATA [walk|twin|notes|ehr|admin|list|mine|years ...]`.
 
-DATA is the data folder of an instance that runs; without names all are taken.
+DATA is the data folder of an instance that runs; without names all are taken but `years`, for which `tests.apps.long` puts a
+patient of five years there first. They are kept small (`shrink.py`).
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.apps import long
 from tests.apps.conftest import Instance, allow, choose, chromium, open_twin, over, sign_in
+from tests.apps.shrink import shrunk
+from tests.apps.test_admin import open_admin
+from tests.apps.test_ehr import five
 from tests.apps.test_notes import open_notes
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screens"
@@ -22,7 +28,59 @@ Walk: TypeAlias = Callable[[Page, Instance, str], None]
 
 def picture(page: Page, name: str, *, full: bool = True) -> None:
     page.wait_for_timeout(400)  # until panels have slid in
-    page.screenshot(path=FOLDER / f"{name}.png", full_page=full)
+    keep(page, page.screenshot(full_page=full), name)
+
+
+def keep(page: Page, png: bytes, name: str) -> None:
+    """Write a picture, small."""
+    blank = page.context.browser.new_page()  # type: ignore[union-attr]  # a context that a browser made has one
+    (FOLDER / f"{name}.png").write_bytes(shrunk(png, blank))
+    blank.context.close()
+
+
+def walk(page: Page, instance: Instance, scheme: str) -> None:
+    """Take the five clicks of README, each with a ring around what is clicked."""
+    page.set_viewport_size({"width": 1180, "height": 760})
+    seen: list[str] = []
+
+    def ringed(where: Page, button: str) -> None:
+        if where is not page:
+            where.set_viewport_size({"width": 560, "height": 760})
+        where.wait_for_timeout(1200)  # alerts and visits have come
+        ring = "each => Object.assign(each.style, {outline: '4px solid #e5484d', outlineOffset: '4px'})"
+        where.eval_on_selector(button, ring)
+        where.locator(button).scroll_into_view_if_needed()
+        seen.append(button)
+        picture(where, f"walk-{len(seen)}-{scheme}", full=False)
+        where.eval_on_selector(button, "each => { each.style.outline = ''; }")
+
+    five(page, instance, ringed)
+    picture(page, f"walk-6-{scheme}", full=False)
+
+
+def admin(page: Page, instance: Instance, scheme: str) -> None:
+    wanted = {
+        "client_name": "Sleep diary", "scope": "launch/patient openid fhirUser offline_access patient/Observation.rs",
+        "redirect_uris": ["https://diary.example/callback"], "launch_url": "https://diary.example/launch",
+        "contacts": ["ida@diary.example"], "client_uri": "https://diary.example/", "token_endpoint_auth_method": "none",
+    }  # fmt: skip
+    made = httpx.post(f"{instance.origin}/oauth2/register", json=wanted, timeout=60).json()
+    open_admin(page, instance)
+    card = page.locator(f"article[data-client='{made['client_id']}']")
+    card.locator("input[name=offline_access]").uncheck()
+    card.scroll_into_view_if_needed()
+    picture(page, f"admin-{scheme}", full=False)
+    headers = {"Authorization": f"Bearer {made['registration_access_token']}"}
+    httpx.delete(made["registration_client_uri"], headers=headers, timeout=60)
+
+
+def years(page: Page, instance: Instance, scheme: str) -> None:
+    open_twin(page, instance, long.PATIENT)
+    page.select_option("#range", str(long.DAYS))
+    page.wait_for_function("() => document.querySelector('#axis h2').innerText.includes('weeks')")
+    page.wait_for_timeout(1500)
+    page.evaluate("document.activeElement.blur()")
+    keep(page, page.locator("section.axis").screenshot(), f"twin-years-{scheme}")
 
 
 def twin(page: Page, instance: Instance, scheme: str) -> None:
@@ -37,7 +95,7 @@ def twin(page: Page, instance: Instance, scheme: str) -> None:
     picture(page, f"twin-{scheme}")
     page.click("#actogram summary")
     page.wait_for_selector(".acto-view[data-whole]")
-    page.locator("#actogram").screenshot(path=FOLDER / f"twin-actogram-{scheme}.png")
+    keep(page, page.locator("#actogram").screenshot(), f"twin-actogram-{scheme}")
     page.click("#actogram summary")
     page.locator(".lanes").focus()
     page.keyboard.press("Enter")
@@ -54,16 +112,19 @@ def ehr(page: Page, instance: Instance, scheme: str) -> None:
     allow(page)
     page.wait_for_selector("#app[data-ready] form")
     page.select_option("#launch select[name=patient]", PATIENT)
-    page.wait_for_function("document.querySelectorAll('select[name=encounter] option').length > 1")
+    page.wait_for_selector("select[name=encounter] option:nth-child(2)", state="attached")
     with page.expect_popup() as opened:
         page.click("#go")
     frame = page.frame_locator("#stage")
     opened.value.wait_for_selector("button[value=allow]")
-    opened.value.screenshot(path=FOLDER / f"consent-{scheme}.png", full_page=True)
+    picture(opened.value, f"consent-{scheme}")
     allow(opened.value)
     frame.locator("#app[data-ready]").wait_for()
-    page.locator("li[data-step=token] summary").first.click()
-    picture(page, f"ehr-launch-{scheme}")
+    page.wait_for_timeout(1500)
+    picture(page, f"ehr-launch-{scheme}", full=False)
+    page.locator("li[data-step=authorize] summary").first.click()
+    page.wait_for_timeout(400)
+    keep(page, page.locator(".flow").screenshot(), f"ehr-flow-{scheme}")
     probe(page, instance, scheme)
 
 
@@ -119,15 +180,18 @@ def shoot(browser: Browser, instance: Instance, scheme: str, walks: Sequence[Wal
         context.close()
 
 
-WALKS: dict[str, Walk] = {"twin": twin, "notes": notes, "ehr": ehr, "list": caseload, "mine": mine}
+WALKS: dict[str, Walk] = {
+    "walk": walk, "twin": twin, "notes": notes, "ehr": ehr, "admin": admin, "list": caseload, "mine": mine, "years": years,
+}  # fmt: skip
 
 
 def main() -> None:
     instance = over(Path(sys.argv[1]))
+    names = sys.argv[2:] or [name for name in WALKS if name != "years"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         for scheme in ("light", "dark"):
-            shoot(browser, instance, scheme, [WALKS[name] for name in sys.argv[2:] or WALKS])
+            shoot(browser, instance, scheme, [WALKS[name] for name in names])
         browser.close()
 
 

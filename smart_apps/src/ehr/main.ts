@@ -224,8 +224,8 @@ function draw(): void {
       <main class="ehr">
         <div class="forms">${launchForm()} ${registration.form()} ${probeForm()}</div>
         <div class="stage">
-          ${state.alerts?.list() ?? nothing}
           ${state.frame ? html`<iframe class="card" id="stage" name=${state.named} title=${state.app} src=${state.frame}></iframe>` : nothing}
+          ${state.alerts?.list() ?? nothing}
           ${panel(state.events, () => ((state.events = []), draw()))}
         </div>
       </main>`,
