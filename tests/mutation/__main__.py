@@ -48,6 +48,8 @@ MODULES = (
 TESTS = (
     "tests/auth/test_consent_oracle.py",
     "tests/auth/test_consent.py",
+    "tests/auth/test_consents_together.py",
+    "tests/auth/test_unnoticed.py",
     "tests/auth/test_labels.py",
     "tests/auth/test_policy.py",
     "tests/auth/test_care.py",
