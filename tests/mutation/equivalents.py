@@ -21,4 +21,9 @@ EQUIVALENT: Final[dict[str, str]] = {
     "glass.patients: `if len(known) >= _REMEMBERED` → `if True`": _AGAIN,
     "glass.patients: `if len(known) >= _REMEMBERED` → `if False`": "what is remembered of the ten-thousandth principal",
     "callers.asker: `found is None or clock.monotonic() >= until` → `clock.monotonic() >= until`": "nobody known is until 0",
+    "visibility._array: `if len(keys) > _SINGLE` → `if True`": "the same keys, written as one value of the statement",
+    "visibility._group_sql: `if one and compartments` → `if False`": _WAY,
+    "visibility._group_sql: `if one` → `if False`": _WAY,
+    "visibility.both: `if left == EVERYTHING` → `if False`": "the product with everything is the other, made anew",
+    "visibility.both: `if right == EVERYTHING` → `if False`": "the product with everything is the other, made anew",
 }
