@@ -25,23 +25,29 @@ PARAM: Final = R4.params(TYPE)["target"].id
 _PATIENTS = "SELECT rid, patients FROM {s}.resource WHERE rid = ANY($1::bigint[]) AND patients IS NOT NULL"
 _TELLING = """SELECT r.rid FROM {s}.resource r
 WHERE r.type = $1 AND r.keys[r.unsought + 1:] && $2::bigint[] AND r.keys && $3::bigint[]"""
-_WHOLE = "ARRAY(SELECT k FROM unnest(p.keys)"
-_LAID = "p.keys[1:p.unsought] || ARRAY(SELECT k FROM unnest(p.keys[p.unsought + 1:])"
-"""The same of a row whose first keys are not in the index (`layout.py`); its compartments are never among those."""
-AGAIN = f"""
-UPDATE {{s}}.{{table}} p SET patients = f.patients, keys = f.keys
+
+
+def again_sql(table: str, which: str, *, laid_out: bool) -> str:
+    """Return the statement that gives Provenances the patients that their targets have now.
+
+    `table` is resource or history, `which` says of which rows `p`. Of rows that are `laid_out` the first keys are not in the index
+    (`layout.py`) and stay the first; compartments are never among those.
+    """
+    kept, keys = ("p.keys[1:p.unsought] || ", "p.keys[p.unsought + 1:]") if laid_out else ("", "p.keys")
+    return f"""
+UPDATE {{s}}.{table} p SET patients = f.patients, keys = f.keys
 FROM (
-  SELECT p.rid, p.version, n.patients, {_WHOLE} k WHERE k NOT BETWEEN {pack(COMPARTMENT, 0)} AND {pack(COMPARTMENT, MOST_RID)}
+  SELECT p.rid, p.version, n.patients, {kept}ARRAY(SELECT k FROM unnest({keys}) k
+    WHERE k NOT BETWEEN {pack(COMPARTMENT, 0)} AND {pack(COMPARTMENT, MOST_RID)}
     UNION SELECT {pack(COMPARTMENT, 0)} | of FROM unnest(n.patients) of ORDER BY 1) AS keys
-  FROM {{s}}.{{table}} p, LATERAL (
+  FROM {{s}}.{table} p, LATERAL (
     SELECT array_agg(DISTINCT of ORDER BY of) AS patients FROM (
       SELECT CASE WHEN t.type = {R4.type_id("Patient")} THEN ARRAY[t.rid] ELSE t.patients END AS whose
       FROM unnest(p.keys) k JOIN {{s}}.resource t ON t.rid = k & {MOST_RID}
       WHERE k BETWEEN {pack(PARAM, 0)} AND {pack(PARAM, MOST_RID)}) found, unnest(found.whose) of) n
-  WHERE p.type = {R4.type_id(TYPE)} AND {{which}}) f
+  WHERE p.type = {R4.type_id(TYPE)} AND {which}) f
 WHERE p.rid = f.rid AND p.version = f.version AND p.patients IS DISTINCT FROM f.patients
 """
-"""Patients of a Provenance by what its targets are now; `table` is resource or history, `which` says of which rows `p`."""
 
 
 def targets(index: IndexRows | None) -> list[ident.Name]:
@@ -90,6 +96,5 @@ async def telling(tenant: Tenant, rids: Iterable[int]) -> list[int]:
 
 async def again(connection: Any, tenant: Tenant, rids: Sequence[int]) -> None:
     """Give what is told of others the patients that those have now."""
-    text = AGAIN.replace("{table}", "resource").replace("{which}", "p.rid = ANY($1::bigint[])")
-    text = text.replace(_WHOLE, _LAID)
+    text = again_sql("resource", "p.rid = ANY($1::bigint[])", laid_out=True)
     await connection.execute(tenant.sql(text), list(rids))

@@ -13,7 +13,7 @@ down_revision = "0012"
 def upgrade() -> None:
     schema = context.config.attributes["schema"]
     for table in ("resource", "history"):
-        statement = traced.AGAIN.replace("{table}", table).replace("{which}", "TRUE")
+        statement = traced.again_sql(table, "TRUE", laid_out=False)
         op.get_bind().exec_driver_sql(statement.replace("{s}", schema))
 
 

@@ -236,7 +236,7 @@ async def test_entries_made_anew_keep_it(system, people, tenant, monkeypatch):
 
     await spoil()
     for table in ("resource", "history"):  # as migration 0013 does
-        statement = traced.AGAIN.replace("{table}", table).replace("{which}", "TRUE")
+        statement = traced.again_sql(table, "TRUE", laid_out=False)
         await tenant.pool.execute(tenant.sql(statement))
     assert alike(await tenant.pool.fetchrow(look, rid))
     batch = await own_index.one(tenant, rid)

