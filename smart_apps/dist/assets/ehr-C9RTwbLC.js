@@ -66,13 +66,8 @@ import{O as e,a as t,d as n,g as r,h as i,i as a,j as o,k as s,n as c,o as l,p a
       <main class="ehr">
         <div class="forms">${rt()} ${H.form()} ${at()}</div>
         <div class="stage">
-<<<<<<<< HEAD:smart_apps/dist/assets/ehr-DMkTm8iU.js
-          ${V.alerts?.list()??e}
           ${V.frame?o`<iframe class="card" id="stage" name=${V.named} title=${V.app} src=${V.frame}></iframe>`:e}
-========
-          ${V.frame?e`<iframe class="card" id="stage" name=${V.named} title=${V.app} src=${V.frame}></iframe>`:n}
-          ${V.alerts?.list()??n}
->>>>>>>> h-ehr:smart_apps/dist/assets/ehr-DJ_dUqNe.js
+          ${V.alerts?.list()??e}
           ${we(V.events,()=>(V.events=[],$()))}
         </div>
       </main>`,B)}function rt(){return o`<form class="card" id="launch" @submit=${$e}>
