@@ -12,6 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
+from fhir_server.kit import clock
 from tests.apps.build import APPS
 from tests.apps.conftest import Instance, allow, choose
 from tests.apps.test_ehr import open_ehr, other, prepared, steps
@@ -160,6 +161,7 @@ def test_a_secret_is_shown_once_and_a_refusal_is_told(page, instance):
 
 
 def test_a_client_that_proves_itself_by_a_key_runs_a_flow(page, instance):
+    page.context.clock.set_fixed_time(clock.now())  # what the page signs is checked by the server's clock
     page.click("#register summary")
     page.select_option("#register select[name=method]", "private_key_jwt")
     page.fill("#register input[name=name]", "Signing")
