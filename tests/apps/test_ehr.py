@@ -257,9 +257,8 @@ def as_expected(page: Page) -> None:
     assert "note" in steps(page)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(tabs, instance, scheme):
-    page = tabs(scheme).page
+def test_axe_finds_nothing_serious(tabs, instance):
+    page = tabs().page
     page.goto("/apps/ehr/")
     page.wait_for_selector("#again")
     assert not grave(page)
@@ -271,9 +270,8 @@ def test_axe_finds_nothing_serious(tabs, instance, scheme):
     assert not grave(page)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious_on_the_pages_of_the_server(tabs, instance, scheme):
-    page = tabs(scheme).page
+def test_axe_finds_nothing_serious_on_the_pages_of_the_server(tabs, instance):
+    page = tabs().page
     page.goto("/apps/twin/")
     page.click("#again")
     page.wait_for_selector("input[name=login]")

@@ -312,9 +312,8 @@ def test_a_server_that_does_not_answer_is_explained(tabs, instance):
     page.wait_for_selector("table")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(tabs, instance, nameless, scheme):
-    page = tabs(scheme).page
+def test_axe_finds_nothing_serious(tabs, instance, nameless):
+    page = tabs().page
     page.goto("/apps/list/")
     page.wait_for_selector("#again")
     assert not grave(page)

@@ -144,9 +144,8 @@ def test_refusing_is_explained(tabs, instance):
     assert problem(page) == "denied"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(tabs, instance, consent, scheme):
-    page = tabs(scheme).page
+def test_axe_finds_nothing_serious(tabs, instance, consent):
+    page = tabs().page
     page.goto("/apps/mine/")
     page.wait_for_selector("#again")
     assert not grave(page)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.apps.conftest import Instance, allow, choose, sign_in
 from tests.apps.test_twin import grave
@@ -79,9 +78,8 @@ def test_a_note_is_drafted_looked_into_edited_and_signed(tabs, instance):
     page.wait_for_selector(".mark[data-status=final]")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(tabs, instance, scheme):
-    page = tabs(scheme, locale="de-DE").page
+def test_axe_finds_nothing_serious(tabs, instance):
+    page = tabs(locale="de-DE").page
     page.goto("/apps/notes/")
     page.wait_for_selector("#again")
     assert not grave(page)

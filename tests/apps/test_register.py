@@ -140,8 +140,6 @@ def test_each_refusal_is_told_at_its_field(page):
         assert page.locator("#register [aria-invalid=true]").count() == 1
     assert page.locator("#register .registered").count() == 0
     assert not grave(page)
-    page.emulate_media(color_scheme="dark")
-    assert not grave(page)
 
 
 def test_a_secret_is_shown_once_and_a_refusal_is_told(page, instance):

@@ -201,9 +201,8 @@ def test_open_alerts_are_listed_the_gravest_first(tabs, instance):
 
 
 @pytest.mark.usefixtures("told")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(tabs, instance, scheme):
-    page = tabs(scheme).page
+def test_axe_finds_nothing_serious(tabs, instance):
+    page = tabs().page
     open_twin(page, instance)
     page.locator("#models li[data-method=episode-risk-07] summary").press("Enter")
     assert not grave(page)
