@@ -46,7 +46,7 @@ async def _subscription(ctx: RequestContext, resource: Json, settings: Settings)
     """Refuse a topic-based Subscription that wants to be served and cannot be, and any of a person that is told elsewhere or is
     somebody else's as well.
     """
-    check_whose(ctx, resource)
+    _check_whose(ctx, resource)
     if resource.get("status") == "off":
         return
     if ctx.principal.user is not None and _leaves(resource):
@@ -64,7 +64,7 @@ async def _subscription(ctx: RequestContext, resource: Json, settings: Settings)
         raise Unprocessable(refusal.text, f"subscription-{refusal.reason}", where, code="not-supported") from refusal
 
 
-def check_whose(ctx: RequestContext, resource: Json) -> None:
+def _check_whose(ctx: RequestContext, resource: Json) -> None:
     """Raise Forbidden when a person puts what is (also) somebody else's where that one's app looks for its own."""
     if resource.get("resourceType") != "Subscription" or ctx.principal.user is None:
         return
