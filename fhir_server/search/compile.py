@@ -163,8 +163,8 @@ def _coded(part: Coded, args: list[Any], alias: str, held: str) -> str:
         )
     number = place("{}::bigint", (part.at,), args)
     return (
-        f"{held} && ARRAY(SELECT key FROM {{s}}.coding WHERE by_code = {number}"
-        f" UNION ALL SELECT key FROM {{s}}.coding WHERE by_system = {number})"
+        f"{held} && ARRAY(SELECT key FROM {{s}}.coding WHERE by_code = {number} AND by_code <> 0"
+        f" UNION ALL SELECT key FROM {{s}}.coding WHERE by_system = {number} AND by_system <> 0)"
     )
 
 

@@ -1,20 +1,41 @@
-"""Ranges that few rows meet are looked up before the search runs, and then name their rows.
+"""What few rows meet is looked up before the search runs, and then names its rows: ranges, and what stands beside a hop.
 
 How values are spread is known for each column, not for each code, so a plan made for "many" goes through the table for the handful
 of pressures above 170. Up to FEW rows are cheaper to fetch and sort than to meet by chance; more are met soon.
+
+Where a hop is followed row by row (`join.py`) and the page goes by rid, sorting comes after the hop: all that meets the rest of the
+search would be followed for a page of twenty. Named, in order, they are followed until the page is full.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from fhir_server.search import select
 from fhir_server.search.compile import narrow
-from fhir_server.search.predicates import All, Predicate, Rows, all_of, among
+from fhir_server.search.predicates import (
+    NOTHING,
+    All,
+    InSeries,
+    Keys,
+    Match,
+    Predicate,
+    Referred,
+    Refers,
+    Rows,
+    all_of,
+    among,
+    as_facets,
+)
+from fhir_server.search.select import Selection
 from fhir_server.search.statement import fetch
 from fhir_server.storage.tenants import Tenant
 
 FEW = 1000
+BESIDE_HOP = 4000
+"""Up to so many rows are named for a hop to be followed from, one by one."""
 
 
 def ranges(part: Predicate) -> list[Rows]:
@@ -38,3 +59,20 @@ def named(part: Predicate, few: Mapping[Rows, Predicate]) -> Predicate:
     """Return the condition with those ranges as the rows that they name."""
     parts = part.parts if isinstance(part, All) else (part,)
     return all_of([few.get(each, each) if isinstance(each, Rows) else each for each in parts]) if few else part
+
+
+async def beside_hop(tenant: Tenant, selection: Selection) -> Selection:
+    """Return a selection whose hop is followed from named rows only, if few meet what stands beside it."""
+    parts = selection.match.predicate.parts if isinstance(selection.match.predicate, All) else ()
+    hops = [part for part in parts if isinstance(part, Refers | Referred | InSeries)]
+    rest = [part for part in parts if part not in hops]
+    if not hops or not any(isinstance(part, Keys) for part in rest) or selection.along(0) is not None:
+        return selection
+    args: list[Any] = []
+    text = select.rids(replace(selection, match=Match(all_of(rest), NOTHING)), args)
+    rids = [record["rid"] for record in await fetch(tenant, f"{text} LIMIT {BESIDE_HOP + 1}", args)]
+    if len(rids) > BESIDE_HOP:
+        return selection
+    # The rows are asked again, by themselves: they may have changed meanwhile, and nothing else should lead to them.
+    named = all_of([among(sorted(rids)), *map(as_facets, rest), *hops])
+    return replace(selection, match=replace(selection.match, predicate=named))

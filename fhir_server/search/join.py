@@ -51,6 +51,7 @@ from fhir_server.search.series import of_patients
 from fhir_server.search.statement import fetch
 from fhir_server.search.verify import judge
 from fhir_server.storage import layout
+from fhir_server.storage.dictionary import Dictionary
 from fhir_server.storage.index_keys import MOST_RID, pack
 from fhir_server.storage.reads import COLUMNS, Stored, readable
 from fhir_server.storage.tenants import Tenant
@@ -143,7 +144,14 @@ class Joins:
     """Follows the hops of one search; `joined` is what it finds out, for `rewrite.meaning`."""
 
     def __init__(
-        self, tenant: Tenant, rids: Mapping[reference.Name, int], seen: Seen, own: Seen, *, along: bool = False
+        self,
+        tenant: Tenant,
+        rids: Mapping[reference.Name, int],
+        seen: Seen,
+        own: Seen,
+        dictionary: Dictionary,
+        *,
+        along: bool = False,
     ) -> None:
         """`seen` is what may be seen through hops, `own` what the search itself sees of its types.
 
@@ -152,6 +160,7 @@ class Joins:
         self._tenant = tenant
         self._seen = seen
         self._own = own
+        self._dictionary = dictionary
         self._rids = rids
         self._left = LOOKS
         self._along = along
@@ -276,7 +285,7 @@ class Joins:
         """Return the condition without doubt."""
         await self.follow(type_, asked)
         match = meaning(asked, self.scene(type_))
-        known = await layout.look_up(self._tenant, coded(match.predicate), facets(match.predicate))
+        known = await self._dictionary.look_up(coded(match.predicate), facets(match.predicate))
         match = Match(resolved(match.predicate, known), match.doubt)
         if match.doubt == NOTHING or match.predicate == NOTHING:
             return match.predicate
@@ -354,7 +363,14 @@ def all_types_beyond(asked: Iterable[Condition]) -> set[str]:
 
 
 async def follow(
-    tenant: Tenant, query: Query, rids: Mapping[reference.Name, int], own: Seen, sees: Sees, *, along: bool = False
+    tenant: Tenant,
+    query: Query,
+    rids: Mapping[reference.Name, int],
+    own: Seen,
+    sees: Sees,
+    dictionary: Dictionary,
+    *,
+    along: bool = False,
 ) -> tuple[Scene, bool]:
     """Return the scene in which a query has a meaning, and whether all is seen of the types that its hops go through.
 
@@ -365,7 +381,7 @@ async def follow(
     beyond = all_types_beyond(query.where)
     seen = await sees(sorted(beyond)) if beyond else {}
     query.where = [permitted(each, seen) for each in query.where]
-    joins = Joins(tenant, rids, seen, own, along=along)
+    joins = Joins(tenant, rids, seen, own, dictionary, along=along)
     for each in query.where:
         await joins.follow(query.base, each)
     return joins.scene(query.base), all(each == ALL for each in seen.values())

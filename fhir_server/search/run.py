@@ -29,7 +29,8 @@ from fhir_server.search.series import asked as series_asks
 from fhir_server.search.series import broad, by_default, leads, of_patients, recognise
 from fhir_server.search.statement import fetch
 from fhir_server.search.verify import checker
-from fhir_server.storage import ident, layout, tally
+from fhir_server.storage import ident, tally
+from fhir_server.storage.dictionary import Dictionary, Outdated
 from fhir_server.storage.layout import Known
 from fhir_server.storage.reads import Ring, Stored, readable
 from fhir_server.storage.tenants import Tenant
@@ -72,6 +73,8 @@ class Ready:
     scene: Scene
     hops_unrestricted: bool
     """Whether all is seen of the types that its chains and `_has` go through."""
+    dictionary: Dictionary
+    """What was taken of the dictionaries; where it was remembered, nothing found has to be verified."""
     in_memory: bool = False
     tallied: int | None = None
     """The one key that decides alone and whose holders are counted already, where the caller may see all of the type."""
@@ -116,21 +119,26 @@ async def prepare(
     sees: Sees = nothing,
     within: Sequence[int] = (),
     compartment: Compartment | None = None,
+    dictionary: Dictionary | None = None,
 ) -> Ready:
-    """Return the query ready to run; `within` are index keys that every match must hold."""
+    """Return the query ready to run; `within` are index keys that every match must hold.
+
+    With a `dictionary` that trusts what is remembered, who runs it verifies that when nothing is found (`collect` does).
+    """
+    dictionary = dictionary or Dictionary(tenant)
     own = visibility if isinstance(visibility, Mapping) else {query.base: visibility}
     query.where = await lookup.resolved(tenant, query.base, query.where, sees)
     keys, rids = keys_of(query), await _rids(tenant, query)
     if keys == []:
         keys = [*by_default(query)]
-    along = await _leads(tenant, query, keys, rids)
-    scene, whole_view = await join.follow(tenant, query, rids, own, sees, along=along)
+    along = await _leads(tenant, query, keys, rids, dictionary)
+    scene, whole_view = await join.follow(tenant, query, rids, own, sees, dictionary, along=along)
     also: list[Predicate] = [held(key) for key in within]
     if compartment is not None:
         types = (query.type,) if query.type else query.types or R4.types
         also.append(await inside(tenant, compartment, types))
     match = whole(query, scene)
-    known = await layout.look_up(tenant, coded(match.predicate) | series_asks(query, scene), facets(match.predicate))
+    known = await dictionary.look_up(coded(match.predicate) | series_asks(query, scene), facets(match.predicate))
     single = _also(match, Known(known.codings), also)
     match = _also(match, known, also)
     rare = await few.look_up(tenant, match.predicate) if broad(query) and not also else {}
@@ -141,19 +149,28 @@ async def prepare(
     if series is not None:
         beside = _also(series.match, known, also)
         series = replace(series, match=replace(beside, predicate=few.named(beside.predicate, rare)))
-    selection = Selection(_seen(query, visibility), match, tuple(keys or ()), series, assured(query, keys or ()))
+    still = dictionary.holds if dictionary.supposes else None
+    selection = Selection(_seen(query, visibility), match, tuple(keys or ()), series, assured(query, keys or ()), still)
+    if scene.joined:
+        selection = await few.beside_hop(tenant, selection)
     kept = None if isinstance(visibility, Mapping) else kept_from(visibility)
     tallied = _tallied(single) if query.type and tally.countable(kept) else None
     whole_type = keys is None, tallied, kept or ()
-    return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, *whole_type)
+    return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, dictionary, *whole_type)
 
 
-async def _leads(tenant: Tenant, query: Query, keys: list[Key] | None, rids: Mapping[tuple[str, str], int]) -> bool:
+async def _leads(
+    tenant: Tenant,
+    query: Query,
+    keys: list[Key] | None,
+    rids: Mapping[tuple[str, str], int],
+    dictionary: Dictionary,
+) -> bool:
     """Tell whether a chain of the query leads to Patients whose series it will go along."""
     if not any(map(of_patients, query.where)):
         return False
     scene = Scene(query.base, tenant.key, rids)
-    return leads(query, keys, scene, (await layout.look_up(tenant, series_asks(query, scene), ())).codings)
+    return leads(query, keys, scene, (await dictionary.look_up(series_asks(query, scene), frozenset())).codings)
 
 
 def _also(match: Match, known: Known, also: list[Predicate]) -> Match:
@@ -182,6 +199,8 @@ async def collect(ready: Ready, position: Position, need: int) -> tuple[list[Pla
         limit = max(need - len(found), _BATCH if always else 1)
         text, args, width = select.page(ready.selection, position, limit)
         records = await fetch(ready.tenant, text, args, anew=ready.joins)
+        if not records:
+            await ready.dictionary.verify()
         for record in records:
             values = tuple(record[f"s{number}"] for number in range(width))
             position = Position(position.phase, values, position.backwards)
@@ -219,10 +238,14 @@ async def _count(ready: Ready) -> int:
             return counted
     text, args = select.count(ready.selection)
     total: int = (await fetch(ready.tenant, text, args, anew=ready.joins))[0][0]
+    if not total:
+        await ready.dictionary.verify()
     if ready.selection.matched().doubt == NOTHING:
         return total
     text, args = select.in_doubt(ready.selection, LOOKS + 1)
     records = await fetch(ready.tenant, text, args)
+    if not records:
+        await ready.dictionary.verify()
     if len(records) > LOOKS:
         raise Unprocessable(
             f"More than {LOOKS} resources would have to be looked into to count these matches: narrow the search.",
@@ -283,10 +306,45 @@ async def search(
     query = parse_query(type_, place.params, lenient=ctx.lenient, base=ctx.tenant.base, most=most)
     outside = compartment.outside(type_) if compartment else None
     query.issues += [outside] if outside else []
-    ready = await prepare(ctx.tenant, query, visibility, sees, within, compartment)
+
+    async def ready(*, trusting: bool) -> Ready:
+        dictionary = Dictionary(ctx.tenant, trusting=trusting)
+        return await prepare(ctx.tenant, query, visibility, sees, within, compartment, dictionary)
+
     if query.counts_only:
-        return Page([], await _count(ready), None, query.issues, query.applied)
+        return Page([], await _count(await ready(trusting=False)), None, query.issues, query.applied)
     count = query.count or min(default, most)
+    try:
+        found = await _found(await ready(trusting=True), place, count, visibility)
+    except Outdated:
+        found = await _found(await ready(trusting=False), place, count, visibility)
+    rows = [row for row, _ in found.placed]
+    if not rows and place.position == START:
+        query.issues += await _hint(ctx.tenant, query, visibility, sees, within, compartment)
+    beside = Gathered()
+    if query.includes:
+        beside = await gather(ctx.tenant, query.includes, rows, sees, most_included)
+    page = Page(rows, found.total, None, query.issues + beside.issues, query.applied, beside.rows)
+
+    def link(position: Position | None) -> str | None:
+        return None if position is None else seal(ctx, type_, Place(query.applied, position, found.total))
+
+    neighbours = _neighbours(place.position, [at for _, at in found.placed], found.goes_on)
+    page.next, page.previous, page.first = map(link, neighbours)
+    return page
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a page shows, in its order, the total, and where it goes on in the direction of looking."""
+
+    placed: list[Placed]
+    total: int | None
+    goes_on: Position | None
+
+
+async def _found(ready: Ready, place: Place, count: int, visibility: Seeing) -> _Found:
+    """Return a page of `count`; Outdated when the query has to be made ready anew."""
     stopped = None
     if ready.in_memory:
         found = await _sorted_in_memory(ready, place.position, count + 1)
@@ -296,22 +354,10 @@ async def search(
     shown = found[:count]
     if place.position.backwards:
         shown.reverse()
-    rows = [row for row, _ in shown]
     total = place.total
     if place.position == START:
-        total = await _total(ready, visibility, len(rows), all_shown=goes_on is None)
-    if not rows and place.position == START:
-        query.issues += await _hint(ctx.tenant, query, visibility, sees, within, compartment)
-    beside = Gathered()
-    if query.includes:
-        beside = await gather(ctx.tenant, query.includes, rows, sees, most_included)
-    page = Page(rows, total, None, query.issues + beside.issues, query.applied, beside.rows)
-
-    def link(position: Position | None) -> str | None:
-        return None if position is None else seal(ctx, type_, Place(query.applied, position, total))
-
-    page.next, page.previous, page.first = map(link, _neighbours(place.position, [at for _, at in shown], goes_on))
-    return page
+        total = await _total(ready, visibility, len(shown), all_shown=goes_on is None)
+    return _Found(shown, total, goes_on)
 
 
 async def _hint(

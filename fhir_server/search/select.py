@@ -43,6 +43,8 @@ class Selection:
     series: Series | None = None
     assured: bool = False
     """Whether every match has a value of the first key."""
+    still: Seen | None = None
+    """Writes the condition that what the search was made ready with still holds; without it nothing is found."""
 
     @property
     def phases(self) -> int:
@@ -69,6 +71,8 @@ class _Parts:
     joins: list[str] = field(default_factory=list)
     wheres: list[str] = field(default_factory=list)
     order: list[Expression] = field(default_factory=list)
+    descending: bool | None = None
+    """Which way a page goes along its series; None for what has no order."""
 
     def arg(self, value: Any) -> str:
         self.args.append(value)
@@ -79,17 +83,28 @@ def _base(selection: Selection, parts: _Parts, phase: int | None = None) -> None
     """Put in what every statement carries."""
     parts.wheres.append(selection.seen(parts.args))
     parts.wheres.append(LIVE.replace("{r}", "r"))
+    if selection.still is not None:
+        parts.wheres.append(selection.still(parts.args))
     series = selection.along(phase)
     if series is not None:
-        on = f"k0.rid = r.rid AND k0.code = {parts.arg(series.code)}"
-        if len(series.patients) == 1:
-            on += f" AND k0.patient = {parts.arg(series.patients[0])}"
-        elif series.patients:
-            on += f" AND k0.patient = ANY({parts.arg(list(series.patients))}::bigint[])"
-        if series.dated or series.column == AT:
-            on += f" AND k0.at >= {parts.arg(FIRST)}"
-        parts.joins.append(f"JOIN {{s}}.series k0 ON {on}")
+        parts.joins.append(_rows(series, parts))
     parts.wheres.append(condition(selection.matched(phase).predicate, parts.args))
+
+
+def _rows(series: Series, parts: _Parts) -> str:
+    """Return the JOIN of the rows of a series; those of several people are put in order before any resource is looked at."""
+    on = f"k0.code = {parts.arg(series.code)}"
+    if len(series.patients) == 1:
+        on += f" AND k0.patient = {parts.arg(series.patients[0])}"
+    elif series.patients:
+        on += f" AND k0.patient = ANY({parts.arg(list(series.patients))}::bigint[])"
+    if series.dated or series.column == AT:
+        on += f" AND k0.at >= {parts.arg(FIRST)}"
+    if len(series.patients) < 2 or parts.descending is None:
+        return f"JOIN {{s}}.series k0 ON k0.rid = r.rid AND {on}"
+    direction = "DESC" if parts.descending else "ASC"
+    order = f"{series.column} {direction}, k0.rid {direction}"
+    return f"JOIN (SELECT k0.* FROM {{s}}.series k0 WHERE {on} ORDER BY {order} OFFSET 0) k0 ON k0.rid = r.rid"
 
 
 def _lead(key: Key, selection: Selection, parts: _Parts, phase: int) -> str:
@@ -149,6 +164,8 @@ def _doubt(match: Match, args: list[Any]) -> str:
 def page(selection: Selection, position: Position, limit: int) -> tuple[str, list[Any], int]:
     """Return a statement for the rows after a position of one phase, its values, and by how many columns `s0`… it is sorted."""
     parts = _Parts()
+    if selection.keys:
+        parts.descending = selection.keys[0].descending != position.backwards
     _base(selection, parts, position.phase)
     _sorted(selection, parts, position.phase)
     if position.backwards:

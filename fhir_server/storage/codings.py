@@ -29,8 +29,8 @@ ON CONFLICT (key) DO NOTHING
 
 _LOOK_UP = """
 SELECT w.at, c.key FROM unnest($1::bigint[]) w(at) CROSS JOIN LATERAL (
-  (SELECT key FROM {s}.coding WHERE by_code = w.at LIMIT $2) UNION ALL
-  (SELECT key FROM {s}.coding WHERE by_system = w.at LIMIT $2)) c
+  (SELECT key FROM {s}.coding WHERE by_code = w.at AND by_code <> 0 LIMIT $2) UNION ALL
+  (SELECT key FROM {s}.coding WHERE by_system = w.at AND by_system <> 0 LIMIT $2)) c
 """
 
 

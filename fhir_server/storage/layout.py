@@ -65,8 +65,8 @@ ON CONFLICT (key, blend) DO NOTHING
 """
 _LOOK_UP = """
 SELECT w.at, c.key, false AS blended FROM unnest($1::bigint[]) w(at) CROSS JOIN LATERAL (
-  (SELECT key FROM {s}.coding WHERE by_code = w.at LIMIT $3) UNION ALL
-  (SELECT key FROM {s}.coding WHERE by_system = w.at LIMIT $3)) c
+  (SELECT key FROM {s}.coding WHERE by_code = w.at AND by_code <> 0 LIMIT $3) UNION ALL
+  (SELECT key FROM {s}.coding WHERE by_system = w.at AND by_system <> 0 LIMIT $3)) c
 UNION ALL
 SELECT w.at, f.blend, true FROM unnest($2::bigint[]) w(at) CROSS JOIN LATERAL (
   SELECT blend FROM {s}.facet WHERE key = w.at LIMIT $3) f

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fhir_server.errors import BadSearch, Forbidden, Unprocessable
-from fhir_server.search import join, run, seeing
+from fhir_server.search import few, join, run, seeing
 from fhir_server.search.criteria import match, matches
 from fhir_server.storage.index_keys import COMPARTMENT, pack
 from fhir_server.storage.visibility import EVERYTHING, NOTHING, Grant
@@ -95,11 +95,11 @@ HIDDEN = [
 
 
 @pytest.mark.parametrize("query", HIDDEN)
-@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("followed", [True, False])
 async def test_what_is_hidden_is_not_gone_through(
-    net: Any, query: str, few: bool, monkeypatch: pytest.MonkeyPatch
+    net: Any, query: str, followed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not few:
+    if not followed:
         for name in ("KEYS", "PROBES", "ROWS"):
             monkeypatch.setattr(join, name, 0)
     mine = only_of(net, "p1")
@@ -209,6 +209,24 @@ async def test_a_chain_to_several_patients_goes_along_their_series(
     assert any(series and len(series.patients) > 1 for series in taken), [s and s.patients for s in taken]
 
 
+@pytest.mark.parametrize("named", [few.BESIDE_HOP, 0])
+@pytest.mark.parametrize(
+    "query", ["patient.gender=male&status=final", "subject:Patient.gender=female&code=8867-4,x&_sort=status"]
+)
+async def test_what_stands_beside_a_hop_is_named_if_it_is_little(
+    net: Any, query: str, named: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("KEYS", "PROBES", "ROWS"):
+        monkeypatch.setattr(join, name, 0)
+    monkeypatch.setattr(few, "BESIDE_HOP", named)
+    wanted = expected(net, "Observation", query.partition("&_sort")[0])
+    found = await ids(net, "Observation", f"{query}&_count=2")
+    assert len(found) == len(wanted)
+    assert set(found) == wanted
+    assert (await page(net, "Observation", f"{query}&_summary=count")).total == len(wanted)
+    assert found == await ids(net, "Observation", query)
+
+
 async def test_criteria_may_go_through_others(net: Any) -> None:
     ctx = context(net)
     criteria = [("subject:Patient._id", "p1"), ("status", "final")]
@@ -232,8 +250,8 @@ async def test_who_has_a_code_is_read_off_the_series(net: Any, code: str, monkey
         query = f"_has:Observation:{name}:code={code}"
         assert await ids(net, "Patient", query) == wanted
         assert set(wanted) == expected(net, "Patient", query)
-        few = sees(Observation=only_of(net, "p1"))
-        assert set(await ids(net, "Patient", query, sees=few)) == set(wanted) & {"p1"}
+        less = sees(Observation=only_of(net, "p1"))
+        assert set(await ids(net, "Patient", query, sees=less)) == set(wanted) & {"p1"}
 
 
 # ---- bounds ----
