@@ -7,7 +7,7 @@ server would trust: what the caller may see is asked anew for every page. What f
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -98,3 +98,19 @@ def restore(ctx: RequestContext, type_: str | None, params: Params) -> Place:
     if len(cursors) > 1 or (given and given != place.params):
         raise _refused()
     return place
+
+
+def neighbours(
+    start: Position, shown: Sequence[Position], goes_on: Position | None
+) -> tuple[Position | None, Position | None, Position | None]:
+    """Return where the next, the previous and the first page begin; None where there is none."""
+    if start == START:
+        return goes_on, None, None
+    goes_on = goes_on and _facing(goes_on, backwards=start.backwards)
+    if start.backwards:  # what it came from comes next
+        return (_facing(shown[-1]) if shown else START), goes_on, START
+    return goes_on, (_facing(shown[0], backwards=True) if shown else None), START
+
+
+def _facing(position: Position, *, backwards: bool = False) -> Position:
+    return Position(position.phase, position.values, backwards)

@@ -17,7 +17,7 @@ from fhir_server.search import few, hint, join, lookup, memory, select
 from fhir_server.search.compartment import Compartment, held, inside, telling, told
 from fhir_server.search.gather import MOST, Gathered, gather
 from fhir_server.search.order import Key, assured, keys_of
-from fhir_server.search.page import Place, restore, seal
+from fhir_server.search.page import Place, neighbours, restore, seal
 from fhir_server.search.parse import parse_query
 from fhir_server.search.predicates import EVERYTHING as ALWAYS
 from fhir_server.search.predicates import NOTHING, Faceted, Keys, Match, Predicate, all_of, coded, facets, resolved
@@ -159,13 +159,10 @@ async def prepare(
     return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, dictionary, *whole_type)
 
 
-async def _leads(
-    tenant: Tenant,
-    query: Query,
-    keys: list[Key] | None,
-    rids: Mapping[tuple[str, str], int],
-    dictionary: Dictionary,
-) -> bool:
+_Rids: TypeAlias = Mapping[tuple[str, str], int]
+
+
+async def _leads(tenant: Tenant, query: Query, keys: list[Key] | None, rids: _Rids, dictionary: Dictionary) -> bool:
     """Tell whether a chain of the query leads to Patients whose series it will go along."""
     if not any(map(of_patients, query.where)):
         return False
@@ -329,8 +326,8 @@ async def search(
     def link(position: Position | None) -> str | None:
         return None if position is None else seal(ctx, type_, Place(query.applied, position, found.total))
 
-    neighbours = _neighbours(place.position, [at for _, at in found.placed], found.goes_on)
-    page.next, page.previous, page.first = map(link, neighbours)
+    around = neighbours(place.position, [at for _, at in found.placed], found.goes_on)
+    page.next, page.previous, page.first = map(link, around)
     return page
 
 
@@ -374,22 +371,6 @@ async def _hint(
         return []
     found, _ = await collect(await prepare(tenant, other, visibility, sees, within, compartment), START, 1)
     return [hint.advice(query, other)] if found else []
-
-
-def _neighbours(
-    start: Position, shown: Sequence[Position], goes_on: Position | None
-) -> tuple[Position | None, Position | None, Position | None]:
-    """Return where the next, the previous and the first page begin; None where there is none."""
-    if start == START:
-        return goes_on, None, None
-    goes_on = goes_on and _facing(goes_on, backwards=start.backwards)
-    if start.backwards:  # what it came from comes next
-        return (_facing(shown[-1]) if shown else START), goes_on, START
-    return goes_on, (_facing(shown[0], backwards=True) if shown else None), START
-
-
-def _facing(position: Position, *, backwards: bool = False) -> Position:
-    return Position(position.phase, position.values, backwards)
 
 
 async def every(ready: Ready, most: int) -> list[Stored] | None:
