@@ -1,10 +1,10 @@
-"""What few rows meet is looked up before the search runs, and then names its rows: ranges, and what stands beside a hop.
+"""What few rows meet is found out before the search runs: ranges, which then name their rows, and what stands beside a hop.
 
 How values are spread is known for each column, not for each code, so a plan made for "many" goes through the table for the handful
 of pressures above 170. Up to FEW rows are cheaper to fetch and sort than to meet by chance; more are met soon.
 
 Where a hop is followed row by row (`join.py`) and the page goes by rid, sorting comes after the hop: all that meets the rest of the
-search would be followed for a page of twenty. Named, in order, they are followed until the page is full.
+search would be followed for a page of twenty. If they are few they are put in order first, and followed until the page is full.
 """
 
 from __future__ import annotations
@@ -16,18 +16,15 @@ from typing import Any
 from fhir_server.search import select
 from fhir_server.search.compile import narrow
 from fhir_server.search.predicates import (
-    NOTHING,
     All,
     InSeries,
     Keys,
-    Match,
     Predicate,
     Referred,
     Refers,
     Rows,
     all_of,
     among,
-    as_facets,
 )
 from fhir_server.search.select import Selection
 from fhir_server.search.statement import fetch
@@ -35,7 +32,7 @@ from fhir_server.storage.tenants import Tenant
 
 FEW = 1000
 BESIDE_HOP = 4000
-"""Up to so many rows are named for a hop to be followed from, one by one."""
+"""Up to so many rows are put in order before a hop is followed from them, one by one."""
 
 
 def ranges(part: Predicate) -> list[Rows]:
@@ -62,17 +59,13 @@ def named(part: Predicate, few: Mapping[Rows, Predicate]) -> Predicate:
 
 
 async def beside_hop(tenant: Tenant, selection: Selection) -> Selection:
-    """Return a selection whose hop is followed from named rows only, if few meet what stands beside it."""
+    """Return a selection whose hop is followed last, from rows in their order, if few meet what stands beside it."""
     parts = selection.match.predicate.parts if isinstance(selection.match.predicate, All) else ()
-    hops = [part for part in parts if isinstance(part, Refers | Referred | InSeries)]
+    hops: list[Predicate] = [part for part in parts if isinstance(part, Refers | Referred | InSeries)]
     rest = [part for part in parts if part not in hops]
-    if not hops or not any(isinstance(part, Keys) for part in rest) or selection.along(0) is not None:
+    if not hops or not any(isinstance(part, Keys) for part in rest) or selection.keys or selection.series:
         return selection
+    alone = replace(selection, match=replace(selection.match, predicate=all_of(rest)))
     args: list[Any] = []
-    text = select.rids(replace(selection, match=Match(all_of(rest), NOTHING)), args)
-    rids = [record["rid"] for record in await fetch(tenant, f"{text} LIMIT {BESIDE_HOP + 1}", args)]
-    if len(rids) > BESIDE_HOP:
-        return selection
-    # The rows are asked again, by themselves: they may have changed meanwhile, and nothing else should lead to them.
-    named = all_of([among(sorted(rids)), *map(as_facets, rest), *hops])
-    return replace(selection, match=replace(selection.match, predicate=named))
+    text = f"{select.rids(alone, args)} LIMIT {BESIDE_HOP + 1}"
+    return replace(alone, late=all_of(hops)) if len(await fetch(tenant, text, args)) <= BESIDE_HOP else selection

@@ -149,8 +149,9 @@ async def prepare(
     if series is not None:
         beside = _also(series.match, known, also)
         series = replace(series, match=replace(beside, predicate=few.named(beside.predicate, rare)))
+    order = tuple(keys or ()), series, assured(query, keys or ())
     still = dictionary.holds if dictionary.supposes else None
-    selection = Selection(_seen(query, visibility), match, tuple(keys or ()), series, assured(query, keys or ()), still)
+    selection = Selection(_seen(query, visibility), match, *order, still=still)
     if scene.joined:
         selection = await few.beside_hop(tenant, selection)
     kept = None if isinstance(visibility, Mapping) else kept_from(visibility)

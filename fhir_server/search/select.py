@@ -13,7 +13,7 @@ from typing import Any
 from fhir_server.search.compile import LIVE, condition
 from fhir_server.search.kinds.date import FIRST
 from fhir_server.search.order import Expression, Key, after
-from fhir_server.search.predicates import EVERYTHING, NOTHING, Match
+from fhir_server.search.predicates import EVERYTHING, NOTHING, Match, Predicate
 from fhir_server.search.series import AT, CHANGED, Series
 from fhir_server.storage.reads import COLUMNS
 
@@ -43,6 +43,8 @@ class Selection:
     series: Series | None = None
     assured: bool = False
     """Whether every match has a value of the first key."""
+    late: Predicate = EVERYTHING
+    """What is asked of a row last: a hop that is followed row by row, from rows that are in their order already."""
     still: Seen | None = None
     """Writes the condition that what the search was made ready with still holds; without it nothing is found."""
 
@@ -73,6 +75,8 @@ class _Parts:
     order: list[Expression] = field(default_factory=list)
     descending: bool | None = None
     """Which way a page goes along its series; None for what has no order."""
+    fenced: bool = False
+    """Whether what is asked last is put around the statement."""
 
     def arg(self, value: Any) -> str:
         self.args.append(value)
@@ -89,6 +93,8 @@ def _base(selection: Selection, parts: _Parts, phase: int | None = None) -> None
     if series is not None:
         parts.joins.append(_rows(series, parts))
     parts.wheres.append(condition(selection.matched(phase).predicate, parts.args))
+    if not parts.fenced:
+        parts.wheres.append(condition(selection.late, parts.args))
 
 
 def _rows(series: Series, parts: _Parts) -> str:
@@ -162,8 +168,11 @@ def _doubt(match: Match, args: list[Any]) -> str:
 
 
 def page(selection: Selection, position: Position, limit: int) -> tuple[str, list[Any], int]:
-    """Return a statement for the rows after a position of one phase, its values, and by how many columns `s0`… it is sorted."""
-    parts = _Parts()
+    """Return a statement for the rows after a position of one phase, its values, and by how many columns `s0`… it is sorted.
+
+    A planner cannot put a condition off until rows are sorted: what is asked last stands around them, behind the fence of OFFSET.
+    """
+    parts = _Parts(fenced=selection.late != EVERYTHING)
     if selection.keys:
         parts.descending = selection.keys[0].descending != position.backwards
     _base(selection, parts, position.phase)
@@ -175,9 +184,14 @@ def page(selection: Selection, position: Position, limit: int) -> tuple[str, lis
     sorted_by = ", ".join(f"{expression.sql} AS s{number}" for number, expression in enumerate(parts.order))
     doubt = _doubt(selection.matched(position.phase), parts.args)
     order = ", ".join(expression.order for expression in parts.order)
-    tail = f" ORDER BY {order} LIMIT {parts.arg(limit)}"
-    text = _text(f"{COLUMNS}, r.fhir_id, {sorted_by}, {doubt} AS doubt", parts, tail)
-    return text, parts.args, len(parts.order)
+    selected, tail = (
+        f"{COLUMNS}, r.fhir_id, {sorted_by}, {doubt} AS doubt",
+        f" ORDER BY {order} LIMIT {parts.arg(limit)}",
+    )
+    if not parts.fenced:
+        return _text(selected, parts, tail), parts.args, len(parts.order)
+    inner, late = _text("r.*, r.xmin", parts, f" ORDER BY {order} OFFSET 0"), condition(selection.late, parts.args)
+    return f"SELECT {selected} FROM ({inner}) r WHERE {late}{tail}", parts.args, len(parts.order)
 
 
 def count(selection: Selection) -> tuple[str, list[Any]]:
