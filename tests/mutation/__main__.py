@@ -39,6 +39,8 @@ MODULES = (
     "fhir_server.auth.consent.callers",
     "fhir_server.auth.labels",
     "fhir_server.auth.policy",
+    "fhir_server.auth.granted",
+    "fhir_server.auth.belonging",
     "fhir_server.auth.glass",
     "fhir_server.auth.reach",
     "fhir_server.auth.traced",
