@@ -80,13 +80,13 @@ async def _visibility(ctx: RequestContext, type_: str, interaction: str) -> Visi
     granted = await by_scopes(ctx, type_, interaction)
     if not granted:
         raise forbidden(ctx, type_, interaction)
-    if type_ in APPEND_ONLY and interaction in ("update", "patch", "delete"):
-        granted = NOTHING
     return await _whole(ctx, type_, interaction, granted)
 
 
 async def _whole(ctx: RequestContext, type_: str, interaction: str, granted: Visibility) -> Visibility:
     """Return what is left of what scopes grant, and what is opened beside."""
+    if type_ in APPEND_ONLY and interaction in ("update", "patch", "delete"):
+        return NOTHING
     sight = either(await _limited(ctx, type_, interaction, granted), await _opened(ctx, type_, interaction))
     return both(sight, await _told(ctx, interaction)) if type_ == traced.TYPE else sight
 
@@ -171,7 +171,7 @@ async def check_write(
     if type_ in APPEND_ONLY and ctx.principal.account is not None:
         raise Forbidden(f"A person does not write {type_}: the server does.", "write-outside-scope")
     labels.check_understood(ctx.tenant, index.keys)
-    if granted == EVERYTHING:
+    if granted == EVERYTHING and not index.unseen:
         sight = await _limited_content(ctx, type_, interaction)
         if sight == EVERYTHING or admits(sight, frozenset(index.keys)):
             return
