@@ -20,8 +20,10 @@ from fhir_server.storage import layout
 from fhir_server.storage import visibility as sql
 from fhir_server.storage.commands import Command
 from fhir_server.storage.index_keys import COMPARTMENT, pack
+from fhir_server.storage.reads import read
 from fhir_server.storage.visibility import EVERYTHING, Grant, Through, Unless, compartments, outside, visible_sql
 from profiles.registry import R4
+from tests.auth.conftest import store
 from tests.auth.test_consent import consent, end_all, ended, seen
 from tests.auth.test_labels import made
 from tests.auth.test_traced import provenance
@@ -328,3 +330,16 @@ async def test_the_first_consent_of_all_is_noticed_at_once(system, tenant, actin
         assert await policy.visibility(ctx, "Practitioner", "read") == before == EVERYTHING
         tenant.written.update({type_})
         assert await policy.visibility(ctx, "Practitioner", "read") == (), type_
+
+
+async def test_what_is_first_of_its_code_is_seen_at_once(acting, tenant, unique, monkeypatch):
+    """By a filter without a system, with what is told of it: neither waits until an answer is asked anew."""
+    monkeypatch.setattr(policy, "SIGHT_SECONDS", 600.0)
+    ctx = await acting(f"system/Observation.rs?code=urn:x|y system/Observation.rs?code={unique} system/Provenance.rs")
+    for system in ("urn:first", "urn:second"):
+        of = observation(code={"coding": [{"system": system, "code": unique}]})
+        id_ = await store(tenant, of, extract(tenant, of))
+        told = provenance(f"Observation/{id_}")
+        for type_, each in (("Observation", id_), ("Provenance", await store(tenant, told, extract(tenant, told)))):
+            seen_ = await policy.visibility(ctx, type_, "read")
+            assert await read(tenant, type_, each, seen_) is not None, (type_, system)
