@@ -12,9 +12,7 @@ from fhir_server.storage.ident import known_rid
 from fhir_server.storage.visibility import Grant
 
 
-async def belongs(
-    ctx: RequestContext, level: ScopeLevel, type_: str, index: IndexRows, resource_id: str | None
-) -> bool:
+async def belongs(ctx: RequestContext, level: ScopeLevel, type_: str, index: IndexRows, resource_id: str) -> bool:
     """Tell whether new content is the token's to write: `patient/` writes into no record but that of its patient, `user/`
     into none but those of people in the user's care, not even together with one that is.
     """
@@ -29,7 +27,7 @@ async def belongs(
         return False
     patients = set(index.patients)
     if type_ == "Patient":
-        patients.add(resource_id or "")
+        patients.add(resource_id)
     if level == "patient":
         return base != UNREACHABLE and patients == {principal.patient}
     if base == Grant():
@@ -41,7 +39,7 @@ async def belongs(
         patients = {id_ for param, to, id_ in index.references if to == "Patient" and param in about}
     rids = {id_: await known_rid(ctx.tenant, "Patient", id_) for id_ in patients}
     strangers = {id_ for id_, rid in rids.items() if rid is None or not cared.sees(rid)}
-    if type_ == "Patient" and strangers == {resource_id or ""}:
+    if type_ == "Patient" and strangers == {resource_id}:
         # A patient who is new, or not in anybody's care, is taken into care by naming the user: nobody else can be meant.
         return any(name in cared.names for name in _practitioners(index))
     return bool(patients) and not strangers

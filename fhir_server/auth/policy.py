@@ -159,7 +159,7 @@ async def unrestricted(ctx: RequestContext, type_: str, interaction: str) -> boo
 
 
 async def check_write(
-    ctx: RequestContext, type_: str, interaction: str, index: IndexRows, resource_id: str | None = None
+    ctx: RequestContext, type_: str, interaction: str, index: IndexRows, resource_id: str = ""
 ) -> None:
     """Raise Forbidden unless the new content lies inside what `interaction` grants; `index` is what it is found by.
 
@@ -183,7 +183,7 @@ async def check_write(
 
 
 async def _writes(
-    ctx: RequestContext, level: ScopeLevel, type_: str, interaction: str, index: IndexRows, resource_id: str | None
+    ctx: RequestContext, level: ScopeLevel, type_: str, interaction: str, index: IndexRows, resource_id: str
 ) -> bool:
     """Tell whether the scopes of one level allow the new content: whose it is first, then what the filters say."""
     scopes = scopes_at(ctx, level, type_, INTERACTIONS.get(interaction, ""))

@@ -58,7 +58,8 @@ class Ward:
                 content["type"] = coded(SNOMED, SOFTWARE)
                 content["identifier"] = [{"system": self.tenant.software, "value": thing.id}]
             case "Task":
-                content |= {"for": patients[0]} if patients else {}
+                whose = [*patients, *map(ref, thing.names)]
+                content |= {"for": whose[0]} if whose else {}
                 content["requester"] = ref(f"Patient/{self.a}")  # who asks is not whom it is about
             case "Patient":
                 content["generalPractitioner"] = [ref(name) for name in sorted(thing.names)]
@@ -168,6 +169,7 @@ SCOPES = [
     "system/*.cruds",
     "system/Observation.r",
     "system/Observation.cu?category=urn:c|lab patient/Observation.r user/Observation.s",
+    "system/Observation.cu?category=urn:c|lab patient/*.cruds",
     "system/Provenance.rs patient/Observation.rs?category=urn:c|lab",
     "patient/*.cruds",
     "patient/Observation.rs patient/Patient.u",
@@ -239,7 +241,9 @@ def contents(ward: Ward) -> list[Thing]:
         Thing("Task", "new", a),
         Thing("Task", "new", b),
         Thing("Task", "new"),
+        Thing("Task", "new", names=frozenset({f"Group/{ward.a}"})),
         Thing("Practitioner", "new"),
+        Thing("Observation", "new", frozenset({f"unheard{ward.word}"})),
         Thing("Provenance", "new", a, targets=(f"Patient/{ward.a}",)),
         Thing("Provenance", "new", a, targets=(f"Patient/{ward.a}",), unseen=True),
         Thing("Bundle", "new"),

@@ -226,6 +226,15 @@ async def test_a_consent_that_does_not_speak_of_it_permits_nothing_where_one_is_
 
 
 @pytest.mark.usefixtures("required")
+async def test_writing_goes_on_where_consent_is_required(http, system, tenant):
+    who = f"Practitioner/{await made(system, {'resourceType': 'Practitioner'})}"
+    patient = await made(system, {"resourceType": "Patient", "generalPractitioner": [ref(who)]})
+    user = Caller(http, tenant, await named(tenant, who))
+    id_ = await made(user, observation(subject=ref(f"Patient/{patient}")))
+    assert await seen(user, id_) == [False]
+
+
+@pytest.mark.usefixtures("required")
 async def test_patients_see_their_own_record_where_consent_is_required(http, system, tenant):
     mine, other = [await made(system, {"resourceType": "Patient"}) for _ in range(2)]
     ids_ = [await made(system, observation(subject=ref(f"Patient/{each}"))) for each in (mine, other)]
@@ -254,6 +263,34 @@ async def test_as_many_alternatives_as_there_may_be_are_shown(system, tenant, ac
         known.forget(tenant)
         tenant.written.update({"Consent"})
         assert await seen(system, id_) == [shown], most
+
+
+@pytest.mark.parametrize("coding", [{"system": "http://loinc.org"}, {"code": "8867-4"}])
+async def test_a_coding_that_lacks_half_may_mean_anything(system, coding):
+    patient = await made(system, {"resourceType": "Patient"})
+    id_ = await made(system, observation(subject=ref(f"Patient/{patient}")))
+    await made(
+        system, consent(patient, "OPTIN", type="permit", provision=[{"type": "deny", "code": [{"coding": [coding]}]}])
+    )
+    assert await seen(system, id_) == [False]
+
+
+async def test_what_was_worked_out_while_a_consent_came_is_not_kept(system, tenant, acting, monkeypatch):
+    patient, other = [await made(system, {"resourceType": "Patient"}) for _ in range(2)]
+    await made(system, consent(other, "OPTOUT"))
+    ctx, key = await acting("system/*.rs"), frozenset({pack(COMPARTMENT, tenant.rids[("Patient", patient)])})
+    work, coming = known._made, [consent(patient, "OPTOUT")]
+
+    async def slowly(*args: Any) -> Any:
+        found = await work(*args)
+        while coming:
+            await made(system, coming.pop())
+            await known.known(tenant)
+        return found
+
+    monkeypatch.setattr(known, "_made", slowly)
+    shown = [policy.admits(await known.limit(ctx, "Observation", "read"), key) for _ in range(2)]
+    assert shown == [True, False]
 
 
 # ---- people ----

@@ -8,6 +8,8 @@ _WAY: Final = "the same rows by another way through PostgreSQL"
 _AGAIN: Final = "the same answer, asked of the database once more"
 _MOMENT: Final = "a moment that no clock tells apart"
 _DEAD: Final = "stands for what was never worked out, and is not returned"
+_NAMES: Final = "only a Patient names a general practitioner"
+_CARED: Final = "await care.of(ctx.tenant, principal.user)"
 
 EQUIVALENT: Final[dict[str, str]] = {
     "visibility._group_sql: `_SINGLE if one else FEW` → `_SINGLE`": _WAY,
@@ -41,4 +43,11 @@ EQUIVALENT: Final[dict[str, str]] = {
     "granted._of_level: `if serial != cared.serial` → `if True`": _AGAIN,
     "granted._of_level: `if all((filters.lasting(scope, type_) for scope in scopes))` → `if False`": _AGAIN,
     "traced.sight: `if groups.keys() == {EVERYTHING}` → `if False`": "who sees all of every type is a service, told of all",
+    "visibility._group_sql: `0` → `1`": _WAY,
+    "visibility._through_sql: `0` → `1`": "no row has rid 0",
+    "known._look: `max` → `min`": "the same Consents, looked for from the beginning",
+    "granted._of_level: `if not scopes` → `if False`": "what no scopes give is nothing, worked out",
+    f"belonging.belongs: `{_CARED} if has_care(ctx) else care.NOBODY` → `{_CARED}`": _AGAIN,
+    "belonging.belongs: `rid is None or not cared.sees(rid)` → `not cared.sees(rid)`": "who is not known is in nobody's care",
+    "belonging.belongs: `type_ == 'Patient' and strangers == {resource_id}` → `strangers == {resource_id}`": _NAMES,
 }
