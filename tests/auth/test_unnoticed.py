@@ -25,7 +25,7 @@ from fhir_server.storage.visibility import EVERYTHING, Grant, Through, Unless, c
 from profiles.registry import R4
 from tests.auth.conftest import store
 from tests.auth.test_consent import consent, end_all, ended, seen
-from tests.auth.test_labels import made
+from tests.auth.test_labels import labelled, made
 from tests.auth.test_traced import provenance
 from tests.http.client import Caller, caller, entry, observation
 
@@ -252,9 +252,9 @@ async def test_patients_see_their_own_record_where_consent_is_required(http, sys
 async def test_as_many_alternatives_as_there_may_be_are_shown(system, tenant, acting, monkeypatch):
     patient = await made(system, {"resourceType": "Patient"})
     id_ = await made(system, observation(subject=ref(f"Patient/{patient}")))
-    labelled = [[{"system": CONFIDENTIALITY, "code": "R"}], [{"system": labels.ACT_CODE, "code": "SEX"}]]
+    said = [[{"system": CONFIDENTIALITY, "code": "R"}], [{"system": labels.ACT_CODE, "code": "SEX"}]]
     await made(system, consent(patient, "OPTIN", type="deny", provision=[
-        {"type": "permit", "securityLabel": labelled[0]}, {"type": "permit", "securityLabel": labelled[1]}]))  # fmt: skip
+        {"type": "permit", "securityLabel": said[0]}, {"type": "permit", "securityLabel": said[1]}]))  # fmt: skip
     ctx = await acting("system/*.rs")
     [grant] = await known.limit(ctx, "Observation", "read")
     [size] = [len(each.seen) for each in grant.unless]
@@ -380,3 +380,13 @@ async def test_what_is_first_of_its_code_is_seen_at_once(acting, tenant, unique,
         for type_, each in (("Observation", id_), ("Provenance", await store(tenant, told, extract(tenant, told)))):
             seen_ = await policy.visibility(ctx, type_, "read")
             assert await read(tenant, type_, each, seen_) is not None, (type_, system)
+
+
+async def test_a_service_posts_what_it_does_not_see_whatever_else_it_may(http, system, tenant):
+    patient = await made(system, {"resourceType": "Patient"})
+    who = await caller(http, tenant, "system/Observation.cru patient/Observation.cru", patient)
+    id_ = await made(who, labelled("HIV", subject=ref(f"Patient/{patient}")))
+    assert await seen(who, id_) == [False]
+    plain = await made(who, observation(subject=ref(f"Patient/{patient}")))
+    change = labelled("HIV", id=plain, subject=ref(f"Patient/{patient}"))
+    assert (await who.put(f"Observation/{plain}", change)).status == 403, "what it sees does not vanish from its sight"

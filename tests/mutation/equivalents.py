@@ -50,4 +50,8 @@ EQUIVALENT: Final[dict[str, str]] = {
     f"belonging.belongs: `{_CARED} if has_care(ctx) else care.NOBODY` → `{_CARED}`": _AGAIN,
     "belonging.belongs: `rid is None or not cared.sees(rid)` → `not cared.sees(rid)`": "who is not known is in nobody's care",
     "belonging.belongs: `type_ == 'Patient' and strangers == {resource_id}` → `strangers == {resource_id}`": _NAMES,
+    "policy._stamp (3): `0` → `1`": "a number that is compared with itself",
+    "policy._stays: `if type_ == traced.TYPE` → `if True`": _AGAIN,
+    "policy.check_write: `level == 'user' and type_ in care.RELATIONS` → `level == 'user'`": _AGAIN,
+    "policy._writes: `EVERYTHING if Grant() in grants else tuple(grants)` → `tuple(grants)`": "all, and part of it, is all",
 }
