@@ -60,9 +60,9 @@ class Principal:
     clearance: Clearance = field(default_factory=Clearance)
     """The security labels that are no obstacle."""
     granted: dict[tuple[str, str, str], Any] = field(default_factory=dict, repr=False)
-    """What `auth/policy.py` has worked out for (type, letter, level); nobody else reads or writes it."""
+    """What `auth/granted.py` has worked out for (type, letter, level); nobody else reads or writes it."""
     sights: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
-    """What it has said for (type, interaction) a moment ago; as above."""
+    """What `auth/policy.py` has said for (type, interaction) a moment ago; as above."""
 
 
 ANONYMOUS = Principal("", 0, (), None, None, "", 0)
