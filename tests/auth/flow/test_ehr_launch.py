@@ -151,6 +151,12 @@ WRONG = [
     {"fhirContext": [{"reference": "ImagingStudy/1", "role": ""}]},
     {"fhirContext": [{"reference": "ImagingStudy/1", "role": "relative"}]},
     {"fhirContext": [{"reference": "ImagingStudy/1", "other": 1}]},
+    {"fhirContext": [{"reference": 5}]},
+    {"fhirContext": [{"canonical": ["http://x.example/q"]}]},
+    {"fhirContext": [{"identifier": "x"}]},
+    {"fhirContext": [{"identifier": {"value": "x"}, "type": ["Patient"]}]},
+    {"fhirContext": [{"identifier": {"value": "x"}, "type": "Nothing"}]},
+    {"fhirContext": [{"identifier": {"value": "x" * 9000}}]},
     {"nonsense": 1},
 ]
 
