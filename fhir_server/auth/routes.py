@@ -63,6 +63,9 @@ def routes(
     def counted(budget: str, endpoint: Endpoint) -> Endpoint:
         return under(budget, endpoint, as_json, program)
 
+    def public(endpoint: Endpoint) -> Endpoint:
+        return cors.allowing(tenant_of, counted("anonymous", endpoint), public=True)
+
     def scripted(budget: str, endpoint: Endpoint) -> Endpoint:
         return cors.allowing(tenant_of, counted(budget, endpoint))
 
@@ -73,9 +76,9 @@ def routes(
         ("/oauth2/launch", counted("token", server.launch), ["POST"]),
         ("/oauth2/register", counted("register", server.register), ["POST"]),
         ("/oauth2/register/{client_id}", counted("token", server.registration), ["GET", "DELETE"]),
-        ("/oauth2/jwks", counted("anonymous", server.jwks), ["GET"]),
-        ("/fhir/.well-known/smart-configuration", counted("anonymous", server.smart_configuration), ["GET"]),
-        ("/.well-known/openid-configuration", counted("anonymous", server.openid_configuration), ["GET"]),
+        ("/oauth2/jwks", public(server.jwks), ["GET", "OPTIONS"]),
+        ("/fhir/.well-known/smart-configuration", public(server.smart_configuration), ["GET", "OPTIONS"]),
+        ("/.well-known/openid-configuration", public(server.openid_configuration), ["GET", "OPTIONS"]),
         *((path, counted("token", admin.at(path)), list(methods)) for path, methods in PATHS.items()),
         *((path, under("login", page, as_page, visitor), methods) for path, page, methods in pages.routes()),
         *FILES,
