@@ -138,7 +138,10 @@ def _throttle(settings: Settings, redis: Redis | None) -> Throttle | None:
 
 
 def _application(lifespan: Lifespan | None, settings: Settings) -> Clarity:
-    app = Clarity(title="Clarity", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = Clarity(
+        title="Clarity", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan,
+        redirect_slashes=False,  # it would send what came on to whatever host the request names
+    )  # fmt: skip
     app.add_exception_handler(FhirError, _fhir_error)
 
     @app.api_route("/health/live", **_READ)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
-from fhir_server.auth.jose import KEY_TYPES, Key
+from fhir_server.auth.jose import KEY_TYPES, MAX_KID, Key
 
 MAX_KEYS: Final = 20
 MIN_RSA_BITS: Final = 2048
@@ -37,8 +37,8 @@ def import_keys(jwks: Any) -> list[Key]:
 
 
 def _import_key(data: Any) -> Key:
-    if not isinstance(data, dict) or not isinstance(data.get("kid"), str) or not data["kid"]:
-        raise KeySetError("every key is an object with a kid")
+    if not isinstance(data, dict) or not isinstance(data.get("kid"), str) or not 0 < len(data["kid"]) <= MAX_KID:
+        raise KeySetError(f"every key is an object with a kid of 1 to {MAX_KID} characters")
     if _PRIVATE & data.keys():
         raise KeySetError(
             "the JWK set holds private or symmetric keys: send the public part only, and replace these keys"

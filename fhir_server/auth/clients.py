@@ -19,7 +19,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from fhir_server.auth.client_keys import KeySetError, import_keys
 from fhir_server.auth.launch_scopes import known, written
-from fhir_server.auth.redirects import ClientError, checked_redirects, checked_url
+from fhir_server.auth.oauth_errors import is_plain
+from fhir_server.auth.redirects import ClientError, checked_key_url, checked_redirects, checked_url
 from fhir_server.auth.scopes import ScopeError
 from fhir_server.context import Scope
 from fhir_server.errors import FhirError
@@ -48,9 +49,15 @@ Method = Literal["private_key_jwt", "client_secret", "none"]
 BUILT_IN: Final = frozenset({"clarity-cli", "clarity-worker", "clarity-login", "clarity-gateway"})
 """Clients that are this installation itself: they have no row, cannot be registered and never use the token endpoint."""
 
+MAX_NAME: Final = 120
 _REMEMBER_SECONDS = 30.0
 CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 COLUMNS = "client_id, name, method, scope, secret_hash, jwks, jwks_uri, redirect_uris, launch_url"
+_REMOVE: Final = """
+WITH ended AS (UPDATE {s}.oauth_grant SET ended_at = $2 WHERE client_id = $1 AND ended_at IS NULL),
+     launched AS (DELETE FROM {s}.oauth_launch WHERE client_id = $1)
+DELETE FROM {s}.oauth_client WHERE client_id = $1 RETURNING client_id
+"""
 HOLDS: Final = "NOT pending AND disabled_at IS NULL"
 """What makes a row a client: nobody has to decide about it still, and nobody has taken that back."""
 
@@ -160,10 +167,12 @@ async def add(
         raise ClientError("a client id has 1 to 64 letters, digits, '.', '_' or '-', and is not one of Clarity's own")
     if sum((jwks is not None, jwks_uri is not None, public)) > 1:
         raise ClientError("give one of: the JWK set, its URL, public")
+    if not is_plain(name, MAX_NAME):
+        raise ClientError(f"a name has 1 to {MAX_NAME} visible characters: people are shown it when they decide")
     scopes, special = checked_scopes(scope)
     places = _launch_places(redirect_uris, launch_url, public=public)
     text = _checked_set(jwks) if jwks is not None else None
-    url = checked_url(jwks_uri, "the JWK set's URL") if jwks_uri is not None else None
+    url = checked_key_url(jwks_uri) if jwks_uri is not None else None
     secret = None if public or text or url else secrets.token_urlsafe(32)
     method: Method = "none" if public else "client_secret" if secret else "private_key_jwt"
     secret_hash = await hashed(secret) if secret else None
@@ -212,10 +221,13 @@ async def _insert(tenant: Tenant, client: Client, asked: Asked | None) -> None:
 
 
 async def remove(tenant: Tenant, client_id: str) -> bool:
-    """Remove a client; its tokens are refused within a minute and a half in every process. False when there was none."""
-    done = await tenant.pool.fetchval(
-        tenant.sql("DELETE FROM {s}.oauth_client WHERE client_id = $1 RETURNING client_id"), client_id
-    )
+    """Remove a client; its tokens are refused within a minute and a half in every process. False when there was none.
+
+    What people have allowed it ends with it: another one that is added under its id has to ask them.
+    """
+    if not CLIENT_ID.fullmatch(client_id):
+        return False
+    done = await tenant.pool.fetchval(tenant.sql(_REMOVE), client_id, clock.now())
     _known.setdefault(tenant, {}).pop(client_id, None)
     return done is not None
 

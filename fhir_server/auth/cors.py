@@ -69,17 +69,17 @@ async def preflight(tenant: Tenant, asking: str, *, public: bool = False) -> dic
     }
 
 
-def allowing(tenant_of: Callable[[Request], Tenant], endpoint: Endpoint) -> Endpoint:
-    """Return the endpoint with what browsers ask before and after a request of a script."""
+def allowing(tenant_of: Callable[[Request], Tenant], endpoint: Endpoint, *, public: bool = False) -> Endpoint:
+    """Return the endpoint with what browsers ask before and after a request of a script; `public`: of any origin."""
 
     async def answer(request: Request) -> Response:
         asking = request.headers.get("origin")
         if request.method == "OPTIONS":
-            found = await preflight(tenant_of(request), asking) if asking else {}
+            found = await preflight(tenant_of(request), asking, public=public) if asking else {}
             return Response(None, 204, found)
         response = await endpoint(request)
         if asking:
-            response.headers.update(await headers(tenant_of(request), asking))
+            response.headers.update(await headers(tenant_of(request), asking, public=public))
         return response
 
     return answer

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from fhir_server.auth import clients
 from fhir_server.auth.clients import CLIENT_ID, COLUMNS, Asked, Client, ClientError, checked_scopes, client_of
 from fhir_server.auth.launch_scopes import written
+from fhir_server.auth.scopes import covers
 from fhir_server.kit import clock
 from fhir_server.storage.tenants import Tenant
 
@@ -84,13 +85,22 @@ async def approve(tenant: Tenant, client_id: str, scope: str | None = None) -> C
     found = await registered(tenant, client_id)
     if found is None or not found.pending:
         raise _decided(client_id)
-    granted = found.client.scope if scope is None else written(*checked_scopes(scope))
+    granted = found.client.scope if scope is None else _within(found.client, scope)
     text = f"UPDATE {{s}}.oauth_client SET pending = false, scope = $2 WHERE client_id = $1 AND {_WAITS} RETURNING true"
     if not await tenant.pool.fetchval(tenant.sql(text), client_id, granted):
         raise _decided(client_id)
     client = await clients.get(tenant, client_id, fresh=True)
     assert client is not None
     return client
+
+
+def _within(client: Client, scope: str) -> str:
+    """Return the scope to be approved; ClientError names what in it was not asked for."""
+    resources, special = checked_scopes(scope)
+    beyond = [each.text for each in resources if not any(covers(asked, each) for asked in client.scopes)]
+    if beyond := [*(word for word in special if word not in client.special), *beyond]:
+        raise ClientError(f"it did not ask for {', '.join(beyond)[:500]}; it asked for {client.scope}")
+    return written(resources, special)
 
 
 async def refuse(tenant: Tenant, client_id: str, reason: str | None = None) -> None:

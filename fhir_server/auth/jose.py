@@ -20,6 +20,7 @@ from fhir_server.errors import FhirError
 from fhir_server.kit import json
 
 MAX_TOKEN: Final = 8192
+MAX_KID: Final = 256
 KEY_TYPES: Final = {"RS384": "RSA", "ES384": "EC"}
 """The algorithms that SMART names for clients, and the kty each needs."""
 
@@ -65,7 +66,15 @@ class Envelope:
 
     def unverified_claims(self) -> dict[str, Any]:
         """Return the claims without verifying them: only to find out whose key must verify them."""
-        return _object(_decoded(self.text.split(".")[1]), "payload")
+        return unverified(self.text)
+
+
+def unverified(text: str) -> dict[str, Any]:
+    """Return what a signed JWT claims, unverified; TokenError when it is none."""
+    match = _COMPACT.fullmatch(text) if len(text) <= MAX_TOKEN else None
+    if match is None:
+        raise TokenError("not a signed JWT in compact form (header.payload.signature)")
+    return _object(_decoded(match[2]), "payload")
 
 
 def _decoded(segment: str) -> bytes:
@@ -102,8 +111,8 @@ def open_envelope(
     if header.get("typ") != typ:
         raise TokenError(f"typ must be {typ}")
     kid = header.get("kid")
-    if not isinstance(kid, str) or not 0 < len(kid) <= 256:
-        raise TokenError("kid must name the key, by 1 to 256 characters")
+    if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID:
+        raise TokenError(f"kid must name the key, by 1 to {MAX_KID} characters")
     return Envelope(text, header)
 
 

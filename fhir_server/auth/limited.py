@@ -9,17 +9,24 @@ from typing import Any, Final, Protocol
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fhir_server.auth import bearer, claimed, decisions, token
+from fhir_server.auth.body import BodyTooLong, read_body
+from fhir_server.auth.flow.endpoints import cookie_name
 from fhir_server.auth.oauth_errors import OAuthError
 from fhir_server.auth.pages import frame, screens
+from fhir_server.auth.people import sessions
+from fhir_server.auth.principals import agent_at_door
 from fhir_server.auth.recording import Record
 from fhir_server.auth.tokens import issuer
-from fhir_server.errors import Unavailable
+from fhir_server.errors import Unauthenticated, Unavailable
 from fhir_server.kit import json
 from fhir_server.kit.throttle import Throttled, place
 from fhir_server.storage.tenants import Tenant
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Refuse = Callable[[Tenant, Throttled], Response]
+Who = Callable[[Tenant, Request], Awaitable[int]]
+"""By which number the audit names who was refused; asked for the first refusal of a window alone."""
 _PRIVATE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
@@ -58,15 +65,51 @@ async def charge_client(charge: Charge, tenant: Tenant, client_id: str) -> None:
         raise refusal from error
 
 
+async def form_of(request: Request) -> token.Form:
+    """Return the parameters of a request to the token endpoint; OAuthError for what is none."""
+    if len(request.headers.getlist("authorization")) > 1:
+        raise OAuthError("invalid_request", "Authorization is given twice.")
+    if request.url.query:
+        raise OAuthError("invalid_request", "Send the parameters in the body, none in the URL.")
+    try:
+        body = await read_body(request, token.MAX_BODY)
+    except BodyTooLong as error:
+        raise OAuthError("invalid_request", f"The request is refused: {error}.") from error
+    return token.parse_form(request.headers.get("content-type", ""), body)
+
+
+async def program(tenant: Tenant, request: Request) -> int:
+    """Return the number of who asks without a browser: the bearer of a token that holds, else a client by what it says."""
+    authorization = request.headers.get("authorization", "")
+    if authorization[:7].lower() == "bearer ":
+        try:
+            return (await bearer.authenticate(tenant, authorization)).agent
+        except Unauthenticated:
+            return 0
+    try:
+        form = await form_of(request)
+    except OAuthError:
+        form = {}
+    return await claimed.client_number(tenant, claimed.client_of(form, authorization))
+
+
+async def visitor(tenant: Tenant, request: Request) -> int:
+    """Return the number of who uses a browser: who is signed in, with the app that sent the browser here."""
+    session = await sessions.current(tenant, request.cookies.get(cookie_name(tenant), ""))
+    client_id = request.query_params.get("client_id", "")
+    known = await decisions.registered(tenant, client_id) is not None
+    return await agent_at_door(tenant, client_id if known else None, session.account if session else None)
+
+
 def limited(
     tenant_of: Callable[[Request], Tenant],
     request_id: Callable[[Request], str],
     record: Record,
     charge: Charge,
-) -> Callable[[str, Endpoint, Refuse], Endpoint]:
+) -> Callable[[str, Endpoint, Refuse, Who], Endpoint]:
     """Return what puts an endpoint under a budget of the network address that asks."""
 
-    def under(budget: str, endpoint: Endpoint, refuse: Refuse) -> Endpoint:
+    def under(budget: str, endpoint: Endpoint, refuse: Refuse, who: Who) -> Endpoint:
         async def answer(request: Request) -> Response:
             if request.method == "OPTIONS":
                 return await endpoint(request)
@@ -78,8 +121,9 @@ def limited(
                     detail: dict[str, Any] = {"event": "throttled", "budget": budget}
                     with suppress(Unavailable):  # a refusal discloses nothing, and the metric has it
                         await record(
-                            tenant, agent=0, status=429, request=request_id(request), address=address, detail=detail
-                        )
+                            tenant, agent=await who(tenant, request), status=429, request=request_id(request),
+                            address=address, detail=detail,
+                        )  # fmt: skip
                 return refuse(tenant, error)
             return await endpoint(request)
 

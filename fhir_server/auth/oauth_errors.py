@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -26,6 +27,11 @@ class OAuthError(Exception):
     def body(self) -> dict[str, Any]:
         """Return the JSON object of the answer."""
         return {"error": self.error, "error_description": printable(self.description, 2000)}
+
+
+def is_plain(text: str, most: int) -> bool:
+    """Tell whether people may be shown a text: no line, no direction and no sign that could make it look like another's."""
+    return 0 < len(text) <= most and not any(unicodedata.category(c)[0] in "CZ" and c != " " for c in text)
 
 
 def printable(text: str, limit: int = 80) -> str:

@@ -9,13 +9,15 @@ import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 MAX_REDIRECTS: Final = 20
 MAX_LENGTH: Final = 1000
 _PRINTABLE = re.compile(r"[!-~]+")
 _PRIVATE_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")
 """RFC 8252 §7.1: a scheme of an app is a domain name turned around, so it has a dot; `javascript:` and `data:` have none."""
+_ANSWERS: Final = frozenset({"code", "state", "iss", "error", "error_description", "error_uri"})
+"""What the answer of the authorize endpoint adds (RFC 6749 §4.1.2, RFC 9207): an app that read a registered one would be fooled."""
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
@@ -43,6 +45,14 @@ def checked_url(url: str, what: str) -> str:
     return url
 
 
+def checked_key_url(url: str) -> str:
+    """Return the address of a JWK set; ClientError unless it is https, or http on this very machine (while developing)."""
+    parts = urlsplit(checked_url(url, "the JWK set's URL"))
+    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        raise ClientError("the JWK set's URL is https: keys that came by http would be anybody's")
+    return url
+
+
 def checked_redirects(urls: Sequence[str]) -> tuple[str, ...]:
     """Return redirect URIs that may be registered; ClientError says what is wrong with one."""
     if len(urls) > MAX_REDIRECTS:
@@ -57,6 +67,10 @@ def checked_redirects(urls: Sequence[str]) -> tuple[str, ...]:
                 "a redirect URI is https://host/path, http:// on this very machine (127.0.0.1, [::1], localhost), or has a"
                 " scheme of the app's own such as org.example.app:/callback; without user name and fragment"
             )
+        if parts is not None and (
+            said := _ANSWERS & {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+        ):
+            raise ClientError(f"a redirect URI has no parameter {sorted(said)[0]}: that is for the answer to say")
     return tuple(dict.fromkeys(urls))
 
 

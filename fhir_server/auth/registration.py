@@ -8,7 +8,6 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,7 +19,7 @@ from fhir_server.auth import clients, decisions
 from fhir_server.auth.clients import Asked
 from fhir_server.auth.decisions import Registered
 from fhir_server.auth.launch_scopes import OURS
-from fhir_server.auth.oauth_errors import printable
+from fhir_server.auth.oauth_errors import is_plain, printable
 from fhir_server.auth.redirects import ClientError, checked_redirects, checked_url
 from fhir_server.auth.tokens import issuer
 from fhir_server.errors import FhirError
@@ -175,23 +174,22 @@ def _texts(asked: Mapping[str, Any], name: str, default: list[str]) -> list[str]
     return value
 
 
-def _plain(text: str, most: int) -> bool:
-    """Tell whether people may be shown a text: no line, no direction and no sign that could make it look like another's."""
-    return 0 < len(text) <= most and not any(unicodedata.category(c)[0] in "CZ" and c != " " for c in text)
-
-
 def _contacts(asked: Mapping[str, Any]) -> tuple[str, ...]:
     """Return whom to ask about the client (RFC 7591 §2): said by who asks, proved by nobody."""
     found = _texts(asked, "contacts", [])
-    if len(found) > _MOST_CONTACTS or not all(_plain(each, _MAX_CONTACT) for each in found):
+    if len(found) > _MOST_CONTACTS or not all(is_plain(each, _MAX_CONTACT) for each in found):
         raise _wrong(f"contacts are up to {_MOST_CONTACTS} texts of 1 to {_MAX_CONTACT} visible characters.")
     return tuple(found)
 
 
 def _uri(asked: Mapping[str, Any]) -> str | None:
     uri = _text(asked, "client_uri")
+    return None if uri is None else _checked(uri, "client_uri")
+
+
+def _checked(uri: str, what: str) -> str:
     try:
-        return None if uri is None else checked_url(uri, "client_uri")
+        return checked_url(uri, what)
     except ClientError as error:
         raise _wrong(f"The registration is refused: {error}.") from error
 
@@ -199,7 +197,7 @@ def _uri(asked: Mapping[str, Any]) -> str | None:
 def _name(asked: Mapping[str, Any]) -> str:
     """Return the name that people will be shown."""
     name = (_text(asked, "client_name") or "").strip()
-    if not _plain(name, _MAX_NAME):
+    if not is_plain(name, _MAX_NAME):
         raise _wrong(f"client_name has 1 to {_MAX_NAME} visible characters: people are shown it when they decide.")
     return name
 
@@ -241,7 +239,7 @@ def _keys(asked: Mapping[str, Any], method: str, *, loopback: bool) -> tuple[str
     if (method == "private_key_jwt") != (jwks is not None or uri is not None) or (jwks is not None and uri is not None):
         raise _wrong("private_key_jwt, and nothing else, comes with one of jwks and jwks_uri.")
     if uri is not None:
-        parts = urlsplit(uri)
+        parts = urlsplit(_checked(uri, "jwks_uri"))
         if not Reach(loopback=loopback).permits(parts.scheme, parts.hostname or ""):
             raise _wrong("jwks_uri is https.")
     return None if jwks is None else json.encode(jwks).decode(), uri

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fhir_server.auth import bearer, cors, discovery, registration, token
+from fhir_server.auth import bearer, claimed, cors, discovery, registration, token
 from fhir_server.auth.admin.routes import PATHS, Administration
 from fhir_server.auth.body import BodyTooLong, read_body
 from fhir_server.auth.clients import Client
@@ -21,7 +21,7 @@ from fhir_server.auth.flow.endpoints import FILES, Pages, RequestId, TenantOf
 from fhir_server.auth.flow.records import Ask
 from fhir_server.auth.keys import public_jwks
 from fhir_server.auth.launch_scopes import INTROSPECT, START_LAUNCH
-from fhir_server.auth.limited import Charge, as_json, as_page, charge_client, limited
+from fhir_server.auth.limited import Charge, as_json, as_page, charge_client, form_of, limited, program, visitor
 from fhir_server.auth.oauth_errors import OAuthError
 from fhir_server.auth.recording import Record
 from fhir_server.auth.registration import RegistrationError
@@ -35,6 +35,8 @@ _ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
 """Discovery is for scripts of any origin; the token endpoint is for those of registered apps."""
 _PUBLIC = {"Cache-Control": "max-age=60"} | _ANY_ORIGIN
 _PRIVATE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+_NO_FORM: Form = {}
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -59,7 +61,10 @@ def routes(
     under = limited(tenant_of, request_id, record, charge)
 
     def counted(budget: str, endpoint: Endpoint) -> Endpoint:
-        return under(budget, endpoint, as_json)
+        return under(budget, endpoint, as_json, program)
+
+    def public(endpoint: Endpoint) -> Endpoint:
+        return cors.allowing(tenant_of, counted("anonymous", endpoint), public=True)
 
     def scripted(budget: str, endpoint: Endpoint) -> Endpoint:
         return cors.allowing(tenant_of, counted(budget, endpoint))
@@ -71,11 +76,11 @@ def routes(
         ("/oauth2/launch", counted("token", server.launch), ["POST"]),
         ("/oauth2/register", counted("register", server.register), ["POST"]),
         ("/oauth2/register/{client_id}", counted("token", server.registration), ["GET", "DELETE"]),
-        ("/oauth2/jwks", counted("anonymous", server.jwks), ["GET"]),
-        ("/fhir/.well-known/smart-configuration", counted("anonymous", server.smart_configuration), ["GET"]),
-        ("/.well-known/openid-configuration", counted("anonymous", server.openid_configuration), ["GET"]),
+        ("/oauth2/jwks", public(server.jwks), ["GET", "OPTIONS"]),
+        ("/fhir/.well-known/smart-configuration", public(server.smart_configuration), ["GET", "OPTIONS"]),
+        ("/.well-known/openid-configuration", public(server.openid_configuration), ["GET", "OPTIONS"]),
         *((path, counted("token", admin.at(path)), list(methods)) for path, methods in PATHS.items()),
-        *((path, under("login", page, as_page), methods) for path, page, methods in pages.routes()),
+        *((path, under("login", page, as_page, visitor), methods) for path, page, methods in pages.routes()),
         *FILES,
     ]
     return [
@@ -98,29 +103,29 @@ class Server:
 
     async def token(self, request: Request) -> Response:
         """Answer a token request; nothing leaves before the audit has it."""
-        tenant = self.tenant_of(request)
+        tenant, form, authorization = self.tenant_of(request), _NO_FORM, request.headers.get("authorization")
         try:
-            form = await _form(request)
-            authorization = request.headers.get("authorization")
+            form = await form_of(request)
             charge = partial(charge_client, self.charge, tenant)
             answer = await token.answer(tenant, self.remote, form, authorization, seconds=self.seconds, charge=charge)
         except OAuthError as error:
-            answer = await token.refusal(tenant, error)
+            answer = await token.refusal(tenant, error, form, authorization)
         return await self._recorded(request, tenant, answer)
 
     async def introspect(self, request: Request) -> Response:
         """Tell what a token means: any, to a bearer of `__introspect`; its own, to a client that authenticates itself."""
-        tenant = self.tenant_of(request)
+        tenant, form, authorization = self.tenant_of(request), _NO_FORM, request.headers.get("authorization")
         try:
-            form = await _form(request)
+            form = await form_of(request)
             only_of = await self._asker(tenant, request, form)
             if "token" not in form:
                 raise OAuthError("invalid_request", "Send token.", client_id=only_of)
             said = await asking.introspect(tenant, form["token"], only_of=only_of)
         except OAuthError as error:
-            return await self._recorded(request, tenant, await token.refusal(tenant, error))
+            refusal = await token.refusal(tenant, error, form, authorization)
+            return await self._recorded(request, tenant, refusal)
         except FhirError as error:
-            return _refused(error)
+            return await self._refused(request, tenant, "introspection refused", error)
         return _json(200, said, _PRIVATE)
 
     async def _asker(self, tenant: Tenant, request: Request, form: Form) -> str | None:
@@ -137,17 +142,19 @@ class Server:
 
     async def revoke(self, request: Request) -> Response:
         """End a token of the client that asks; 200 whatever the token was (RFC 7009 §2.2)."""
-        tenant = self.tenant_of(request)
+        tenant, form, authorization = self.tenant_of(request), _NO_FORM, request.headers.get("authorization")
         try:
-            form = await _form(request)
-            client = await token.authenticate(tenant, self.remote, form, request.headers.get("authorization"))
+            form = await form_of(request)
+            client = await token.authenticate(tenant, self.remote, form, authorization)
             if "token" not in form:
                 raise OAuthError("invalid_request", "Send token.", client_id=client.client_id)
             ended = await asking.revoke(tenant, client, form["token"])
         except OAuthError as error:
-            return await self._recorded(request, tenant, await token.refusal(tenant, error))
+            refusal = await token.refusal(tenant, error, form, authorization)
+            return await self._recorded(request, tenant, refusal)
+        agent = await claimed.client_number(tenant, client.client_id)
         detail = {"event": "revoked" if ended else "nothing to revoke", "client": client.client_id, "what": ended or ""}
-        return await self._recorded(request, tenant, TokenAnswer(200, {}, _PRIVATE, 0, detail))
+        return await self._recorded(request, tenant, TokenAnswer(200, {}, _PRIVATE, agent, detail))
 
     async def launch(self, request: Request) -> Response:
         """Make a launch handle for the EHR: a bearer of `__launch` says app, patient and what else is in context.
@@ -163,9 +170,10 @@ class Server:
                 raise BadRequest("Send a JSON object.", "launch-malformed")
             made = await launches.make(tenant, asked, person=principal.account)
         except (BodyTooLong, launches.LaunchError) as error:
-            return _refused(BadRequest(f"The launch is refused: {error}.", "launch-refused"))
+            refused = BadRequest(f"The launch is refused: {error}.", "launch-refused")
+            return await self._refused(request, tenant, "launch refused", refused)
         except FhirError as error:
-            return _refused(error)
+            return await self._refused(request, tenant, "launch refused", error)
         detail = {"event": "launch", "client": principal.client_id, "app": str(asked["client_id"])}
         body = {"launch": made.handle, "launch_url": made.url, "expires_in": launches.SECONDS, "iss": tenant.base}
         return await self._recorded(request, tenant, TokenAnswer(201, body, _PRIVATE, principal.agent, detail))
@@ -194,16 +202,20 @@ class Server:
         try:
             if request.method == "GET":
                 return _json(200, await registration.look(tenant, client_id, authorization), _PRIVATE)
+            agent = await claimed.client_number(tenant, client_id)
             await registration.take_back(tenant, client_id, authorization)
         except RegistrationError as error:
-            return await self._unregistered(request, tenant, error)
-        answer = TokenAnswer(204, {}, _PRIVATE, 0, {"event": "registration taken back", "client": client_id})
+            return await self._unregistered(request, tenant, error, client_id)
+        answer = TokenAnswer(204, {}, _PRIVATE, agent, {"event": "registration taken back", "client": client_id})
         told = await self._recorded(request, tenant, answer)
         return told if told.status_code != 204 else Response(None, 204, _PRIVATE)
 
-    async def _unregistered(self, request: Request, tenant: Tenant, error: RegistrationError) -> Response:
+    async def _unregistered(
+        self, request: Request, tenant: Tenant, error: RegistrationError, client_id: str | None = None
+    ) -> Response:
         detail = {"event": "registration refused", "reason": error.description[:500]}
-        answer = TokenAnswer(error.status, error.body(), _PRIVATE | error.headers, 0, detail)
+        agent = await claimed.client_number(tenant, client_id)
+        answer = TokenAnswer(error.status, error.body(), _PRIVATE | error.headers, agent, detail)
         return await self._recorded(request, tenant, answer)
 
     async def jwks(self, request: Request) -> Response:
@@ -218,6 +230,15 @@ class Server:
         """Return the OpenID Connect configuration."""
         return _json(200, discovery.openid_configuration(self.tenant_of(request)), _PUBLIC)
 
+    async def _refused(self, request: Request, tenant: Tenant, event: str, error: FhirError) -> Response:
+        """Refuse a bearer as RFC 6750 has it."""
+        code = "invalid_token" if isinstance(error, Unauthenticated) else "insufficient_scope"
+        body = {"error": "invalid_request" if isinstance(error, BadRequest) else code, "error_description": error.text}
+        detail = {"event": event, "why": error.id}
+        agent = await program(tenant, request)
+        answer = TokenAnswer(error.status, body, _PRIVATE | error.headers, agent, detail)
+        return await self._recorded(request, tenant, answer)
+
     async def _recorded(self, request: Request, tenant: Tenant, answer: TokenAnswer) -> Response:
         address = request.client.host if request.client else None
         try:
@@ -229,25 +250,6 @@ class Server:
             body = {"error": "temporarily_unavailable", "error_description": "The audit trail cannot be written."}
             return _json(503, body, {"Cache-Control": "no-store", "Retry-After": "5"})
         return _json(answer.status, answer.body, answer.headers)
-
-
-def _refused(error: FhirError) -> Response:
-    """Return a refusal of a bearer as RFC 6750 has it."""
-    code = "invalid_token" if isinstance(error, Unauthenticated) else "insufficient_scope"
-    body = {"error": "invalid_request" if isinstance(error, BadRequest) else code, "error_description": error.text}
-    return _json(error.status, body, _PRIVATE | error.headers)
-
-
-async def _form(request: Request) -> Form:
-    if len(request.headers.getlist("authorization")) > 1:
-        raise OAuthError("invalid_request", "Authorization is given twice.")
-    if request.url.query:
-        raise OAuthError("invalid_request", "Send the parameters in the body, none in the URL.")
-    try:
-        body = await read_body(request, token.MAX_BODY)
-    except BodyTooLong as error:
-        raise OAuthError("invalid_request", f"The request is refused: {error}.") from error
-    return token.parse_form(request.headers.get("content-type", ""), body)
 
 
 def _json(status: int, body: dict[str, Any], headers: dict[str, str]) -> Response:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as Base64Error
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_plus
 
-from fhir_server.auth import assertion, clients, labels, launch_scopes
+from fhir_server.auth import assertion, claimed, clients, labels, launch_scopes
 from fhir_server.auth.clients import Client
 from fhir_server.auth.flow import answers, codes, refresh
 from fhir_server.auth.flow.answers import Answer
@@ -29,6 +30,7 @@ from fhir_server.storage.tenants import Tenant
 BACKEND_SECONDS: Final = 300
 """SMART: access tokens of backend services SHOULD hold five minutes at most."""
 MAX_BODY: Final = 32_768
+MAX_PARAMS: Final = 40
 
 Form = dict[str, str]
 
@@ -50,13 +52,14 @@ def parse_form(content_type: str, body: bytes) -> Form:
         raise OAuthError("invalid_request", f"Send the parameters as {MEDIA_TYPE} in the body.")
     if len(body) > MAX_BODY:
         raise OAuthError("invalid_request", f"The body has more than {MAX_BODY} bytes.")
+    if body.count(b"&") >= MAX_PARAMS:
+        raise OAuthError("invalid_request", f"A request has {MAX_PARAMS} parameters at most.")
     try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=40)
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict")
     except (UnicodeDecodeError, ValueError) as error:
         raise OAuthError("invalid_request", "The body is not a form in percent-encoded UTF-8.") from error
-    names = [name for name, _ in pairs]
-    if len(set(names)) != len(names):
-        raise OAuthError("invalid_request", "A parameter is given twice.")
+    if twice := [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]:
+        raise OAuthError("invalid_request", f"{twice[0]} is given twice.")
     return {name: value for name, value in pairs if value}
 
 
@@ -79,7 +82,7 @@ async def answer(
             await charge(client.client_id)
         return await _granted(tenant, client, form, seconds)
     except OAuthError as error:
-        return await refusal(tenant, error)
+        return await refusal(tenant, error, form, authorization)
 
 
 async def _granted(tenant: Tenant, client: Client, form: Form, seconds: int) -> TokenAnswer:
@@ -93,12 +96,11 @@ async def _granted(tenant: Tenant, client: Client, form: Form, seconds: int) -> 
     return await GRANTS[grant](tenant, client, form, seconds)
 
 
-async def refusal(tenant: Tenant, error: OAuthError) -> TokenAnswer:
-    """Return the answer for a refusal, naming the client to the audit when there is one of that id."""
-    agent = 0
-    if error.client_id and len(error.client_id) <= 64 and await clients.get(tenant, error.client_id):
-        agent = await agent_id(tenant, error.client_id, user=None, patient=None, scope="")
-    detail = {"error": error.error, "client": printable(error.client_id or ""), "reason": error.description}
+async def refusal(tenant: Tenant, error: OAuthError, form: Form, authorization: str | None) -> TokenAnswer:
+    """Return the answer for a refusal, naming the client to the audit when there is one of the id that was said."""
+    said = error.client_id or claimed.client_of(form, authorization)
+    agent = await claimed.client_number(tenant, said)
+    detail = {"error": error.error, "client": printable(said or ""), "reason": error.description}
     return TokenAnswer(error.status, error.body(), _headers() | error.headers, agent, detail)
 
 

@@ -19,7 +19,6 @@ from fhir_server.interactions.results import absent
 from fhir_server.interactions.retry import overtaken, tries
 from fhir_server.kit import json
 from fhir_server.model.meta import SETS
-from fhir_server.operations import proposals
 from fhir_server.operations.meta import answer
 from fhir_server.operations.parameters import read_parameters
 from fhir_server.search.extract import extract
@@ -51,7 +50,6 @@ async def change_meta(
             result.audit.append(row)
             return result
         resource = before | {"meta": after}
-        proposals.check(before, resource)
         index = extract(ctx.tenant, resource)
         await policy.check_write(ctx, type_, "update", index, there.stored.id)
         labels.check_kept(ctx, there.keys, index.keys)

@@ -71,7 +71,8 @@ async def _guard(ctx: RequestContext, command: Command) -> None:
     if command.origin != CLIENT or command.resource is None:
         return
     before: Mapping[str, Any] = {}
-    if command.expected and command.id.startswith(PREFIX):
-        stored = await reads.read(ctx.tenant, command.type, command.id, EVERYTHING)
+    if command.expected and (command.id.startswith(PREFIX) or is_tagged(command.resource)):
+        # Of the version that is changed: $meta-add and $meta-delete change earlier ones, too.
+        stored = await reads.vread(ctx.tenant, command.type, command.id, command.expected, EVERYTHING)
         before = json.decode_trusted(stored.body) if stored is not None and stored.body else {}
     check(before, command.resource)

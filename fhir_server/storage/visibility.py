@@ -127,11 +127,12 @@ def _named_sql(column: str, text: str) -> str:
     """Return that one of a row's patients is named in a text of numbers between commas.
 
     To look for one number in 200 as text takes 3 µs, to read 200 numbers first 11. A row of several patients need not name them in
-    that order: only for such a one the numbers are read.
+    that order: of such a one each is looked for. The text is never read as numbers: a plan made for its values would do
+    that while it is made, 1 ms for each thousand.
     """
     named = f"strpos({text} COLLATE \"C\", ',' || array_to_string({column}, ',') || ',') > 0"
-    numbers = f"string_to_array(btrim({text}, ','), ',')::bigint[]"
-    return f"({named} OR cardinality({column}) > 1 AND {column} && {numbers})"
+    each = f"strpos({text} COLLATE \"C\", ',' || held.key || ',') > 0"
+    return f"({named} OR cardinality({column}) > 1 AND EXISTS (SELECT FROM unnest({column}) AS held(key) WHERE {each}))"
 
 
 def _group_sql(alias: str, group: tuple[int, ...], args: list[Any], *, one: bool) -> str:

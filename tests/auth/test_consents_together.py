@@ -110,3 +110,20 @@ async def test_a_subscriber_is_not_told_of_what_is_kept_by_its_id(tenant, system
     ]
     assert await match._visible(tenant, "Observation", changes, right) == changes[1:]
     assert await seen(system, kept, told) == [False, True]
+
+
+async def test_a_look_opens_what_is_new_alone(system, monkeypatch):
+    denies, *_ = await patients(system, 3)
+    await known.known(system.tenant)
+    opened: list[int] = []
+    whole = known.consents._kept
+
+    def kept(tenant: Any, row: Any) -> Any:
+        opened.append(row["rid"])
+        return whole(tenant, row)
+
+    monkeypatch.setattr(known.consents, "_kept", kept)
+    before = len((await known.known(system.tenant)).seen)
+    await made(system, consent(denies, "OPTIN", type="permit"))
+    assert len((await known.known(system.tenant)).seen) == before + 1
+    assert len(opened) == 1

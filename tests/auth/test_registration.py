@@ -63,6 +63,9 @@ async def test_an_app_waits_too(ask, http, tenant):
     )
     url = f"{tenant.base.removesuffix('/fhir')}/oauth2/authorize?{query}"
     assert (await http.get(url)).status_code == 400, "an unknown client redirects nowhere"
+    for more in ("launch/patient patient/*.cruds", "launch/patient __see/all"):
+        with pytest.raises(ClientError, match="did not ask for"):
+            await decisions.approve(tenant, made["client_id"], more)
     await decisions.approve(tenant, made["client_id"], "launch/patient patient/Observation.rs")
     shown = await http.get(url)
     assert (shown.status_code, "Sign in" in shown.text) == (200, True)
@@ -127,6 +130,7 @@ REFUSED = [
     (APP | {"client_name": "Bank\u202egro"}, "invalid_client_metadata", "visible characters"),
     (APP | {"client_name": "two\nlines"}, "invalid_client_metadata", "visible characters"),
     (APP | {"client_name": "x" * 81}, "invalid_client_metadata", "80"),
+    (APP | {"redirect_uris": ["https://app.example/callback?code=1"]}, "invalid_redirect_uri", "code"),
     (APP | {"contacts": "me@app.example"}, "invalid_client_metadata", "contacts"),
     (APP | {"contacts": ["me@app.example\u202e"]}, "invalid_client_metadata", "visible characters"),
     (APP | {"contacts": ["a"] * 6}, "invalid_client_metadata", "contacts"),
@@ -146,6 +150,8 @@ REFUSED = [
     (SERVICE | {"jwks_uri": "https://a.example/k"}, "invalid_client_metadata", "jwks"),
     (SERVICE | {"token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "http://169.254.169.254/"},
      "invalid_client_metadata", "https"),
+    (SERVICE | {"token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://["},
+     "invalid_client_metadata", "jwks_uri"),
     (SERVICE | {"token_endpoint_auth_method": "none"}, "invalid_client_metadata", "public client"),
     (APP | {"software_statement": "x.y.z"}, "unapproved_software_statement", "without one"),
     ([], "invalid_client_metadata", "JSON object"),

@@ -153,3 +153,22 @@ async def test_both_algorithms_that_discovery_names_work(served, service, tenant
     assert said["token_endpoint_auth_signing_alg_values_supported"] == ["ES384", "RS384"]
     service.key, service.alg = ec, "ES384"
     assert (await client.post(said["token_endpoint"], data=form(service))).status_code == 200
+
+
+async def test_a_slash_too_many_sends_nobody_elsewhere(http, tenant):
+    for place in ("/oauth2/token/", "/oauth2/login/", "/admin/clients/"):
+        answer = await http.post(path(tenant, place), data={"grant_type": "x"}, headers={"host": "evil.example"})
+        assert answer.status_code in (404, 405)
+        assert "location" not in answer.headers
+
+
+async def test_a_launch_that_is_refused_is_recorded(served, service, tenant):
+    client, recorder = served
+    url = path(tenant, "/oauth2/launch")
+    assert (await client.post(url, json={"client_id": "x"})).status_code == 401
+    got = (await client.post(path(tenant, "/oauth2/token"), data=form(service))).json()
+    bearer = {"authorization": f"Bearer {got['access_token']}"}
+    assert (await client.post(url, json={"client_id": "x"}, headers=bearer)).status_code == 403
+    stranger, known = [event for event in recorder.events if event["detail"].get("event") == "launch refused"]
+    assert (stranger["agent"], stranger["status"]) == (0, 401)
+    assert known["agent"] > 0

@@ -9,12 +9,15 @@ from base64 import b64encode, urlsafe_b64encode
 import pytest
 from argon2 import PasswordHasher
 
-from fhir_server.auth import bearer, clients, token
+from fhir_server.auth import bearer, clients, decisions, principals, token
 from fhir_server.auth.clients import ClientError
+from fhir_server.auth.flow import refresh
+from fhir_server.auth.flow.authorizations import Authorization, insert
 from fhir_server.auth.oauth_errors import OAuthError
+from fhir_server.auth.people import accounts
 from fhir_server.auth.remote_keys import RemoteKeys
 from fhir_server.auth.token import parse_form
-from fhir_server.kit import json
+from fhir_server.kit import clock, ids, json
 from tests.auth.conftest import ASSERTION, Service, key_set, make_key
 
 REMOTE = RemoteKeys()
@@ -342,3 +345,56 @@ async def test_what_cannot_be_a_client_id_is_refused_and_breaks_nothing(tenant, 
     service = Service(tenant, hostile, ec, "ES384")
     asserted = await service.ask(service.assertion())
     assert (asserted.status, asserted.body["error"]) == (400, "invalid_client")
+
+
+@pytest.mark.parametrize("form", [
+    {"client_secret": "x", "client_assertion": "y"},
+    {"client_assertion": "y", "client_assertion_type": "other"},
+    {"client_secret": "wrong"},
+    {"grant_type": "password"},
+], ids=str)  # fmt: skip
+async def test_who_was_refused_is_known_to_the_audit_by_number(tenant, symmetric, form):
+    client, _ = symmetric
+    number = await principals.agent_id(tenant, client.client_id, user=None, patient=None, scope="")
+    answer = await token.answer(tenant, REMOTE, {"client_id": client.client_id, **form}, None)
+    assert (answer.agent, answer.detail["client"]) == (number, client.client_id)
+    answer = await token.answer(tenant, REMOTE, form, basic(client.client_id, "wrong"))
+    assert answer.agent == number
+
+
+async def test_who_is_no_client_now_is_named_and_nobody_is_not(tenant, symmetric, service):
+    client, secret = symmetric
+    await decisions.set_disabled(tenant, client.client_id, disabled=True)
+    refused = await token.answer(tenant, REMOTE, GRANT, basic(client.client_id, secret))
+    assert refused.status == 401
+    assert refused.agent > 0
+    assertion = service.assertion(header=service.header(typ="x"))
+    form = GRANT | {"client_assertion_type": ASSERTION, "client_assertion": assertion}
+    assert (await token.answer(tenant, REMOTE, form, None)).agent > 0
+    for nobody in ("nobody", "a\x00b", "x" * 5000):
+        assert (await token.answer(tenant, REMOTE, GRANT | {"client_id": nobody}, None)).agent == 0
+
+
+async def test_a_client_of_a_removed_ones_name_inherits_nothing(tenant, unique, system):
+    async def add(name: str) -> None:
+        scope, places = "patient/*.rs offline_access", [f"https://{name}.example/cb"]
+        await clients.add(
+            tenant, name=name, scope=scope, client_id=f"again-{unique}", public=True, redirect_uris=places
+        )
+
+    await add("one")
+    patient = (await system.post("Patient", {"resourceType": "Patient"})).id
+    account = await accounts.add(
+        tenant, login=f"again-{unique}", password="long enough, too", roles=["patient"], fhir_user=f"Patient/{patient}"
+    )
+    grant = Authorization(
+        ids.new_id(), f"again-{unique}", account.id, b"s", "patient/*.rs offline_access", patient, {}, clock.now()
+    )
+    async with tenant.pool.acquire() as connection:
+        await insert(connection, tenant, grant)
+    kept = await refresh.issue(tenant, grant, ("offline_access",))
+    assert await clients.remove(tenant, f"again-{unique}")
+    await add("two")
+    form = {"grant_type": "refresh_token", "refresh_token": kept, "client_id": f"again-{unique}"}
+    answer = await token.answer(tenant, REMOTE, form, None)
+    assert (answer.status, answer.body["error"]) == (400, "invalid_grant")

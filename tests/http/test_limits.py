@@ -127,6 +127,17 @@ async def test_token_requests_by_address(limited, tenant, unique):
     assert answer.headers["cache-control"] == "no-store"
 
 
+async def test_who_is_refused_by_address_is_named_as_far_as_known(limited, tenant, unique):
+    await clients.add(tenant, name="x", scope="system/*.rs", client_id=f"named-{unique}")
+    http = await limited("token=1/day,login=1/day", "192.0.2.1")
+    for _ in range(2):
+        await asked(http, tenant, f"named-{unique}", "wrong", "system/*.rs")
+        await http.get(f"{tenant.base.removesuffix('/fhir')}/oauth2/authorize?client_id=named-{unique}")
+    text = "SELECT a.status FROM {s}.audit a JOIN {s}.agent g ON g.id = a.agent WHERE g.client_id = $1 ORDER BY 1"
+    rows = await tenant.pool.fetch(tenant.sql(text), f"named-{unique}")
+    assert [row["status"] for row in rows] == [401, 429, 429]
+
+
 async def test_nobody_uses_up_the_budget_of_another_client(limited, tenant, unique):
     """Token requests count for a client once it has proved who it is: a wrong secret counts for the address alone."""
     _, secret = await clients.add(tenant, name="x", scope="system/*.rs", client_id=f"victim-{unique}")

@@ -131,6 +131,11 @@ async def test_only_accept_settles_a_proposal(doc: Caller, system: Caller, uniqu
     dated = (await system.get(where["phq-9"])).json | {"effectiveDateTime": "2026-06-19"}
     assert (await system.put(where["phq-9"], dated)).status == 200
     assert (await doc.post(f"{where['phq-9']}/$accept", None)).json["status"] == "final"
+    # What was a proposal then is labelled as one, whatever has become of it; its tag stays with it.
+    earlier = f"{where['phq-9']}/_history/2"
+    assert (await system.post(f"{earlier}/$meta-add", metas([{"code": "seen"}]))).status == 200
+    refused = await system.post(f"{earlier}/$meta-delete", metas((await system.get(earlier)).json["meta"]["tag"]))
+    assert (refused.status, refused.issue) == (422, "proposal-waits")
 
 
 def metas(tags: Any) -> Any:

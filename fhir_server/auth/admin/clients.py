@@ -9,7 +9,7 @@ from fhir_server.auth.admin.fields import Field, read
 from fhir_server.auth.admin.task import Done, Task
 from fhir_server.auth.clients import Client, ClientError
 from fhir_server.auth.decisions import Registered
-from fhir_server.errors import Conflict, NotFound, Unprocessable
+from fhir_server.errors import BadRequest, Conflict, NotFound, Unprocessable
 from fhir_server.kit import clock, json
 
 NEW: Final = {
@@ -29,7 +29,9 @@ CHANGE: Final = {"disabled": Field(bool, required=True)}
 
 async def listed(task: Task) -> Done:
     """Answer `GET /admin/clients`; with `?pending=true` those that wait for a decision."""
-    pending = task.query.get("pending") == "true"
+    pending = {"true": True, "false": False}.get(task.query.get("pending", "false"))
+    if pending is None:
+        raise BadRequest("pending is true or false.", "admin-wrong-type", "pending")
     found = await decisions.listed(task.tenant, pending=pending)
     return Done(200, {"clients": [told(each) for each in found]})
 

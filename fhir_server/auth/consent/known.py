@@ -93,6 +93,7 @@ class Known:
 
 
 _known: WeakKeyDictionary[Tenant, Known] = WeakKeyDictionary()
+_UNSEEN: Final[tuple[int, int | None, Signed | None]] = (0, None, None)
 _DENIES: Final = Rules(None, Provision(None), understood=False)
 
 
@@ -119,7 +120,7 @@ def _is_fresh(tenant: Tenant, found: Known) -> bool:
 async def _look(tenant: Tenant, found: Known) -> None:
     asked, written = clock.monotonic(), tenant.written[consents.TYPE]
     since = FIRST if found.newest == FIRST else found.newest - _OVERLAP
-    changes = [kept for kept in await consents.changed(tenant, since) if _is_news(found, kept)]
+    changes = await consents.changed(tenant, since, lambda rid: found.seen.get(rid, _UNSEEN)[0])
     for kept in changes:
         rules = _rules(tenant, kept)
         signed = None if rules is None else _signed(found, rules)
@@ -141,11 +142,6 @@ async def _look(tenant: Tenant, found: Known) -> None:
 def _signed(found: Known, rules: Rules) -> Signed:
     text = replace(rules, root=replace(rules.root, start=FIRST, end=LAST))
     return Signed(found.texts.setdefault(text, text), rules.root.start, rules.root.end)
-
-
-def _is_news(found: Known, kept: consents.Kept) -> bool:
-    version = found.seen.get(kept.rid, (0, None, None))[0]
-    return kept.version != version or kept.body == b""  # one that was erased keeps its version
 
 
 def _rules(tenant: Tenant, kept: consents.Kept) -> Rules | None:

@@ -117,8 +117,9 @@ def by_context(asked: Asked, context: Mapping[str, Any]) -> Asked:
         str(each.get("reference", "")).partition("/")[0] or each.get("type", "")
         for each in context.get("fhirContext", ())
     }
-    known = {f"launch/{type_.lower()}" for type_ in there} | LAUNCH
-    lost = {word for word in asked.special if word.startswith("launch/") and word.partition("?")[0] not in known}
+    known = {f"launch/{type_.lower()}" for type_ in there} - LAUNCH  # which come without a role
+    others = [word for word in asked.special if word.startswith("launch/") and word not in LAUNCH]
+    lost = {word for word in others if word.partition("?")[0] not in known}
     dropped = asked.dropped | dict.fromkeys(sorted(lost), "left out: nothing of this kind is in context")
     return Asked(asked.resources, tuple(word for word in asked.special if word not in lost), dropped)
 

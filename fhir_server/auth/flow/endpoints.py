@@ -27,6 +27,7 @@ from fhir_server.kit import json
 from fhir_server.storage.tenants import Tenant
 
 MAX_FORM = 65_536
+MAX_PARAMS = 100
 TenantOf = Callable[[Request], Tenant]
 RequestId = Callable[[Request], str]
 Step = Callable[[Visit, Fields], Awaitable[Next]]
@@ -61,19 +62,28 @@ class Pages:
     async def authorize(self, request: Request) -> Response:
         """Answer the authorize endpoint; a POST becomes a GET, for a form of another site comes without our cookie."""
         tenant = self.tenant_of(request)
-        if request.method == "POST":
-            form = await _form(request)
-            text = (
-                urlencode([(name, value) for name, values in form.items() for value in values])
-                if form is not None
-                else ""
-            )
+        form = await _form(request) if request.method == "POST" else None
+        if form is not None:
+            text = urlencode([(name, value) for name, values in form.items() for value in values])
             return RedirectResponse(f"{issuer(tenant)}/oauth2/authorize?{text}", 303, {"Cache-Control": "no-store"})
         visit = await self._visit(request, tenant)
-        if len(request.url.query) > MAX_LENGTH:
-            return await self._answer(request, visit, steps.refused(Shown("The request of the app is too long.")))
-        params = parse_qsl(request.url.query, keep_blank_values=True, max_num_fields=100)
-        return await self._answer(request, visit, await self._guarded(visit, steps.authorize(visit, params)))
+        return await self._answer(request, visit, await self._guarded(visit, self._begun(request, visit)))
+
+    async def _begun(self, request: Request, visit: Visit) -> Next:
+        if request.method == "POST":
+            advice = f"Send the parameters as {MEDIA_TYPE} in the body, {MAX_FORM} bytes at most."
+            raise Shown("The request of the app cannot be read.", advice)
+        query = request.scope["query_string"]
+        if len(query) > MAX_LENGTH:
+            raise Shown("The request of the app is too long.", f"The query may have {MAX_LENGTH} characters.")
+        try:
+            params = parse_qsl(
+                query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMS
+            )
+        except ValueError as error:
+            advice = f"Send up to {MAX_PARAMS} parameters in percent-encoded UTF-8."
+            raise Shown("The request of the app cannot be read.", advice) from error
+        return await steps.authorize(visit, params)
 
     def _endpoint(self, name: str) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:

@@ -22,14 +22,18 @@ from fhir_server.auth.clients import Client
 from fhir_server.auth.flow.asked import Asked
 from fhir_server.auth.flow.authorizations import opened, sealed
 from fhir_server.auth.flow.state import Flow
-from fhir_server.kit import clock
+from fhir_server.kit import clock, json
 from fhir_server.model.references import Local, parse_reference
 from fhir_server.storage.tenants import Tenant
+from profiles.registry import R4
 
 SECONDS: Final = 300
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _HANDLE = re.compile(r"[A-Za-z0-9_-]{43}")
 _MAX_CONTEXT = 20
+_MAX_BYTES = 8000
+"""A flow carries its context from page to page (`state.MAX_SEALED`)."""
+_KINDS: Final[dict[str, type]] = {"reference": str, "canonical": str, "identifier": dict, "type": str, "role": str}
 _INSERT = """
 INSERT INTO {s}.oauth_launch (digest, client_id, person, context, expires_at) VALUES ($1, $2, $3, $4, $5)
 """
@@ -104,6 +108,8 @@ def _context(tenant: Tenant, asked: Mapping[str, Any]) -> dict[str, Any]:
         made["intent"] = _typed(intent, str, "intent is a string")[:200]
     if (others := asked.get("fhirContext")) is not None:
         made["fhirContext"] = _others(tenant, others)
+    if len(json.encode(made)) > _MAX_BYTES:
+        raise LaunchError(f"a launch context has {_MAX_BYTES} bytes at most; refer to what is larger")
     return made
 
 
@@ -123,13 +129,18 @@ def _other(tenant: Tenant, given: Any) -> dict[str, Any]:
     """Return one item of fhirContext, as SMART has it."""
     if not isinstance(given, dict) or not given.keys() & {"reference", "canonical", "identifier"}:
         raise LaunchError("each item of fhirContext is an object with reference, canonical or identifier")
-    if given.keys() - {"reference", "canonical", "identifier", "type", "role"}:
+    if given.keys() - _KINDS.keys():
         raise LaunchError("an item of fhirContext has reference, canonical, identifier, type and role only")
+    if wrong := [name for name, value in given.items() if not isinstance(value, _KINDS[name])]:
+        kind = "an object" if _KINDS[wrong[0]] is dict else "a string"
+        raise LaunchError(f"{wrong[0]} in fhirContext is {kind}")
+    if not R4.is_type(given.get("type", "Patient")):
+        raise LaunchError("type in fhirContext is a resource type")
     role = given.get("role", "launch")
-    if not isinstance(role, str) or not (role == "launch" or (":" in role and not role.startswith(":"))):
+    if not (role == "launch" or (":" in role and not role.startswith(":"))):
         raise LaunchError("role in fhirContext is launch or an absolute URI")
     if "reference" in given:
-        parsed = parse_reference(str(given["reference"]), tenant.base)
+        parsed = parse_reference(given["reference"], tenant.base)
         if not isinstance(parsed, Local):
             raise LaunchError("reference in fhirContext is relative, as in ImagingStudy/123")
         if parsed.type in ("Patient", "Encounter") and role == "launch":

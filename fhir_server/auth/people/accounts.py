@@ -5,6 +5,7 @@ An account that was disabled loses its sessions at once, and its tokens with the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,7 @@ from typing import Any, Final
 import asyncpg
 
 from fhir_server.auth.clients import hashed
+from fhir_server.auth.oauth_errors import is_plain
 from fhir_server.auth.people import totp
 from fhir_server.auth.people.roles import ROLES
 from fhir_server.kit import clock, ids, json
@@ -23,6 +25,8 @@ FHIR_USERS: Final = ("Practitioner", "PractitionerRole", "Patient", "RelatedPers
 MIN_PASSWORD: Final = 12
 MAX_PASSWORD: Final = 256
 MAX_LOGIN: Final = 120
+MAX_NAME: Final = 200
+_ID = re.compile(r"[0-9a-z]{1,64}")
 _COLUMNS = "id, profile, fhir_user, roles, password, totp_step, disabled_at IS NOT NULL AS disabled"
 _SEAL = b"person/"
 
@@ -73,7 +77,9 @@ async def find(tenant: Tenant, login: str) -> Account | None:
 
 
 async def get(tenant: Tenant, id_: str) -> Account | None:
-    """Return the account of an id."""
+    """Return the account of an id; what cannot be one is nobody's, and PostgreSQL is not asked."""
+    if not _ID.fullmatch(id_):
+        return None
     row = await tenant.pool.fetchrow(tenant.sql(f"SELECT {_COLUMNS} FROM {{s}}.person WHERE id = $1"), id_)
     return _account(tenant, row) if row else None
 
@@ -135,6 +141,8 @@ async def add(
     login = login.strip()
     if not 0 < len(login) <= MAX_LOGIN or not login.isprintable():
         raise AccountError(f"a login has 1 to {MAX_LOGIN} printable characters")
+    if not is_plain(name or login, MAX_NAME):
+        raise AccountError(f"a name has {MAX_NAME} visible characters at most")
     check_password(password, login)
     id_, secret = ids.new_id(), totp.new_secret() if second_factor else None
     values = (

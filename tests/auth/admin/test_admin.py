@@ -289,3 +289,33 @@ async def test_changes_that_could_not_be_acted_on_are_listed_and_replayed(admin:
         assert "events replayed" in await trail(admin)
     finally:
         await admin.tenant.pool.execute(admin.tenant.sql("DELETE FROM {s}.outbox_aside"))
+
+
+async def test_what_cannot_be_an_id_is_nobodys(admin):
+    for id_ in ("%00", "a%00b", "x" * 3000, "%C3%A9"):
+        await admin("GET", f"clients/{id_}", status=404)
+        await admin("DELETE", f"clients/{id_}", status=404)
+        await admin("GET", f"users/{id_}", status=404)
+        await admin("PATCH", f"users/{id_}", {"disabled": True}, 404)
+
+
+async def test_parameters_are_strict_as_well(admin):
+    for query in ("clients?pending=maybe", "clients?foo=1", "users?login=a&login=b", "roles?x=1"):
+        await admin("GET", query, status=400)
+    assert (await admin("GET", "clients?pending=true"))["clients"] == []
+
+
+@pytest.mark.parametrize("name", ["", "Bank\u202egro", "two\nlines", "x" * 300])
+async def test_people_are_shown_plain_names(admin, name, unique):
+    await admin("POST", "clients", {"name": name, "scope": "system/*.rs"}, 422)
+    if name:
+        await admin("POST", "users", {"login": f"n-{unique}", "name": name, "roles": ["auditor"]}, 422)
+
+
+async def test_keys_come_by_https(admin):
+    await admin("POST", "clients", {"name": "S", "scope": "system/*.rs", "jwks_uri": "http://keys.example/set"}, 422)
+
+
+async def test_who_was_turned_away_without_a_token_is_recorded(admin):
+    await Admin(admin.tenant, admin.http, "nonsense")("GET", "clients", status=401)
+    assert "administration refused" in await trail(admin)

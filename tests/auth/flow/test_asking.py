@@ -129,6 +129,11 @@ async def test_any_origin_reads_discovery_and_metadata(app, http):
         answer = await http.get(app.tenant.base + path, headers={"Origin": STRANGER})
         assert answer.headers["access-control-allow-origin"] == "*"
         assert "access-control-allow-credentials" not in answer.headers
+    for path in ("/fhir/.well-known/smart-configuration", "/.well-known/openid-configuration", "/oauth2/jwks"):
+        asked = {"Origin": STRANGER, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "accept"}
+        before = await http.options(app.root + path, headers=asked)
+        assert (before.status_code, before.headers["access-control-allow-origin"]) == (204, "*")
+        assert "POST" not in before.headers["access-control-allow-methods"]
 
 
 @pytest.mark.smart(17)

@@ -126,13 +126,15 @@ async def test_other_launch_scopes_are_granted_when_there_is_context(browser, ap
         b,
         imaging,
         ward.doctor.login,
-        scope=f"{ASKED} launch/imagingstudy?role=https://roles.example/unknown launch/location",
+        scope=f"{ASKED} launch/imagingstudy?role=https://roles.example/unknown launch/location"
+        " launch/patient?role=x",
         launch=made.json()["launch"],
     )
     token = (await imaging.redeem((await b.allow(page))["code"])).json()
     assert "launch/imagingstudy?role=https://roles.example/unknown" in token["scope"].split()
     assert token["fhirContext"] == [{"reference": "ImagingStudy/1"}]
-    assert token["dropped_scopes"] == {"launch/location": "left out: nothing of this kind is in context"}
+    why = "left out: nothing of this kind is in context"
+    assert token["dropped_scopes"] == {"launch/location": why, "launch/patient?role=x": why}
 
 
 WRONG = [
@@ -151,6 +153,12 @@ WRONG = [
     {"fhirContext": [{"reference": "ImagingStudy/1", "role": ""}]},
     {"fhirContext": [{"reference": "ImagingStudy/1", "role": "relative"}]},
     {"fhirContext": [{"reference": "ImagingStudy/1", "other": 1}]},
+    {"fhirContext": [{"reference": 5}]},
+    {"fhirContext": [{"canonical": ["http://x.example/q"]}]},
+    {"fhirContext": [{"identifier": "x"}]},
+    {"fhirContext": [{"identifier": {"value": "x"}, "type": ["Patient"]}]},
+    {"fhirContext": [{"identifier": {"value": "x"}, "type": "Nothing"}]},
+    {"fhirContext": [{"identifier": {"value": "x" * 9000}}]},
     {"nonsense": 1},
 ]
 

@@ -188,6 +188,8 @@ REDIRECTS = [
     ("https:///cb", False),
     ("https://app.example:99999/cb", False),
     ("https://app.example/ cb", False),
+    ("https://app.example/cb?state=1", False),
+    ("https://app.example/cb?a=1&iss=https://evil.example", False),
     ("https://app.example/\u00fc", False),
     ("https://app.example\\@evil.example/", False),
     ("file:///etc/passwd", False),
@@ -225,3 +227,23 @@ async def test_a_public_client_needs_a_redirect_uri(tenant):
 )
 def test_origins_as_browsers_write_them(url, seen):
     assert origin(url) == seen
+
+
+@pytest.mark.parametrize(
+    "tail",
+    ["&" + "&".join(f"a{n}=1" for n in range(120)), "&x=%ff", "&state=%ff%fe", "&x=" + "a" * 17_000],
+    ids=["many", "no UTF-8", "state", "long"],
+)
+async def test_what_cannot_be_read_goes_nowhere(browser, app, tail):
+    page = await browser().open(app.url() + tail)
+    assert page.status == 400
+    assert "location" not in page.response.headers
+    assert "parameters in percent-encoded UTF-8" in page.text or "characters" in page.text
+
+
+async def test_a_post_that_is_no_form_is_told_so(app):
+    for kind in ("application/json", "multipart/form-data; boundary=x"):
+        url = f"{app.root}/oauth2/authorize"
+        answer = await app.http.post(url, content=urlencode(app.params()), headers={"content-type": kind})
+        assert answer.status_code == 400
+        assert "application/x-www-form-urlencoded" in answer.text
