@@ -54,4 +54,7 @@ EQUIVALENT: Final[dict[str, str]] = {
     "policy._stays: `if type_ == traced.TYPE` → `if True`": _AGAIN,
     "policy.check_write: `level == 'user' and type_ in care.RELATIONS` → `level == 'user'`": _AGAIN,
     "policy._writes: `EVERYTHING if Grant() in grants else tuple(grants)` → `tuple(grants)`": "all, and part of it, is all",
+    "visibility._union: `if not left or not right` → `if False`": "the same keys, written as values of the statement",
+    "known.Alike.keys: `if found is None` → `if True`": "the same keys, gathered anew",
+    "known.limit: `if version == found.version` → `if False`": _AGAIN,
 }
