@@ -126,8 +126,7 @@ async def test_other_launch_scopes_are_granted_when_there_is_context(browser, ap
         b,
         imaging,
         ward.doctor.login,
-        scope=f"{ASKED} launch/imagingstudy?role=https://roles.example/unknown launch/location"
-        " launch/patient?role=x",
+        scope=f"{ASKED} launch/imagingstudy?role=https://roles.example/unknown launch/location launch/patient?role=x",
         launch=made.json()["launch"],
     )
     token = (await imaging.redeem((await b.allow(page))["code"])).json()
