@@ -33,6 +33,8 @@ Error = Literal[
 MAX_STATE: Final = 2048
 MAX_NONCE: Final = 512
 MAX_LENGTH: Final = 16_384
+_PROMPTS: Final = frozenset({"login", "consent", "select_account"})
+"""What may be asked for together (OpenID Connect Core §3.1.2.1)."""
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _USED: Final = (
     "client_id", "redirect_uri", "response_type", "state", "scope", "aud", "resource", "launch", "code_challenge",
@@ -108,7 +110,7 @@ async def read(tenant: Tenant, params: Params) -> Request:
     flow = state.new(
         client_id=client.client_id, redirect_uri=redirect_uri, state=given["state"], scope=given["scope"],
         challenge=given["code_challenge"], nonce=given.get("nonce"), launch=given.get("launch"),
-        fresh_login=given.get("prompt") == "login",
+        fresh_login="login" in given.get("prompt", "").split(" "),
     )  # fmt: skip
     try:
         flow = await launches.open_for(tenant, flow, asked)
@@ -166,8 +168,8 @@ def _wrong(tenant: Tenant, given: dict[str, str]) -> list[tuple[Error, str]]:
     found += _wrong_aud(tenant, given) + _wrong_challenge(given)
     if len(given.get("nonce", "")) > MAX_NONCE:
         found.append(("invalid_request", f"nonce has {MAX_NONCE} characters at most."))
-    if given.get("prompt", "login") not in ("login", "none", "consent", "select_account"):
-        found.append(("invalid_request", "prompt must be login, none, consent or select_account."))
+    if (prompt := set(given.get("prompt", "login").split(" "))) != {"none"} and prompt - _PROMPTS:
+        found.append(("invalid_request", "prompt must be none alone, or of login, consent and select_account."))
     if "scope" not in given:
         found.append(("invalid_scope", "Send scope, such as launch/patient patient/*.rs openid fhirUser."))
     return found

@@ -107,6 +107,7 @@ SENT_BACK = [
     ({"scope": "launch patient/*.rs", "launch": "guessed"}, "invalid_request", "open the app again"),
     ({"request": "x.y.z"}, "invalid_request", "request"),
     ({"prompt": "nonsense"}, "invalid_request", "prompt"),
+    ({"prompt": "none login"}, "invalid_request", "none alone"),
     ({"nonce": "x" * 513}, "invalid_request", "nonce"),
 ]
 

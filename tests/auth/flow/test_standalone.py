@@ -187,7 +187,7 @@ async def test_the_next_app_needs_no_second_login(browser, app, ward):
     await b.allow(await to_consent(b, app, ward.own.login))
     page = await b.open(app.url())
     assert page.form("consent")
-    again = await b.open(app.url(prompt="login"))
+    again = await b.open(app.url(prompt="login consent"))
     assert again.form("login")
 
 
