@@ -1,8 +1,8 @@
 """Apple Health export.zip: export.xml read as a stream, a record at a time, whatever its size.
 
-A record is attributes of `Record`, its metadata are `MetadataEntry` inside; a `Workout` is a bout of activity. What apps and phones do
-wrong is put right before the parser sees it: control characters become spaces, an ampersand of no character stands for itself (so
-that no entity is ever expanded), and the document type, malformed on some versions of iOS, is cut out.
+A record is attributes of `Record`, its metadata are `MetadataEntry` inside; a `Workout` is a bout of activity. What apps and
+phones do wrong is put right before the parser sees it: control characters become spaces, an ampersand of no character stands for
+itself (so that no entity is ever expanded), and the document type, malformed on some versions of iOS, is cut out.
 """
 
 from __future__ import annotations
