@@ -212,6 +212,7 @@ def _features(found: View, buckets: Buckets, wanted: frozenset[str]) -> list[Jso
             part("display", valueString=feature.display),
             part("resolution", valueCode=buckets.resolution),
             sampled_part("values", line.values, feature.unit, buckets, ("low", "median", "high")),
+            sampled_part("interval", line.interval, feature.unit, buckets, ("low", "high")),
             sampled_part("band", line.band, feature.unit, buckets, ("low", "high")),
             sampled_part("deviation", line.deviation, "1", buckets, ("z", "low", "high")),
         ]

@@ -248,10 +248,26 @@ def _state(base: str) -> Resource:
         "code": coded("digital-twin-state"),
         "subject": PATIENT,
         "effectivePeriod": {"start": "2026-01-06T00:00:00+01:00", "end": "2026-01-06T23:59:59.999+01:00"},
-        "method": coded("clarity-twin-1"),
+        "method": coded("clarity-twin-3"),
         "device": DEVICE,
-        "component": [{"code": coded("steps"), "valueQuantity": quantity(6400, "{steps}")}],
+        "component": [
+            {
+                "extension": [
+                    _parts("digital-twin-feature", base, window=1, method="intervals", coverage=1),
+                    _parts("digital-twin-interval", base, low=6400, high=6400, method="unmeasured"),
+                ],
+                "code": coded("steps"),
+                "valueQuantity": quantity(6400, "{steps}"),
+            }
+        ],
     }
+
+
+def _parts(name: str, base: str, **said: int | str) -> Resource:
+    """Return an extension of ours with a part for each word."""
+    kinds = {"window": "valueInteger", "method": "valueCode"}
+    parts = [{"url": url, kinds.get(url, "valueDecimal"): value} for url, value in said.items()]
+    return {"url": profile(name, base), "extension": parts}
 
 
 def _rule(base: str) -> Resource:

@@ -31,12 +31,12 @@ EXTENSIONS = (
     ("source-detail", "What a source says beside the measurement, word for word", ("Observation",)),
     ("source-time", "A time that a source states and that FHIR cannot hold, word for word", ("Observation",)),
     ("digital-twin-coverage", "Measured part of the day by signal", ("Observation",)),
-    ("digital-twin-feature", "How a feature came about: window, method, coverage, baseline", ("Observation.component",)),
+    ("digital-twin-feature", "How a number came about: window, method, coverage, baseline", ("Observation.component",)),
     ("message-delivery", "What came of a message: way, state, reason, time", ("Communication.recipient",)),
     ("actigraphy-embedding-facts", "A week as numbers (little-endian float32): card, coverage, strangeness", ("Observation",)),
     ("model-card-reference", "The card of the model that a Device is", ("Device",)),
     ("model-source-attribute", "One of the 31 source attributes of a model", ("Library",)),
-    ("digital-twin-interval", "The 95 % interval of a number", ("Observation.component",)),
+    ("digital-twin-interval", "The 95 % interval of a number: low, high, by which method", ("Observation.component",)),
     ("prediction-interval", "The interval of a prediction: percent, or a quantity", ("RiskAssessment.prediction",)),
     ("prediction-comparator", "What the simpler model says", ("RiskAssessment.prediction",)),
     ("prediction-input", "An input of a prediction and what it adds to the log odds", ("RiskAssessment.prediction",)),
@@ -119,7 +119,7 @@ def _of_the_twin(base: str) -> Iterator[Resource]:
     state = {"coding": [{"system": digital_twin(base), "code": "digital-twin-state"}]}
     yield structure(
         "digital-twin-state",
-        "State of the digital twin on a local day: features, each with coverage, own baseline and deviation",
+        "State of the digital twin on a local day: features, each with interval, coverage, baseline, deviation",
         "Observation",
         [
             _element("Observation.code", min=1, patternCodeableConcept=state),

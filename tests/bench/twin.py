@@ -56,7 +56,7 @@ def pure() -> Json:
     kept = {d: daybook.encode(p) for d, p in daybook.pages(recording, daybook.touched(recording)).items() if d != day}
 
     def another() -> list[State]:
-        book = {d: daybook.decode(body) for d, body in kept.items() if d >= day - timedelta(days=REACH)}
+        book = {d: daybook.decode_numbers(body) for d, body in kept.items() if d >= day - timedelta(days=REACH)}
         book |= daybook.pages(Recording.of({key: decode(body) for key, body in near.items()}, zone), [day])
         return booked_states(book, [day])
 

@@ -1,15 +1,18 @@
 """Apple Health export.zip: export.xml read as a stream, a record at a time, whatever its size.
 
-A record is attributes of `Record`, its metadata are `MetadataEntry` inside; a `Workout` is a bout of activity. No DTD is loaded
-and no entity resolved.
+A record is attributes of `Record`, its metadata are `MetadataEntry` inside; a `Workout` is a bout of activity. What apps and
+phones do wrong is put right before the parser sees it: control characters become spaces, an ampersand of no character stands for
+itself (so that no entity is ever expanded), and the document type, malformed on some versions of iOS, is cut out.
 """
 
 from __future__ import annotations
 
+import io
+import re
 import zipfile
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from lxml import etree  # type: ignore[import-untyped]
 
@@ -20,6 +23,31 @@ from workers.ingest.times import moment
 _KINDS = ("Record", "Workout")
 _ACTIVITY = "HKWorkoutActivityType"
 _UNITS = {"min": "min", "s": "s", "hr": "h"}
+
+
+_CONTROL: Final = bytes.maketrans(bytes({*range(32)} - {9, 10, 13}), b" " * 29)
+_TYPE: Final = re.compile(rb"<!DOCTYPE[^\[>]*(?:\[.*?\]\s*)?>", re.DOTALL)
+_AMPERSAND: Final = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});)")
+_LONGEST: Final = 12
+_HEAD: Final = 256 * 1024
+"""Bytes in which a document type stands; Apple's has about 10 kB."""
+
+
+class _Mended(io.RawIOBase):
+    """The bytes of an export without its document type, control characters and entities."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._left = _TYPE.sub(b"", stream.read(_HEAD), count=1)
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, as many as there are in about `size`; none at the end."""
+        part = self._left + self._stream.read(size)
+        self._left = b""
+        cut = part.rfind(b"&", -_LONGEST)
+        if cut > 0 and b";" not in part[cut:]:  # it may go on in the next bytes
+            part, self._left = part[:cut], part[cut:]
+        return _AMPERSAND.sub(b"&amp;", part.translate(_CONTROL))
 
 
 def named(archive: zipfile.ZipFile) -> str | None:
@@ -34,7 +62,13 @@ def named(archive: zipfile.ZipFile) -> str | None:
 def read(stream: IO[bytes], source: str) -> Iterator[Item]:
     """Yield what the records of an export.xml say; Unusable at the place where it is no XML any more."""
     elements = etree.iterparse(
-        stream, events=("end",), tag=_KINDS, resolve_entities=False, load_dtd=False, no_network=True, huge_tree=True
+        _Mended(stream),
+        events=("end",),
+        tag=_KINDS,
+        resolve_entities=False,
+        load_dtd=False,
+        no_network=True,
+        huge_tree=True,
     )
     number = 0
     try:

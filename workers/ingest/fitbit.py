@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from fhir_server.errors import BadRequest
 from fhir_server.kit import json
-from workers.ingest.sample import Item, Left, Number, Origin, Sample, Unusable, Value
+from workers.ingest.sample import EMPTY, Item, Left, Number, Origin, Sample, Unusable, Value
 from workers.ingest.times import Moment, later, moment, of
 
 LARGEST: Final = 64 * 1024 * 1024
@@ -125,8 +125,9 @@ def _daily(content: bytes, name: str, kind: str, origin: Origin) -> Iterator[Ite
         where = f"{name}[{i}]"
         try:
             day, text = (row.get("timestamp") or "")[:10], row.get(column) or ""
-            if text.strip():
-                yield Sample(measure, origin, moment(day, where="timestamp"), value=Value(_short(Decimal(text)), unit))
+            if text.strip().lower() not in EMPTY:
+                number = _short(Decimal(text))
+                yield Sample(measure, origin, moment(day, where="timestamp"), value=Value(number, unit))
         except Unusable as error:
             yield error.within(where)
         except InvalidOperation:

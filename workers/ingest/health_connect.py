@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from workers.ingest.neutral import number, shown, text
+from workers.ingest.neutral import DELETION, number, shown, text
 from workers.ingest.sample import Item, Left, Origin, Sample, Unusable, Value
 from workers.ingest.times import Moment, moment, of
 
@@ -46,6 +46,8 @@ def read(item: Any, source: str) -> Iterator[Item]:
     try:
         if not isinstance(item, dict):
             raise Unusable("sample", "A Health Connect record is an object.")
+        if "deleted" in item or item.get("type") == "DeletionChange":
+            raise Unusable("deletion", DELETION)
         name = text(item, "type").removesuffix("Record")
         common = _common(item, source)
         if name == "HeartRate":
@@ -88,7 +90,8 @@ def _heart(item: Mapping[str, Any], common: dict[str, Any]) -> Iterator[Sample]:
 def _sleep(item: Mapping[str, Any], common: dict[str, Any]) -> Iterator[Sample]:
     """Yield the stages, and the session with the time slept where stages tell it: a session alone says time in bed."""
     session = _interval(item)
-    asleep, stages = 0, item.get("stages") or []
+    slept: list[tuple[int, int]] = []
+    stages = item.get("stages") or []
     if not isinstance(stages, list):
         raise Unusable("stages", "stages are a list.", "stages")
     for i, each in enumerate(stages):
@@ -102,11 +105,20 @@ def _sleep(item: Mapping[str, Any], common: dict[str, Any]) -> Iterator[Sample]:
         if code is None:
             continue
         if code != "awake":
-            asleep += when["end"].ms - when["start"].ms
+            slept.append((when["start"].ms, when["end"].ms))
         yield Sample(measure="sleep-stage", code=code, **when, **common)
     length = session["end"].ms - session["start"].ms
-    measure, seconds = ("sleep-session", asleep) if stages else ("time-in-bed", length)
+    measure, seconds = ("sleep-session", _covered(slept)) if slept else ("time-in-bed", length)
     yield Sample(measure=measure, value=Value(seconds // 1000, "s"), **session, **common)
+
+
+def _covered(intervals: list[tuple[int, int]]) -> int:
+    """Return how many ms some intervals cover; where they overlap it counts once."""
+    total, until = 0, 0
+    for start, end in sorted(intervals):
+        total += max(0, end - max(start, until))
+        until = max(until, end)
+    return total
 
 
 def _pressure(item: Mapping[str, Any], common: dict[str, Any]) -> Sample:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
-from workers.ingest.neutral import shown
+from workers.ingest.neutral import DELETION, shown
 from workers.ingest.sample import Item, Left, Number, Origin, Sample, Unusable, Value
 from workers.ingest.times import Moment, moment
 
@@ -59,6 +59,8 @@ def read(item: Any, source: str) -> Item:
     try:
         if not isinstance(item, dict):
             raise Unusable("sample", "A HealthKit sample is an object.")
+        if item.get("deleted") or item.get("deletedObject"):
+            raise Unusable("deletion", DELETION)
         return record({name: _flat(value) for name, value in item.items()}, source)
     except Unusable as error:
         return error

@@ -24,6 +24,10 @@ MEMBERS: Final = frozenset(
     {"type", "start", "end", "value", "unit", "code", "text", "values", "period", "parts", "statistic", "status", "issued",
      "method", "details", "device", "source"}
 )  # fmt: skip
+DELETION: Final = (
+    "A deletion names a record whose id is not kept. Send the sample itself as type, start and end, in the format clarity, with "
+    "status entered-in-error and when that was as issued."
+)
 _LONGEST: Final = 366 * 86_400_000
 _DEVICE: Final = ("name", "manufacturer", "model", "serial", "version")
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
 from fhir_server.kit import json
 from profiles.psych.codes import BASE, CATEGORY, GAPS, LOCAL, SNOMED, STATISTICS, UCUM, actigraphy, gaps, profile
 from profiles.psych.measures import BY_NAME, PARTS, Measure
-from workers.ingest.sample import Number, Origin, Sample, Series, Unusable, Value
+from workers.ingest.sample import LARGEST, Number, Origin, Sample, Series, Unusable, Value
 from workers.ingest.times import moment
 
 Resource = dict[str, Any]
@@ -83,6 +84,10 @@ def _check(sample: Sample, measure: Measure) -> None:
     for number, unit, units in numbers:
         if unit not in units:
             raise Unusable("unit", f"{measure.name} is measured in {', '.join(units) or 'no unit'}.", "unit")
+        if isinstance(number, Decimal) and not number.is_finite():
+            raise Unusable("number", "It is a number.", "value")
+        if not -LARGEST <= number <= LARGEST:
+            raise Unusable("out-of-range", "Nothing that is measured is so large.", "value")
         if number < measure.low:
             raise Unusable("out-of-range", f"{measure.name} is never below {measure.low:g}.", "value")
         if unit == "%" and number > _ALL:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from fhir_server.kit import json
 from workers.ingest.sample import Item, Number, Origin, Sample, Unusable, Value
-from workers.ingest.schemas import BODIES, HEADER, problems
+from workers.ingest.schemas import BODIES, HEADER, OLDER, problems
 from workers.ingest.times import Moment, later, moment
 
 Body = dict[str, Any]
@@ -121,7 +121,8 @@ def _wrong(point: Any) -> Iterator[Unusable]:
         yield Unusable("data-point", "A data point is an object with a header and a body.")
         return
     header = point["header"]
-    found = problems(header, HEADER)
+    older = _is_older(header)
+    found = problems(header, OLDER if older else HEADER)
     yield from (Unusable("header", text, f"header.{path}".rstrip(".")) for path, text in found)
     if found:
         return
@@ -131,19 +132,39 @@ def _wrong(point: Any) -> Iterator[Unusable]:
         yield Unusable("schema-unknown", f"There is no schema of this id; there are: {known}.", "header.schema_id")
         return
     try:
-        uuid.UUID(header["uuid"])
+        if not older:  # which only recommend one
+            uuid.UUID(header["uuid"])
     except ValueError:
         yield Unusable("header", "It is a UUID.", "header.uuid")
     for path, text in problems(point["body"], schema):
         yield Unusable("body", text, f"body.{path}".rstrip("."))
 
 
+def _is_older(header: Body) -> bool:
+    """Tell whether a header is one of Open mHealth from before IEEE 1752.1, which names its members otherwise."""
+    return "uuid" not in header and "source_creation_date_time" not in header and "id" in header
+
+
+def _told(header: Body) -> tuple[Moment | None, str | None, str]:
+    """Return when the source told it, how it was measured, and the id of the data point.
+
+    An older header's `creation_date_time` is when some store took it in: no word of the source, and never `issued`.
+    """
+    if not _is_older(header):
+        where = "header.source_creation_date_time"
+        return _moment(header["source_creation_date_time"], where), header.get("modality"), header["uuid"]
+    came = header.get("acquisition_provenance", {})
+    names = ("source_last_modification_date_time", "source_creation_date_time")
+    told = next((_moment(came[n], f"header.acquisition_provenance.{n}") for n in names if n in came), None)
+    return told, came.get("modality"), came.get("source_data_point_id", header["id"])
+
+
 def _samples(row: Row, header: Body, body: Body, source: str) -> Iterator[Sample]:
     """Yield what a valid data point says."""
-    issued = _moment(header["source_creation_date_time"], "header.source_creation_date_time")
+    issued, modality, point = _told(header)
     start, end, stated = _time_frame(body.get("effective_time_frame"), issued)
     origin = _origin(header, source)
-    common: dict[str, Any] = {"origin": origin, "issued": _full(issued), "method": header.get("modality")}
+    common: dict[str, Any] = {"origin": origin, "issued": issued and _full(issued), "method": modality}
     summary = body.get("sleep_stage_summary", body)
     statistic = body.get("descriptive_statistic") or summary.get("descriptive_statistic")
     measure, value = row.measure, _value(summary.get(row.value)) if row.value else None
@@ -159,7 +180,7 @@ def _samples(row: Row, header: Body, body: Body, source: str) -> Iterator[Sample
         text=body.get("activity_name"),
         parts=_parts(row, summary),
         statistic=STATISTICS.get(statistic, statistic) if statistic else None,
-        details=_details(row, header, body, summary),
+        details=_details(row, header, body, summary) | {"data-point": point},
         stated_time=stated,
         **common,
     )
@@ -202,7 +223,6 @@ def _details(row: Row, header: Body, body: Body, summary: Body) -> dict[str, str
               "sleep_stage_summary", "sleep_stage_episodes"}  # fmt: skip
     left = {name: value for name, value in (body | summary).items() if name not in placed}
     left |= {name: header[name] for name in ("acquisition_rate", "external_datasheets") if name in header}
-    left["data-point"] = header["uuid"]
     return {name: value if isinstance(value, str) else json.encode(value).decode() for name, value in left.items()}
 
 
@@ -232,7 +252,8 @@ def _time_frame(frame: Any, otherwise: Moment | None) -> tuple[Moment, Moment | 
     """Return start and end of a time frame, and its words where FHIR cannot hold it."""
     where = "body.effective_time_frame"
     if frame is None:
-        assert otherwise is not None
+        if otherwise is None:
+            raise Unusable("time-missing", "Neither the body nor the source of the header says a time.", where)
         return otherwise, None, ""
     if "date_time" in frame:
         return _moment(frame["date_time"], f"{where}.date_time"), None, None

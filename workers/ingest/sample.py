@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from workers.ingest.times import Moment
 
 Number: TypeAlias = int | Decimal
+
+EMPTY: Final = frozenset({"", "nan", "na", "n/a", "null", "none", "-"})
+"""How tables write that there is no number."""
+
+LARGEST: Final = 10**12
+"""Nothing that a wearable measures is larger, in any unit."""
 
 
 class Unusable(Exception):

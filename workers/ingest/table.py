@@ -3,6 +3,7 @@
 source = "LifeSnaps"
 zone = "Europe/Athens"          # of times without an offset
 patient = "id"                  # column that names the patient, when the file holds several
+decimal = ","                   # when numbers are written as 62,5; then delimiter = ";"
 gap = "not-told"                # a row without any of the values is a gap, for this reason
 device = { manufacturer = "Fitbit" }
 
@@ -34,12 +35,11 @@ from typing import IO, Any, Final, NamedTuple
 from profiles.psych.codes import GAPS
 from profiles.psych.measures import BY_NAME, PARTS
 from workers.ingest.payload import zone_named
-from workers.ingest.sample import Item, Number, Origin, Sample, Unusable, Value
+from workers.ingest.sample import EMPTY, LARGEST, Item, Number, Origin, Sample, Unusable, Value
 from workers.ingest.times import Moment, later, moment
 
-EMPTY: Final = frozenset({"", "nan", "na", "n/a", "null", "none", "-"})
 _DAY: Final = 86_400_000
-_TOP: Final = frozenset({"source", "zone", "patient", "gap", "device", "time", "value", "delimiter"})
+_TOP: Final = frozenset({"source", "zone", "patient", "gap", "device", "time", "value", "delimiter", "decimal"})
 _TIME: Final = frozenset({"start", "end", "seconds", "format"})
 _VALUE: Final = frozenset({"column", "type", "unit", "factor", "statistic", "parts"})
 
@@ -68,6 +68,7 @@ class Mapped:
     seconds: Decimal | None
     format: str | None
     delimiter: str
+    decimal: str
     columns: tuple[Column, ...]
 
 
@@ -99,13 +100,14 @@ def mapping(content: bytes, zone: tzinfo | None = None) -> Mapped:
             str(given.get("source", "csv")), **{name: str(said) for name, said in device.items() if name in _ORIGIN}
         ),
         zone=zone_named(given["zone"], "zone") if "zone" in given else zone,
-        patient=given.get("patient"),
+        patient=_words(given, "patient"),
         gap=given.get("gap"),
         start=time["start"],
-        end=time.get("end"),
-        seconds=Decimal(time["seconds"]) if "seconds" in time else None,
-        format=time.get("format"),
-        delimiter=str(given.get("delimiter", ",")),
+        end=_words(time, "end"),
+        seconds=_positive(time["seconds"], "time.seconds") if "seconds" in time else None,
+        format=_words(time, "format"),
+        delimiter=_mark(given, "delimiter", ",", ",;|\t "),
+        decimal=_mark(given, "decimal", ".", ".,"),
         columns=tuple(_column(each, f"value[{i}]") for i, each in enumerate(values)),
     )
 
@@ -136,10 +138,34 @@ def _column(given: Any, where: str) -> Column:
     if unit not in measure.units:
         raise Unusable("mapping", f"{measure.name} is measured in {', '.join(measure.units)}.", f"{where}.unit")
     parts = given.get("parts", {})
+    if not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
+        raise Unusable("mapping", "parts are names of columns by part.", f"{where}.parts")
     if strange := sorted(set(parts) - set(PARTS)):
         raise Unusable("mapping", f"There is no part {strange[0]}; there are: {', '.join(sorted(PARTS))}.", where)
-    factor = Decimal(given.get("factor", 1))
-    return Column(given["column"], measure.name, unit, factor, given.get("statistic"), tuple(parts.items()))
+    factor = _positive(given.get("factor", 1), f"{where}.factor")
+    return Column(given["column"], measure.name, unit, factor, _words(given, "statistic"), tuple(parts.items()))
+
+
+def _positive(value: Any, where: str) -> Decimal:
+    """Return a number above 0; TOML has 0.5, never 0,5."""
+    number = not isinstance(value, bool) and isinstance(value, int | Decimal) and Decimal(value).is_finite()
+    if not number or not 0 < value < LARGEST:
+        raise Unusable("mapping", "It is a number above 0, such as 0.5, without quotes.", where)
+    return Decimal(value)
+
+
+def _words(given: Mapping[str, Any], name: str) -> str | None:
+    value = given.get(name)
+    if value is not None and not isinstance(value, str):
+        raise Unusable("mapping", f"{name} is a text.", name)
+    return value
+
+
+def _mark(given: Mapping[str, Any], name: str, usual: str, known: str) -> str:
+    value = given.get(name, usual)
+    if not isinstance(value, str) or len(value) != 1 or value not in known:
+        raise Unusable("mapping", f"{name} is one of {' '.join(map(repr, known))}.", name)
+    return value
 
 
 def read(stream: IO[str], by: Mapped) -> Iterator[Row]:
@@ -187,12 +213,12 @@ def _items(
     row: Mapping[str, Any], column: Column, by: Mapped, start: Moment, end: Moment | None, where: str
 ) -> Iterator[Item]:
     try:
-        number = _number(row.get(column.column), column.column)
+        number = _number(row.get(column.column), column.column, by.decimal)
         if number is None:
             return
         parts = []
         for part, name in column.parts:
-            if (found := _number(row.get(name), name)) is not None:
+            if (found := _number(row.get(name), name, by.decimal)) is not None:
                 parts.append((part, Value(found, PARTS[part][1][0])))
         value = Value(_times(number, column.factor), column.unit)
         yield Sample(column.measure, by.origin, start, end, value, parts=tuple(parts), statistic=column.statistic)
@@ -200,13 +226,18 @@ def _items(
         yield error.within(where)
 
 
-def _number(text: Any, where: str) -> Number | None:
+def _number(text: Any, where: str, mark: str) -> Number | None:
+    """Return a number with the mapping's decimal mark; one with another mark, or with marks of thousands, is none."""
     if not isinstance(text, str) or text.strip().lower() in EMPTY:
         return None
+    said = text.strip()
     try:
-        found = Decimal(text.strip())
+        if "_" in said or (mark != "." and "." in said):
+            raise InvalidOperation
+        found = Decimal(said.replace(mark, "."))
     except InvalidOperation as error:
-        raise Unusable("number", "It is a number.", where) from error
+        wrong = f"It is a number with {mark!r} before its decimals (the mapping's `decimal`) and without marks of thousands."
+        raise Unusable("number", wrong, where) from error
     if not found.is_finite():
         raise Unusable("number", "It is a number.", where)
     return int(found) if found == found.to_integral_value() and abs(found) < 10**15 else found

@@ -27,7 +27,7 @@ from fhir_server.storage.visibility import EVERYTHING
 from workers.jobs import embeddings, signals, writeback
 from workers.jobs.writeback import Existing, Overtaken
 from workers.twin.crossings import RULES, crossings
-from workers.twin.daybook import blocks_needed, decode, encode, pages, pages_changed, stretches, touched
+from workers.twin.daybook import blocks_needed, decode, decode_numbers, encode, pages, pages_changed, stretches, touched
 from workers.twin.digest import digest
 from workers.twin.ids import risk_id, state_id
 from workers.twin.recording import Recording
@@ -170,7 +170,8 @@ def _span(first: date, last: date) -> list[date]:
 
 def _compute(kept: dict[date, daybook.Kept], days: list[date]) -> tuple[list[State], dict[date, bytes | None]]:
     """Return the states of the days that have data, and what the daybook keeps of them."""
-    book = {day: decode(each.page) for day, each in kept.items()}
+    asked = set(days)
+    book = {day: (decode if day in asked else decode_numbers)(each.page) for day, each in kept.items()}
     found = booked_states(book, [day for day in days if day in book and book[day].inputs])
     states = {state.day: state for state in found}
     digests = {day: digest(states[day]) if day in states else None for day in days if day in book}

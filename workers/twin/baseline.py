@@ -23,6 +23,7 @@ import numpy as np
 from workers.twin.arrays import Floats
 from workers.twin.cohort import COHORT, Norm
 from workers.twin.features import Column, Feature
+from workers.twin.intervals import HALF_A_CLOCK, QUANTILE, Interval, about
 
 TRAILING: Final = 28
 MINIMUM_DAYS: Final = 10
@@ -39,7 +40,6 @@ MAD_VARIANCE: Final = 1.361
 """Asymptotic variances, times n: of the median in units of sigma^2; of ln(MAD), whose efficiency is 36.7 % (Rousseeuw and
 Croux 1993, J Am Stat Assoc 88:1273; 0.5 / 0.3674)."""
 
-QUANTILE: Final = 1.959964
 Direction = Literal["above", "below", "within"]
 STRONG: Final = 3.0
 
@@ -110,6 +110,18 @@ def deviation(feature: Feature, value: float, base: Baseline) -> Deviation:
     low, high = z - half, z + half
     strong = abs(z) >= STRONG and (low > 0 or high < 0)
     return Deviation(z, low, high, ("above" if z > 0 else "below") if strong else "within")
+
+
+def day_to_day(feature: Feature, value: float, base: Baseline | None) -> Interval | None:
+    """Return the interval of a day's number by the person's spread from day to day, or the cohort's; None without either."""
+    norm = COHORT.get(feature.code)
+    if base is None and norm is None:
+        return None
+    spread = base.spread if base is not None else norm.spread if norm is not None else 0.0
+    if feature.circular:
+        half = min(QUANTILE * spread, HALF_A_CLOCK)
+        return Interval(value - half, value + half, "day-to-day")
+    return about(value, QUANTILE * spread, "day-to-day", feature.least, feature.most)
 
 
 def unwrapped(hours: Floats) -> Floats:

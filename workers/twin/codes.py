@@ -14,7 +14,7 @@ MDC: Final = "urn:iso:std:iso:11073:10101"
 CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/observation-category"
 
 ALGORITHM: Final = "clarity-twin"
-ALGORITHM_VERSION: Final = "2"
+ALGORITHM_VERSION: Final = "3"
 """Part of every state's id: a change of any formula, table or threshold of this room raises it."""
 
 

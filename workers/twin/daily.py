@@ -6,10 +6,13 @@ from datetime import date
 
 import numpy as np
 
-from workers.twin.arrays import DAY, DAY_MINUTES, Floats
+from workers.twin import intervals
+from workers.twin.arrays import DAY, DAY_MINUTES, Bools, Floats, Ints
 from workers.twin.catalogue import SYMPTOMS
-from workers.twin.features import Column
-from workers.twin.grids import Grids, night, waking
+from workers.twin.features import BY_CODE, Column
+from workers.twin.grids import WAKING, Grids, night, waking
+from workers.twin.instruments import INSTRUMENTS
+from workers.twin.intervals import QUANTILE, Interval
 from workers.twin.nights import SCORED, Nights, midpoints
 from workers.twin.recording import Recording, Track, ordinal
 
@@ -49,25 +52,38 @@ def sleep(found: Nights) -> dict[str, Column]:
 
 
 def steps(recording: Recording, grid: Grids, first: date) -> Column:
-    """Return steps: the sum of the intervals where enough of the waking day was worn, else the total a device reports."""
+    """Return steps: the sum of the intervals where enough of the waking day was worn, else the total a device reports.
+
+    A total that is no larger than the intervals of too short a time tells nothing more than they do.
+    """
     days = len(grid.steps) - 1
     column = Column.blank(days)
-    counted = ~np.isnan(grid.steps[1:])
-    column.coverage[:] = np.maximum(waking(counted), waking(grid.worn[1:]))
+    counted, worn = ~np.isnan(grid.steps[1:]), grid.worn[1:]
+    column.coverage[:] = np.maximum(waking(counted), waking(worn))
     totals = np.where(counted, grid.steps[1:], 0.0).sum(axis=1)
     reported = by_day(recording.tracks.get("steps-daily"), ordinal(first), days)
     for row in range(days):
         if counted[row].any():
             enough = column.coverage[row] >= MINIMUM_WAKING
-            column.put(row, float(totals[row]) if enough else np.nan, "intervals", "too-little-coverage")
-        if np.isnan(column.value[row]) and row in reported:
+            about = _steps_about(float(totals[row]), grid.steps[1 + row], counted[row], worn[row]) if enough else None
+            column.put(row, float(totals[row]) if enough else np.nan, "intervals", "too-little-coverage", about)
+        if np.isnan(column.value[row]) and max(reported.get(row, [-1.0])) >= (
+            totals[row] + 1 if counted[row].any() else 0
+        ):
             column.put(row, max(reported[row]), "device-total", "no-data")
+    column.coverage[column.coverage == 0] = np.nan  # a total alone does not tell how much of the day it is of
     return column
+
+
+def _steps_about(value: float, minutes: Floats, counted: Bools, worn: Bools) -> Interval:
+    """Return the interval of steps, by the minutes that coverage is told by."""
+    known = max(counted[WAKING], worn[WAKING], key=np.count_nonzero)
+    return intervals.unmeasured_sum(value, minutes[WAKING], known)
 
 
 def activity(grid: Grids) -> Column:
     """Return the mean activity counts a minute over the worn minutes from 08:00 to 22:00."""
-    window = grid.activity[1:, 8 * 60 : 22 * 60]
+    window = grid.activity[1:, WAKING]
     known = ~np.isnan(window)
     column = Column.blank(len(window))
     column.coverage[:] = known.mean(axis=1)
@@ -75,7 +91,8 @@ def activity(grid: Grids) -> Column:
     for row in np.flatnonzero((~np.isnan(grid.counts[1:])).any(axis=1)):
         enough = column.coverage[row] >= MINIMUM_WAKING
         mean = float(total[row] / known[row].sum()) if enough else np.nan
-        column.put(int(row), mean, "activity-counts", "too-little-coverage")
+        about = intervals.unmeasured_mean(window, int(row)) if enough else None
+        column.put(int(row), mean, "activity-counts", "too-little-coverage", about)
     return column
 
 
@@ -88,15 +105,19 @@ def resting_heart_rate(grid: Grids) -> Column:
     known = ~np.isnan(heart)
     column = Column.blank(len(heart))
     column.coverage[:] = night(known)
-    lowest = _lowest_mean(heart)
-    for row in np.flatnonzero(known.any(axis=1)):
-        enough = column.coverage[row] >= MINIMUM_NIGHT
-        column.put(int(row), float(lowest[row]) if enough else np.nan, "lowest-30-minutes", "not-worn-at-night")
+    lowest, begin = _lowest_mean(heart)
+    for row in np.flatnonzero(known.any(axis=1)).tolist():
+        enough = column.coverage[row] >= MINIMUM_NIGHT and np.isfinite(lowest[row])
+        value, about = np.nan, None
+        if enough:
+            value = float(lowest[row])
+            about = intervals.batch_means(value, heart[row, begin[row] : begin[row] + REST_MINUTES])
+        column.put(row, value, "lowest-30-minutes", "not-worn-at-night", about)
     return column
 
 
-def _lowest_mean(heart: Floats) -> Floats:
-    """Return by day the lowest mean of 30 minutes, NaN where no window is measured well enough."""
+def _lowest_mean(heart: Floats) -> tuple[Floats, Ints]:
+    """Return by day the lowest mean of 30 minutes and where it begins, NaN where no window is measured well enough."""
     known = ~np.isnan(heart)
     zero = np.zeros((len(heart), 1))
     total = np.hstack((zero, np.cumsum(np.where(known, heart, 0.0), axis=1)))
@@ -104,25 +125,29 @@ def _lowest_mean(heart: Floats) -> Floats:
     total, count = (sums[:, REST_MINUTES:] - sums[:, :-REST_MINUTES] for sums in (total, count))
     means = np.where(count >= REST_KNOWN, total / np.maximum(count, 1), np.inf)
     lowest = means.min(axis=1)
-    return np.where(np.isfinite(lowest), lowest, np.nan)
+    return np.where(np.isfinite(lowest), lowest, np.nan), np.asarray(means.argmin(axis=1), np.int64)
 
 
-def reported_resting(recording: Recording, first: date, days: int) -> Column:
-    """Return the median of what devices report as resting heart rate for the day."""
+def reported_resting(recording: Recording, grid: Grids, first: date) -> Column:
+    """Return the median of what devices report as resting heart rate for the day; coverage is the time that one was worn."""
+    days = len(grid.worn) - 1
     column = Column.blank(days)
+    column.coverage[:] = _worn(grid)
     for row, values in by_day(recording.tracks.get("resting-heart-rate"), ordinal(first), days).items():
         column.put(row, float(np.median(values)), "device", "no-data")
     return column
 
 
-def variability(recording: Recording, name: str, first: date, days: int) -> Column:
+def variability(recording: Recording, grid: Grids, name: str, first: date) -> Column:
     """Return the median of a day's samples of heart rate variability by one method, RMSSD or SDNN, never one for the other.
 
     RMSSD = sqrt(mean of squared differences of successive NN intervals), SDNN = the standard deviation of NN intervals
     (Task Force 1996, Circulation 93:1043), as the device computed them. Samples of 00:00 to 08:00 where there are three,
     else of the whole day, else the day's number that a device reports; a baseline never mixes these.
     """
+    days = len(grid.worn) - 1
     column = Column.blank(days)
+    column.coverage[:] = _worn(grid)
     for row, values in by_day(recording.tracks.get(f"{name}-daily"), ordinal(first), days).items():
         column.put(row, float(np.median(values)), "device", "no-data")
     track = recording.tracks.get(name)
@@ -134,7 +159,8 @@ def variability(recording: Recording, name: str, first: date, days: int) -> Colu
         of_day = rows == row
         for method, chosen in (("samples-at-night", of_day & asleep), ("samples", of_day)):
             if np.count_nonzero(chosen) >= LEAST_SAMPLES:
-                column.put(row, float(np.median(track.value[chosen])), method, "no-data")
+                value, samples = float(np.median(track.value[chosen])), track.value[chosen]
+                column.put(row, value, method, "no-data", intervals.of_median(value, samples))
                 break
         else:
             column.reason[row] = column.reason[row] and "too-few-samples"
@@ -142,7 +168,10 @@ def variability(recording: Recording, name: str, first: date, days: int) -> Colu
 
 
 def scores(recording: Recording, first: date, days: int) -> dict[str, Column]:
-    """Return the last total of each questionnaire that was filled in on the day, see `instruments.py`."""
+    """Return the last total of each questionnaire that was filled in on the day, see `instruments.py`.
+
+    Their coverage is 1: a total of which an answer is missing is none.
+    """
     out = {}
     for name in (*SYMPTOMS, "phq-9-item-9"):
         column, track = Column.blank(days), recording.tracks.get(name)
@@ -150,9 +179,25 @@ def scores(recording: Recording, first: date, days: int) -> dict[str, Column]:
             rows = track.local // DAY - ordinal(first)
             for place in np.lexsort((track.value, track.local)).tolist():
                 if 0 <= rows[place] < days:
-                    column.put(int(rows[place]), float(track.value[place]), "questionnaire", "no-data")
+                    value = float(track.value[place])
+                    column.put(int(rows[place]), value, "questionnaire", "no-data", _answered(name, value))
+                    column.coverage[rows[place]] = 1.0
         out[name] = column
     return out
+
+
+def _answered(name: str, value: float) -> Interval:
+    """Return the interval of a total by the error of its instrument; a single answer is what was said."""
+    if name not in INSTRUMENTS:
+        return intervals.counted(value)
+    half = QUANTILE * INSTRUMENTS[name].noise
+    return intervals.about(value, half, "measurement-error", 0.0, BY_CODE[name].most)
+
+
+def _worn(grid: Grids) -> Floats:
+    """Return the part of each day that a device was worn; NaN of a day without anything measured by the minute."""
+    part = np.asarray(grid.worn[1:].mean(axis=1), np.float64)
+    return np.where(part > 0, part, np.nan)
 
 
 def wear(grid: Grids) -> Column:
@@ -161,7 +206,8 @@ def wear(grid: Grids) -> Column:
     part = grid.worn[1:].mean(axis=1)
     column.coverage[:] = part
     for row in np.flatnonzero(part > 0):
-        column.put(int(row), float(part[row]) * DAY_MINUTES / 60, "minutes", "no-data")
+        hours = float(part[row]) * DAY_MINUTES / 60
+        column.put(int(row), hours, "minutes", "no-data", intervals.counted(hours))
     return column
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from workers.twin.arrays import DAY, DAY_MINUTES, Floats, distinct, median
 from workers.twin.features import FEATURES, Column, Table
 from workers.twin.inputs import Input, inputs
+from workers.twin.intervals import Interval
 from workers.twin.nights import ends
 from workers.twin.recording import Recording, Track, minute_grid, ordinal
 from workers.twin.table import table
@@ -58,6 +59,8 @@ class Page(msgspec.Struct, frozen=True, array_like=True):
     coverage: tuple[tuple[str, float], ...]
     signals: tuple[Summary, ...]
     inputs: tuple[Input, ...]
+    intervals: tuple[tuple[str, Interval], ...] = ()
+    """Of numbers whose own samples tell one, by code."""
 
 
 Book: TypeAlias = Mapping[date, Page]
@@ -79,7 +82,7 @@ class _Numbers(msgspec.Struct, frozen=True, array_like=True):
 
 
 def decode_numbers(data: bytes) -> Page:
-    """Return the numbers and measured parts of a page without its signals and inputs, in a fraction of the time."""
+    """Return the numbers and measured parts of a page, which later days look at, in a fraction of the time."""
     found = msgspec.msgpack.decode(data, type=_Numbers)
     return Page(found.numbers, found.coverage, (), ())
 
@@ -114,7 +117,8 @@ def pages(recording: Recording, days: Iterable[date]) -> dict[date, Page]:
         told = _summaries(recording, near[0], (near[-1] - near[0]).days + 1)
         for day in near:
             row = features.row(day)
-            page = Page(_numbers(features, row), _coverage(features, row), told.get(day, ()), used[day])
+            measured, about = _coverage(features, row), _intervals(features, row)
+            page = Page(_numbers(features, row), measured, told.get(day, ()), used[day], about)
             if page.inputs or page.signals or any(number[1] is not None for number in page.numbers):
                 out[day] = page
     return out
@@ -132,7 +136,7 @@ def stretches(days: list[date], longest: int = STRETCH) -> list[list[date]]:
 
 
 def as_table(book: Book, first: date, last: date, fresh: int = 0) -> Table:
-    """Return the pages of `first` to `last` as columns; what looks at a fortnight is computed from row `fresh` on."""
+    """Return the pages of `first` to `last` as columns; intervals, and what looks at a fortnight, from row `fresh` on."""
     days = (last - first).days + 1
     columns = {feature.code: Column.blank(days) for feature in FEATURES}
     numbers: dict[str, tuple[list[int], list[float], list[float]]] = {code: ([], [], []) for code in columns}
@@ -148,6 +152,8 @@ def as_table(book: Book, first: date, last: date, fresh: int = 0) -> Table:
             parts.append(math.nan if part is None else part)
             column = columns[code]
             column.reason[row], column.method[row] = reason, method
+        for code, about in page.intervals if row >= fresh else ():
+            columns[code].interval[row] = about
         for name, measured in page.coverage:
             coverage.setdefault(name, np.zeros(days))[row] = measured
     for code, (rows, values, parts) in numbers.items():
@@ -166,6 +172,11 @@ def _numbers(features: Table, row: int) -> tuple[Number, ...]:
             known = None if math.isnan(value) else value
             out.append((code, known, None if math.isnan(part) else part, column.reason[row], column.method[row]))
     return tuple(out)
+
+
+def _intervals(features: Table, row: int) -> tuple[tuple[str, Interval], ...]:
+    found = ((code, column.interval[row]) for code, column in features.columns.items() if code != FORTNIGHTLY)
+    return tuple((code, about) for code, about in found if about is not None)
 
 
 def _coverage(features: Table, row: int) -> tuple[tuple[str, float], ...]:

@@ -42,6 +42,8 @@ class Digest(msgspec.Struct, frozen=True, array_like=True):
     levels: tuple[Level, ...]
     symptoms: tuple[Symptom, ...]
     fortnight: tuple[tuple[str, float], ...] = ()
+    intervals: tuple[tuple[str, float, float], ...] = ()
+    """Code, low and high of the numbers of the day."""
 
 
 def digest(state: State) -> bytes:
@@ -62,7 +64,8 @@ def digest(state: State) -> bytes:
         if t.value is not None and t.low is not None and t.high is not None
     )
     later = tuple((f.feature.code, f.value) for f in state.features if f.feature.window == 14 and f.value is not None)
-    return msgspec.msgpack.encode(Digest(against, levels, symptoms, later))
+    about = tuple((f.feature.code, f.interval.low, f.interval.high) for f in state.features if f.interval is not None)
+    return msgspec.msgpack.encode(Digest(against, levels, symptoms, later, about))
 
 
 def read(data: bytes) -> Digest:

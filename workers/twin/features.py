@@ -14,6 +14,7 @@ from typing import Final, Literal
 import numpy as np
 
 from workers.twin.arrays import Floats
+from workers.twin.intervals import Interval
 
 Domain = Literal["sleep", "activity", "heart", "rhythm", "wear", "symptom"]
 
@@ -89,12 +90,20 @@ BY_CODE: Final[Mapping[str, Feature]] = {feature.code: feature for feature in FE
 
 @dataclass(slots=True, eq=False)
 class Column:
-    """One feature over the days of a table: NaN where there is no number, then a reason; `method` says how it came about."""
+    """One feature over the days of a table: NaN where there is no number, then a reason; `method` says how it came about.
+
+    `interval` is that of the number where the day's or window's own samples tell one (`intervals.py`).
+    """
 
     value: Floats
     coverage: Floats
     reason: list[str]
     method: list[str]
+    interval: list[Interval | None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.interval:
+            self.interval = [None] * len(self.reason)
 
     @classmethod
     def blank(cls, days: int, reason: str = "no-data") -> Column:
@@ -106,12 +115,13 @@ class Column:
         same = [name == method for name in self.method[window]]
         return self.value[window][same] if any(same) else np.zeros(0)
 
-    def put(self, row: int, value: float, method: str, otherwise: str) -> None:
-        """Set the number of a day; one that is none becomes the reason `otherwise`."""
+    def put(self, row: int, value: float, method: str, otherwise: str, interval: Interval | None = None) -> None:
+        """Set the number of a day with its interval; one that is none becomes the reason `otherwise`."""
         known = bool(np.isfinite(value))
         self.value[row] = value if known else np.nan
         self.reason[row] = "" if known else otherwise
         self.method[row] = method if known else ""
+        self.interval[row] = interval if known else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,9 @@ from workers.twin.arrays import DAY_MINUTES, Bools, Floats
 from workers.twin.nights import unworn
 from workers.twin.recording import Recording, minute_grid
 
+WAKING = slice(8 * 60, 22 * 60)
+"""The minutes of the clock from 08:00 to 22:00."""
+
 HOLD = 10
 """Minutes for which a measured heart rate stands until the next one: consumer devices measure every 1 to 10 minutes."""
 
@@ -52,7 +55,7 @@ def _held(grid: Floats) -> Floats:
 
 def waking(grid: Bools) -> Floats:
     """Return the part of 08:00 to 22:00 that holds, by day."""
-    return np.asarray(grid[:, 8 * 60 : 22 * 60].mean(axis=1), np.float64)
+    return np.asarray(grid[:, WAKING].mean(axis=1), np.float64)
 
 
 def night(grid: Bools) -> Floats:

@@ -53,6 +53,8 @@ class _Episode:
     asleep: float
     start: int | None
     end: int | None
+    told: int = 0
+    """Milliseconds between start and end of which the device says something."""
 
 
 def nights(recording: Recording, counts: Floats, first: date, fresh: int = 0) -> Nights:
@@ -66,7 +68,7 @@ def nights(recording: Recording, counts: Floats, first: date, fresh: int = 0) ->
     stages, sessions = recording.tracks.get(STAGED), recording.tracks.get(SESSIONS)
     _score(out, counts, first, fresh)
     for method, episodes in ((STAGED, _staged(stages)), (SESSIONS, _sessions(sessions))):
-        placed = _place(out, episodes, ordinal(first), days, method)
+        placed = _place(out, episodes, ordinal(first), days, method, stages if method == STAGED else None)
         out.states[method] = _states(placed, stages, ordinal(first), days)
     return out
 
@@ -82,7 +84,8 @@ def _sessions(track: Track | None) -> list[_Episode]:
             found.append(_Episode(start // DAY, device, seconds / 60, None, None))
         else:
             end = start + duration
-            found.append(_Episode((end - 1) // DAY, device, min(seconds / 60, duration / MINUTE), start, end))
+            asleep = min(seconds / 60, duration / MINUTE)
+            found.append(_Episode((end - 1) // DAY, device, asleep, start, end, duration))
     return _joined(found)
 
 
@@ -93,7 +96,7 @@ def _staged(track: Track | None) -> list[_Episode]:
     slept = np.isin(track.value, SLEEP_STAGES)
     columns = (track.device[slept], track.local[slept], track.duration[slept])
     found = [
-        _Episode((start + duration - 1) // DAY, device, duration / MINUTE, start, start + duration)
+        _Episode((start + duration - 1) // DAY, device, duration / MINUTE, start, start + duration, duration)
         for device, start, duration in zip(*(column.tolist() for column in columns), strict=True)
     ]
     return _joined(found)
@@ -112,7 +115,8 @@ def _joined(episodes: list[_Episode]) -> list[_Episode]:
             better = max(last, episode, key=lambda e: (e.asleep, _stop(e) - _start(e), -_start(e)))
             out[-1] = better
         else:
-            out[-1] = _Episode(episode.day, last.device, last.asleep + episode.asleep, last.start, episode.end)
+            asleep, told = last.asleep + episode.asleep, last.told + episode.told
+            out[-1] = _Episode(episode.day, last.device, asleep, last.start, episode.end, told)
     return whole + out
 
 
@@ -128,7 +132,9 @@ def _stop(episode: _Episode) -> int:
     return episode.end
 
 
-def _place(out: Nights, episodes: list[_Episode], first: int, days: int, method: str) -> list[_Episode]:
+def _place(
+    out: Nights, episodes: list[_Episode], first: int, days: int, method: str, stages: Track | None
+) -> list[_Episode]:
     """Put the main sleep of each day into its row; return all sleeps of the device that was chosen for the day."""
     by_day: dict[int, dict[int, list[_Episode]]] = {}
     for episode in episodes:
@@ -144,10 +150,25 @@ def _place(out: Nights, episodes: list[_Episode], first: int, days: int, method:
         out.start[row] = _start(main) if timed else np.nan
         out.end[row] = _stop(main) if timed else np.nan
         out.span[row] = (_stop(main) - _start(main)) / MINUTE if timed else np.nan
-        out.coverage[row] = np.nan
+        out.coverage[row] = _told(main, stages)
         out.method[row] = method
         chosen += own
     return chosen
+
+
+def _told(episode: _Episode, stages: Track | None) -> float:
+    """Return of which part of a sleep, start to end, its device says something; NaN of one without a place in time.
+
+    Between sleeps that are taken for one it may say nothing; times awake are told by stages.
+    """
+    if episode.start is None or episode.end is None:
+        return float("nan")
+    told = episode.told
+    if stages is not None:
+        awake = (stages.value == 0) & (stages.device == episode.device)
+        begin, end = stages.local[awake], stages.local[awake] + stages.duration[awake]
+        told += int(np.maximum(np.minimum(end, episode.end) - np.maximum(begin, episode.start), 0).sum())
+    return min(1.0, told / (episode.end - episode.start))
 
 
 def _timed(episodes: list[_Episode]) -> bool:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from workers.twin.baseline import STRONG, Baseline, Deviation
+from workers.twin.baseline import STRONG, TRAILING, Baseline, Deviation
 from workers.twin.changes import Change
 from workers.twin.codes import ALGORITHM, ALGORITHM_VERSION, BASE, CATEGORY, SNOMED, UCUM, digital_twin, origin, profile
 from workers.twin.effective import EPOCH
 from workers.twin.features import REASONS, Feature
 from workers.twin.ids import device_id, provenance_id, state_id
 from workers.twin.inputs import Input
+from workers.twin.intervals import Interval
 from workers.twin.recording import start_of
 from workers.twin.state import REACH, FeatureState, State
 from workers.twin.trend import WINDOW as TREND_WINDOW
@@ -172,24 +173,46 @@ def _components(found: FeatureState, base: str) -> list[Resource]:
     if found.value is None:
         return [part | {"dataAbsentReason": _absent(found.reason, base)}]
     part["valueQuantity"] = _quantity(found.value, feature.unit, feature.decimals)
+    if found.interval is not None:
+        part["extension"].append(_interval(feature, found.interval, base))
     if found.baseline is None or found.deviation is None:
         return [part]
     part["interpretation"] = [_interpretation(found.deviation)]
     if not feature.circular:
         part["referenceRange"] = [_range(feature, found.baseline)]
-    return [part, _deviation(feature, found.deviation, base)]
+    return [part, _deviation(feature, found.deviation, found.baseline, base)]
 
 
-def _deviation(feature: Feature, far: Deviation, base: str) -> Resource:
-    """Return the component of a robust z, with its 95 % interval, so that it can be searched for by its value."""
+def _deviation(feature: Feature, far: Deviation, against: Baseline, base: str) -> Resource:
+    """Return the component of a robust z, so that it can be searched for: its 95 % interval, the days that it compares with."""
     interval = [
         {"url": "low", "valueDecimal": _number(far.low, 2)},
         {"url": "high", "valueDecimal": _number(far.high, 2)},
     ]
+    days = [
+        {"url": "window", "valueInteger": TRAILING},
+        {"url": "method", "valueCode": "robust-z"},
+        {"url": "coverage", "valueDecimal": _number(against.days / TRAILING, 3)},
+    ]
     return {
-        "extension": [{"url": profile("digital-twin-interval", base), "extension": interval}],
+        "extension": [
+            {"url": profile("digital-twin-interval", base), "extension": interval},
+            {"url": profile("digital-twin-feature", base), "extension": days},
+        ],
         "code": {"coding": [{"system": digital_twin(base), "code": f"{feature.code}-deviation"}]},
         "valueQuantity": {"value": _number(far.z, 2), "system": UCUM, "code": "1"},
+    }
+
+
+def _interval(feature: Feature, about: Interval, base: str) -> Resource:
+    """Return the extension of a number's interval, rounded outwards so that it never looks surer than it is."""
+    ends = (("low", about.low, ROUND_FLOOR), ("high", about.high, ROUND_CEILING))
+    parts: list[Resource] = [
+        {"url": url, "valueDecimal": _number(end, feature.decimals, way)} for url, end, way in ends
+    ]
+    return {
+        "url": profile("digital-twin-interval", base),
+        "extension": [*parts, {"url": "method", "valueCode": about.method}],
     }
 
 
@@ -200,6 +223,10 @@ def _facts(found: FeatureState, base: str) -> Resource:
         facts.append({"url": "method", "valueCode": found.method})
     if found.coverage is not None:
         facts.append({"url": "coverage", "valueDecimal": _number(found.coverage, 3)})
+    elif found.value is not None:
+        facts.append({"url": "coverageAbsent", "valueCode": "not-told-by-source"})
+    if found.value is not None and found.interval is None:
+        facts.append({"url": "intervalAbsent", "valueCode": "too-few-baseline-days"})
     if found.change is not None:
         facts += _change_facts(found.change)
     if found.baseline is not None:
@@ -268,7 +295,7 @@ def _quantity(value: float, unit: str, decimals: int) -> Resource:
     return {"value": _number(value, decimals), "system": UCUM, "code": unit}
 
 
-def _number(value: float, decimals: int) -> Decimal | int:
+def _number(value: float, decimals: int, way: str = ROUND_HALF_EVEN) -> Decimal | int:
     """Return a number as FHIR JSON carries it: rounded, no negative zero, whole ones as integers."""
-    rounded = Decimal(value).quantize(Decimal(1).scaleb(-decimals)) + 0
+    rounded = Decimal(value).quantize(Decimal(1).scaleb(-decimals), way) + 0
     return rounded if decimals else int(rounded)

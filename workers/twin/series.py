@@ -86,13 +86,14 @@ class Line:
     total: Floats
     band: Floats
     deviation: Floats
+    interval: Floats
     gaps: list[Gap] = field(default_factory=list)
 
     @classmethod
     def blank(cls, count: int) -> Line:
         """Return a line without numbers."""
-        values, coverage, total, band, far = (np.full((count, n), np.nan) for n in (3, 1, 1, 2, 3))
-        return cls(values, coverage, total, band, far)
+        values, coverage, total, band, far, about = (np.full((count, n), np.nan) for n in (3, 1, 1, 2, 3, 2))
+        return cls(values, coverage, total, band, far, about)
 
 
 def features(
@@ -109,6 +110,9 @@ def features(
         for code, value in told.fortnight if told else ():
             if code in lines:
                 lines[code].add(place, value, None, "")
+        for code, low, high in told.intervals if told else ():
+            if code in lines:
+                lines[code].abouts.setdefault(place, []).append((low, high))
         for code, centre, spread, _, _, z, low, high, _ in told.against if told else ():
             if code in lines:
                 lines[code].compare(place, (centre - 3 * spread, centre + 3 * spread), (z, low, high))
@@ -124,6 +128,7 @@ class _Collected:
         self.parts: dict[int, list[float]] = {}
         self.reasons: dict[int, str] = {}
         self.bands: dict[int, list[tuple[float, float]]] = {}
+        self.abouts: dict[int, list[tuple[float, float]]] = {}
         self.farthest: dict[int, tuple[float, float, float]] = {}
 
     def add(self, place: int, value: float | None, part: float | None, reason: str) -> None:
@@ -148,6 +153,8 @@ class _Collected:
             made.coverage[place] = sum(parts) / len(parts)
         for place, bands in self.bands.items():
             made.band[place] = [_middle(list(side)) for side in zip(*bands, strict=True)]
+        for place, abouts in self.abouts.items():
+            made.interval[place] = [_middle(list(side)) for side in zip(*abouts, strict=True)]
         for place, far in self.farthest.items():
             made.deviation[place] = far
         made.gaps = gaps(np.isnan(made.values[:, 0]), self.reasons)

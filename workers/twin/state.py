@@ -14,13 +14,14 @@ from typing import TypeAlias
 import numpy as np
 
 from workers.twin import daybook
-from workers.twin.baseline import TRAILING, Baseline, Deviation, baseline, deviation
+from workers.twin.baseline import TRAILING, Baseline, Deviation, baseline, day_to_day, deviation
 from workers.twin.block import Block
 from workers.twin.changes import WINDOW as CHANGES
 from workers.twin.changes import Change, changes
 from workers.twin.daybook import Book, Page
 from workers.twin.features import FEATURES, Column, Feature, Table
 from workers.twin.inputs import Input
+from workers.twin.intervals import Interval
 from workers.twin.recording import Recording
 from workers.twin.trend import REACH as TRENDS
 from workers.twin.trend import Trend, trends
@@ -50,6 +51,8 @@ class FeatureState:
     earlier: tuple[Deviation | None, ...] = ()
     """Deviations of the LOOKBACK days before, newest first; only of features that take part in rules."""
     change: Change | None = None
+    interval: Interval | None = None
+    """Of the value; None where nothing tells one yet."""
     told: tuple[bool, ...] = ()
     """Whether a change of level was told on each of the TOLD days before, newest first."""
 
@@ -145,10 +148,14 @@ class _Near:
             *before, change = self.changes[feature.code][place - TOLD : place + 1]
             told = tuple(bool(each and each.told) for each in reversed(before))
         if np.isnan(column.value[row]):
-            return FeatureState(feature, None, column.reason[row], "", coverage, None, None, earlier, None, told)
+            reason = column.reason[row]
+            return FeatureState(feature, None, reason, "", coverage, None, None, earlier, told=told)
         base, far = self._compared(feature, column, row)
         value = float(column.value[row])
-        return FeatureState(feature, value, "", column.method[row], coverage, base, far, earlier, change, told)
+        about, method = column.interval[row], column.method[row]
+        if about is None:
+            about = day_to_day(feature, value, base or baseline(feature, column, row, shrunk=self.shrunk))
+        return FeatureState(feature, value, "", method, coverage, base, far, earlier, change, about, told)
 
     def _compared(self, feature: Feature, column: Column, row: int) -> _Compared:
         """Return baseline and deviation of a row, where there are any."""

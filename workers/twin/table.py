@@ -28,7 +28,7 @@ def table(recording: Recording, first: date, last: date, fresh: int = 0) -> Tabl
     columns["steps"] = daily.steps(recording, grid, first)
     columns["activity-mean"] = daily.activity(grid)
     columns["resting-heart-rate"] = daily.resting_heart_rate(grid)
-    columns["resting-heart-rate-reported"] = daily.reported_resting(recording, first, days)
+    columns["resting-heart-rate-reported"] = daily.reported_resting(recording, grid, first)
     columns["wear-time"] = daily.wear(grid)
     columns |= weekly.rhythm(grid, fresh)
     columns["sleep-regularity-index"] = weekly.regularity(found, fresh)
@@ -36,7 +36,7 @@ def table(recording: Recording, first: date, last: date, fresh: int = 0) -> Tabl
     columns["sleep-duration-sadeh"] = rest_by(grid.counts, "actigraphy-sadeh", sadeh, fresh)
     columns["sleep-duration-scripps"] = rest_by(grid.counts, "actigraphy-scripps", scripps, fresh)
     for name in ("hrv-rmssd", "hrv-sdnn"):
-        columns[name] = daily.variability(recording, name, first, days)
+        columns[name] = daily.variability(recording, grid, name, first)
     columns |= daily.scores(recording, first, days)
     return Table(first, days, columns, _coverage(grid, found))
 

@@ -22,9 +22,10 @@ from typing import Final
 import numpy as np
 
 from workers.twin.arrays import Floats, median
-from workers.twin.baseline import NORMAL, QUANTILE
+from workers.twin.baseline import NORMAL
 from workers.twin.features import BY_CODE, Column
 from workers.twin.instruments import INSTRUMENTS, Instrument
+from workers.twin.intervals import QUANTILE
 
 WINDOW: Final = 84
 MEAN_OVER: Final = 7

@@ -6,8 +6,10 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from workers.twin import intervals
 from workers.twin.arrays import Bools, Floats
-from workers.twin.features import FEATURES, Column
+from workers.twin.baseline import unwrapped
+from workers.twin.features import BY_CODE, FEATURES, Column
 from workers.twin.grids import Grids
 from workers.twin.nights import SCORED, SESSIONS, STAGED, Nights
 from workers.twin.rhythm import (
@@ -55,7 +57,7 @@ def rhythm(grid: Grids, fresh: int = 0) -> dict[str, Column]:
         for column in columns.values():
             column.coverage[row] = count / WINDOW
         if count >= MINIMUM_DAYS:
-            _fill(columns, row, kept[window], hours[window].reshape(-1))
+            _fill(columns, row, kept[window], hours[window])
         elif recorded[window].any():
             for column in columns.values():
                 column.reason[row] = "too-few-days"
@@ -68,9 +70,10 @@ def _fill(columns: dict[str, Column], row: int, minutes: Floats, hours: Floats) 
     least, most = extreme_window(profile, 5, lowest=True), extreme_window(profile, 10, lowest=False)
     wave = cosinor(minutes)
     varies = float(np.nanmax(minutes)) > float(np.nanmin(minutes))
+    flat = hours.reshape(-1)
     numbers = {
-        "interdaily-stability": interdaily_stability(hours),
-        "intradaily-variability": intradaily_variability(hours),
+        "interdaily-stability": interdaily_stability(flat),
+        "intradaily-variability": intradaily_variability(flat),
         "relative-amplitude": relative_amplitude(least.level, most.level),
         "l5": least.level,
         "l5-onset": least.onset,
@@ -80,8 +83,12 @@ def _fill(columns: dict[str, Column], row: int, minutes: Floats, hours: Floats) 
         "amplitude": wave.amplitude,
         "acrophase": wave.acrophase if varies else np.nan,
     }
+    days, subsets = intervals.rhythm(minutes, hours) if varies else (0, {})
     for code, number in numbers.items():
-        columns[code].put(row, number, "activity-counts", "clock-not-covered" if varies else "no-variation")
+        f, about = BY_CODE[code], None
+        if code in subsets and np.isfinite(number):
+            about = intervals.jackknife(number, subsets[code], days, circular=f.circular, least=f.least, most=f.most)
+        columns[code].put(row, number, "activity-counts", "clock-not-covered" if varies else "no-variation", about)
 
 
 def regularity(found: Nights, fresh: int = 0) -> Column:
@@ -100,11 +107,22 @@ def regularity(found: Nights, fresh: int = 0) -> Column:
         best = max(range(len(order)), key=lambda i: (counts[i], -i))
         column.coverage[row] = counts[best] / (WINDOW - 1)
         if counts[best] >= MINIMUM_PAIRS:
-            index = sleep_regularity_index(states[best][window.start : row + 1], pairs[best][window])
-            column.put(row, index, order[best], "too-few-days")
+            near = states[best][window.start : row + 1]
+            index = sleep_regularity_index(near, pairs[best][window])
+            about = _regularity_about(index, near, pairs[best][window])
+            column.put(row, index, order[best], "too-few-days", about)
         elif counts[best]:
             column.reason[row] = "too-few-days"
     return column
+
+
+def _regularity_about(index: float, state: Floats, pairs: Bools) -> intervals.Interval | None:
+    """Return the interval of the index from its pairs of nights."""
+    both = (state[1:] + state[:-1])[pairs]
+    keep = intervals.kept(len(both))
+    known, same = (~np.isnan(both)).sum(axis=1), ((both == 0) | (both == 2)).sum(axis=1)
+    subsets = 200 * (keep @ same) / (keep @ known) - 100
+    return intervals.jackknife(index, subsets, len(both), circular=False, least=-100, most=100)
 
 
 def social_jetlag(midpoint: Column, first: date, fresh: int = 0) -> Column:
@@ -123,8 +141,9 @@ def social_jetlag(midpoint: Column, first: date, fresh: int = 0) -> Column:
             counts = int(own[free[window]].sum()), int(own[~free[window]].sum())
             if counts[0] >= FREE_NIGHTS and counts[1] >= WORKING_NIGHTS:
                 hours = midpoint.value[window]
-                apart = _mean_hour(hours[own & free[window]]) - _mean_hour(hours[own & ~free[window]])
-                column.put(row, abs((apart + 12) % 24 - 12), method, "too-few-days")
+                rest, work = unwrapped(hours[own & free[window]]), unwrapped(hours[own & ~free[window]])
+                apart = abs((_mean_hour(rest) - _mean_hour(work) + 12) % 24 - 12)
+                column.put(row, apart, method, "too-few-days", intervals.welch(apart, rest, work))
                 break
             if own.any():
                 column.reason[row] = "too-few-days"

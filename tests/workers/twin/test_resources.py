@@ -67,6 +67,20 @@ def test_what_the_observation_says(computed):
     assert observation["derivedFrom"]
 
 
+def test_every_number_says_its_interval_window_and_coverage_or_why_not(computed):
+    state, zone, names = computed
+    for part in state_observation("p", state, names, zone)["component"]:
+        if "valueQuantity" not in part:
+            continue
+        said = {each["url"].rpartition("/")[2]: each["extension"] for each in part["extension"]}
+        facts = {fact["url"] for fact in said["digital-twin-feature"]}
+        assert {"window", "method"} <= facts
+        assert len(facts & {"coverage", "coverageAbsent"}) == 1
+        assert ("digital-twin-interval" in said) != ("intervalAbsent" in facts)
+        ends = {each["url"]: each.get("valueDecimal") for each in said["digital-twin-interval"]}
+        assert ends["low"] <= part["valueQuantity"]["value"] <= ends["high"], part["code"]
+
+
 def test_no_number_says_why():
     (empty,) = states({}, [END])
     part = state_observation("p", empty, {})["component"][0]
