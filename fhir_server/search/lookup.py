@@ -24,6 +24,7 @@ from fhir_server.search.query import (
     Chain,
     Clause,
     Condition,
+    Inside,
     Narrowed,
     Not,
     Or,
@@ -108,6 +109,8 @@ class _Lookup:
                 return ByType(tuple([(name, await self.condition(name, part)) for name, part in inner]))
             case Reverse(source, param, part):
                 return Reverse(source, param, await self.condition(source, part))
+            case Inside(inside, part, alone):
+                return Inside(inside, await self.condition(inside, part), alone)
             case Narrowed(clause, how):
                 return Narrowed(await self._clause(type_, clause), how)
 

@@ -125,7 +125,16 @@ class ByType:
     inner: tuple[tuple[str, Condition], ...]
 
 
-Condition: TypeAlias = Clause | Narrowed | Chain | Reverse | And | Or | Not | ByType
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """The row contains a resource of `type` that meets `part`; `alone`: what it is by itself does not matter."""
+
+    type: str
+    part: Condition
+    alone: bool = True
+
+
+Condition: TypeAlias = Clause | Narrowed | Chain | Reverse | And | Or | Not | ByType | Inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +168,10 @@ class Query:
     total: Total | None = None
     summary: str | None = None
     elements: tuple[str, ...] = ()
+    contained: Literal["true", "both"] | None = None
+    """Whether what others contain is found, alone or too."""
+    opened: bool = False
+    """Whether what is found inside others is answered by itself, not its container."""
     includes: list[Include] = field(default_factory=list)
     applied: list[tuple[str, str]] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
@@ -195,7 +208,7 @@ def leaves(condition: Condition) -> Iterator[Clause]:
         case Chain(inner=inner) | ByType(inner=inner):
             for _, part in inner:
                 yield from leaves(part)
-        case Reverse(inner=part) | Not(part=part):
+        case Reverse(inner=part) | Not(part=part) | Inside(part=part):
             yield from leaves(part)
 
 
@@ -210,7 +223,7 @@ def weight(condition: Condition) -> int:
             return sum(weight(part) for part in parts)
         case Chain(inner=inner) | ByType(inner=inner):
             return max(weight(part) for _, part in inner)
-        case Reverse(inner=part) | Not(part=part):
+        case Reverse(inner=part) | Not(part=part) | Inside(part=part):
             return weight(part)
 
 
@@ -226,6 +239,8 @@ def title(condition: Condition) -> str:
             return f"_has:{type_}:{param.name}:{title(part)}"
         case ByType(inner):
             return title(inner[0][1])
+        case Inside():
+            return "_contained"
         case _:
             return "_filter"
 
