@@ -13,7 +13,7 @@ from typing import TypeAlias
 from fhir_server.context import RequestContext
 from fhir_server.errors import Issue, Unprocessable
 from fhir_server.kit import json
-from fhir_server.search import few, hint, join, lookup, memory, select
+from fhir_server.search import contained, few, hint, join, lookup, memory, select
 from fhir_server.search.compartment import Compartment, held, inside, telling, told
 from fhir_server.search.gather import MOST, Gathered, gather
 from fhir_server.search.order import Key, assured, keys_of
@@ -22,7 +22,7 @@ from fhir_server.search.parse import parse_query
 from fhir_server.search.predicates import EVERYTHING as ALWAYS
 from fhir_server.search.predicates import NOTHING, Faceted, Keys, Match, Predicate, all_of, coded, facets, resolved
 from fhir_server.search.query import Params, Query, title
-from fhir_server.search.rewrite import Scene, meaning, names, whole
+from fhir_server.search.rewrite import Met, Scene, meaning, names, whole
 from fhir_server.search.seeing import Sees, nothing
 from fhir_server.search.select import START, Position, Seen, Selection
 from fhir_server.search.series import asked as series_asks
@@ -59,6 +59,8 @@ class Page:
     included: list[Stored] = field(default_factory=list)
     previous: str | None = None
     first: str | None = None
+    inside: Mapping[int, Met] = field(default_factory=dict)
+    """By rid the matches that a row contains, where those are answered by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,12 +282,16 @@ async def search(
     and that chains and `_has` go through: without it those are refused.
     """
     place = restore(ctx, type_, list(params))
-    query = parse_query(type_, place.params, lenient=ctx.lenient, base=ctx.tenant.base, most=most)
+    query = parse_query(type_, place.params, lenient=ctx.lenient, base=ctx.tenant.base, most=most, inside=True)
     outside = compartment.outside(type_) if compartment else None
     query.issues += [outside] if outside else []
+    if query.contained:
+        contained.widen(query, compartment)
+        visibility = await sees(R4.types)
     ready = await prepare(ctx.tenant, query, visibility, sees, within, compartment)
+    more = contained.beyond(query, ready.scene.inside)
     if query.counts_only:
-        return Page([], await _count(ready), None, query.issues, query.applied)
+        return Page([], await _count(ready) + more, None, query.issues, query.applied)
     count = query.count or min(default, most)
     stopped = None
     if ready.in_memory:
@@ -300,12 +306,14 @@ async def search(
     total = place.total
     if place.position == START:
         total = await _total(ready, visibility, len(rows), all_shown=goes_on is None)
+        total = None if total is None else total + more
     if not rows and place.position == START:
         query.issues += await _hint(ctx.tenant, query, visibility, sees, within, compartment)
     beside = Gathered()
     if query.includes:
         beside = await gather(ctx.tenant, query.includes, rows, sees, most_included)
     page = Page(rows, total, None, query.issues + beside.issues, query.applied, beside.rows)
+    page.inside = ready.scene.inside if query.opened else {}
 
     def link(position: Position | None) -> str | None:
         return None if position is None else seal(ctx, type_, Place(query.applied, position, total))
