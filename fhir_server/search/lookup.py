@@ -32,6 +32,7 @@ from fhir_server.search.query import (
     Value,
     leaves,
     shown,
+    shown_url,
 )
 from fhir_server.search.seeing import Sees
 from fhir_server.search.shelf import Shelf
@@ -202,7 +203,7 @@ class _Lookup:
             system = await self._system(url)
             if system is None:
                 await self._refuse_unseen("CodeSystem")
-                raise not_loaded("CodeSystem", shown(url) if url == value.token.system else url)
+                raise not_loaded("CodeSystem", shown_url(url) if url == value.token.system else url)
             spelt = system.spelt(code) or code
             near = system.below(spelt) if value.relation == "below" else system.above(spelt)
             found |= {(url, each) for each in near}

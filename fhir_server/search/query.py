@@ -56,6 +56,7 @@ How = Literal["eq", "ne", "ew"]
 Total = Literal["none", "estimate", "accurate"]
 
 _SHOWN = re.compile(r"[^\w.:\-$]+")
+_SHOWN_URL = re.compile(r"[^\w.:\-$/#]+")
 IGNORED = frozenset({"_format", "_pretty"})
 """Parameters of the answer, not of the search."""
 
@@ -248,6 +249,11 @@ def title(condition: Condition) -> str:
 def shown(name: str) -> str:
     """Return a parameter's name as it may stand in a message: a client's text, so short and without surprises."""
     return _SHOWN.sub("?", name)[:64]
+
+
+def shown_url(url: str) -> str:
+    """Return a URL of a client's as it may stand in a message."""
+    return _SHOWN_URL.sub("?", url)[:200]
 
 
 def invalid(name: str, sentence: str) -> BadSearch:

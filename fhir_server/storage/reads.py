@@ -325,7 +325,9 @@ def _current_at(alias: str, at: tuple[datetime, datetime], args: list[Any]) -> s
     if alias == "r":
         return begun
     args.append(at[0])
-    return f"{begun} AND coalesce(CASE WHEN r.version > h.version + 1 THEN ({_NEXT}) END, r.last_updated) > ${len(args)}"
+    return (
+        f"{begun} AND coalesce(CASE WHEN r.version > h.version + 1 THEN ({_NEXT}) END, r.last_updated) > ${len(args)}"
+    )
 
 
 async def history(
