@@ -28,14 +28,16 @@ from fhir_server.storage.visibility import Visibility
 Position = tuple[datetime, int, int]
 """(last_updated, rid, version) of the last version that was shown."""
 
-_KNOWN = frozenset({"_count", "_since", "_cursor"})
+_KNOWN = frozenset({"_at", "_count", "_since", "_cursor"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     count: int
     since: datetime | None
-    since_text: str | None
+    at: tuple[datetime, datetime] | None
+    narrowed: tuple[tuple[str, str], ...]
+    """`_since` and `_at` as they were given."""
     cursor: str | None
 
 
@@ -50,10 +52,11 @@ async def history(ctx: RequestContext, call: Call) -> Result:
         visibility,
         id_=call.address.id,
         since=wanted.since,
+        at=wanted.at,
         before=before,
         count=wanted.count + 1,
     )
-    if not rows and call.address.id and before is None and wanted.since is None:
+    if not rows and call.address.id and before is None and not wanted.narrowed:
         raise absent()
     shown, more = rows[: wanted.count], len(rows) > wanted.count
     body = _bundle(ctx, call, wanted, shown, more=more)
@@ -78,22 +81,24 @@ def _read_params(call: Call) -> _Wanted:
         if name in given:
             raise BadSearch(f"{name} may be given once (R4 http.html#history).", "history-parameter", name)
         given[name] = value
-    since = given.get("_since")
-    return _Wanted(call.limits.count(given.get("_count")), _instant(since), since, given.get("_cursor"))
+    since, at = _range(given, "_since"), _range(given, "_at")
+    narrowed = tuple((name, given[name]) for name in ("_since", "_at") if name in given)
+    return _Wanted(call.limits.count(given.get("_count")), since and since[0], at, narrowed, given.get("_cursor"))
 
 
-def _instant(text: str | None) -> datetime | None:
-    if text is None:
+def _range(given: dict[str, str], name: str) -> tuple[datetime, datetime] | None:
+    if name not in given:
         return None
     try:
-        return date_range(text)[0]
+        return date_range(given[name])
     except ValueError as error:
-        raise BadSearch("_since is an instant, as in 2026-11-22T10:00:00Z.", "history-since", "_since") from error
+        text = f"{name} is a date or an instant, as in 2026-11-22T10:00:00Z."
+        raise BadSearch(text, "history-since", name) from error
 
 
 def _aad(ctx: RequestContext, call: Call, wanted: _Wanted) -> bytes:
     address = call.address
-    parts = ("history", str(ctx.principal.agent), address.type or "", address.id or "", wanted.since_text or "")
+    parts = ("history", str(ctx.principal.agent), address.type or "", address.id or "", *map("=".join, wanted.narrowed))
     return "\x1f".join(parts).encode()
 
 
@@ -115,7 +120,7 @@ def _seal(ctx: RequestContext, call: Call, wanted: _Wanted, last: Stored) -> str
 
 def _bundle(ctx: RequestContext, call: Call, wanted: _Wanted, rows: Sequence[Stored], *, more: bool) -> bytes:
     path = "/".join(part for part in (ctx.base, call.address.type, call.address.id, "_history") if part)
-    params = [("_count", str(wanted.count))] + ([("_since", wanted.since_text)] if wanted.since_text else [])
+    params = [("_count", str(wanted.count)), *wanted.narrowed]
     links = [("self", f"{path}?{urlencode(params)}")]
     if more and rows:
         after = [*params, ("_cursor", _seal(ctx, call, wanted, rows[-1]))]

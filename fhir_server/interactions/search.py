@@ -16,7 +16,7 @@ from fhir_server.interactions.call import Call, Result
 from fhir_server.interactions.codes import interaction_of
 from fhir_server.kit import clock, ids
 from fhir_server.model import bundles, views
-from fhir_server.search import run
+from fhir_server.search import contained, run
 from fhir_server.search.compartment import Compartment
 from fhir_server.search.run import Page
 from profiles.registry import R4
@@ -108,7 +108,12 @@ def _bundle(ctx: RequestContext, path: str, page: Page, type_: str | None) -> by
 def _entries(base: str, page: Page) -> Iterable[bytes]:
     view = views.parse_view(page.applied)
     for row in page.rows:
-        yield bundles.search_entry(base, row.type, row.id, views.apply(row.body, view))
+        met = page.inside.get(row.rid)
+        if met is None or met.itself:
+            yield bundles.search_entry(base, row.type, row.id, views.apply(row.body, view))
+        if met is not None:  # its address is the container's, and where in it (R4 search.html#contained)
+            for id_, body in contained.opened(row.body, met.ids):
+                yield bundles.search_entry(base, row.type, f"{row.id}#{id_}", views.apply(body, view))
     # `_elements` is about the matches only (R4 search.html#elements).
     beside = views.parse_view([pair for pair in page.applied if pair[0] != "_elements"])
     for row in page.included:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
+from typing import Literal
 
 from fhir_server.search.modifiers import find, suggestions
 from fhir_server.search.parameters import WORDS
@@ -13,6 +14,7 @@ from profiles.registry import R4
 
 MAX_SORT_KEYS = 4
 _SUMMARIES = frozenset({"true", "text", "data", "count", "false"})
+_CONTAINED: dict[str, Literal["true", "both"] | None] = {"false": None, "true": "true", "both": "both"}
 _TOTALS: dict[str, Total] = {"none": "none", "estimate": "estimate", "accurate": "accurate"}
 
 
@@ -98,20 +100,21 @@ def _sort(query: Query, text: str, _: int) -> str:
     return text
 
 
-def _contained(_: Query, text: str, __: int) -> str:
+def _contained(query: Query, text: str, _: int) -> str:
     if text not in ("true", "false", "both"):
         raise invalid("_contained", "is true, false or both")
-    if text != "false":
+    if text != "false" and query.type is None:
         raise Unsupported(
-            "search-not-supported",
-            "Contained resources are not searched by themselves: search their containers, with _contained=false or without.",
+            "search-contained", "_contained goes with the search of one type, as in Medication?_contained=true."
         )
+    query.contained = _CONTAINED[text]
     return text
 
 
-def _contained_type(_: Query, text: str, __: int) -> str:
+def _contained_type(query: Query, text: str, _: int) -> str:
     if text not in ("container", "contained"):
         raise invalid("_containedType", "is container or contained")
+    query.opened = text == "contained"
     return text
 
 
@@ -125,4 +128,4 @@ CONTROLS: dict[str, Callable[[Query, str, int], str]] = {
     "_contained": _contained,
     "_containedType": _contained_type,
 }
-ONCE = frozenset({"_count", "_total", "_summary"})
+ONCE = frozenset({"_count", "_total", "_summary", "_contained", "_containedType"})

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from fhir_server.context import RequestContext
 from fhir_server.errors import BadSearch
-from fhir_server.search import join, select
+from fhir_server.search import select
+from fhir_server.search.beyond import all_types_beyond
 from fhir_server.search.parse import PARTIAL, parse_query
 from fhir_server.search.query import Params, Query
 from fhir_server.search.run import collect, prepare
@@ -33,7 +34,7 @@ def _criteria(tenant: Tenant, type_: str, params: Params) -> Query:
 
 def types_beyond(tenant: Tenant, type_: str, params: Params) -> set[str]:
     """Return the types that criteria come by beside their own."""
-    return join.all_types_beyond(_criteria(tenant, type_, params).where)
+    return all_types_beyond(_criteria(tenant, type_, params).where)
 
 
 async def match(

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from fhir_server.model.fhirpath.extract import Extractor, extractor
+from fhir_server.search.inside import found_in
 from fhir_server.search.kinds import (
     composite,
     date,
@@ -216,6 +217,8 @@ def extract(tenant: Tenant, resource: dict[str, Any], generation: int | None = N
     for step in todo.always:
         if found := step.find(resource):
             step.rows(entries, step.param, found)
+    if "contained" in resource:
+        entries.keys |= found_in(resource["contained"], tenant.key)
     for param, finds in todo.keyed:
         composite.put_under(entries, param, [pair for find in finds for pair in find(resource)])
     rows = entries.rows()

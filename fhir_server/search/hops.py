@@ -5,7 +5,8 @@
     _has:Observation:patient:code           -> (reverse Observation patient code)
     subject:Patient._has:Group:member:_id   -> (chain subject (Patient (reverse Group member _id)))
 
-A chain that names no type means every target type whose parameters take what follows. Contained resources are no targets.
+A chain that names no type means every target type whose parameters take what follows, and resources of it inside the one that
+the chain begins at (`contained.py`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from fhir_server.search.query import (
     Chain,
     Clause,
     Condition,
+    Inside,
     Narrowed,
     Not,
     Or,
@@ -191,7 +193,7 @@ def count(asked: Condition) -> int:
             return sum(count(part) for part in parts)
         case Reverse(inner=part):
             return 1 + count(part)
-        case Not(part):
+        case Not(part) | Inside(part=part):
             return count(part)
         case Clause() | Narrowed():
             return 0

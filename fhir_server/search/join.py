@@ -2,6 +2,7 @@
 
     chain    1. which rows there match: where they are many, (refers …) row by row
              2. which rows refer to them: named if they are few, else each row's keys are compared
+             also: which rows contain one that matches and refer to it, looked at one by one (`inside.py`, `contained.py`)
     _has     1. which rows there match, and to what they refer: named if they are few, else (referred …) row by row,
                 or (inseries …) for the Patients who have Observations of some codes
 
@@ -13,13 +14,17 @@ candidates of one search share LOOKS), for a hop in doubt could not be undone la
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fhir_server.errors import Forbidden, Unprocessable
-from fhir_server.search import canonical
-from fhir_server.search.compile import place, refers_by, sought, there
+from fhir_server.errors import Unprocessable
+from fhir_server.kit import json
+from fhir_server.search import canonical, inside
+from fhir_server.search.beyond import Seen, all_types_beyond, permitted
+from fhir_server.search.compartment import told
+from fhir_server.search.compile import LIVE, condition, place, refers_by, sought, there
+from fhir_server.search.contained import Judge, chains, within
 from fhir_server.search.extract import SERIES_TYPE
 from fhir_server.search.kinds import reference, token
 from fhir_server.search.parameters import Source, table
@@ -44,8 +49,8 @@ from fhir_server.search.predicates import (
     keys,
     resolved,
 )
-from fhir_server.search.query import And, ByType, Chain, Clause, Condition, Narrowed, Not, Or, Query, Reverse
-from fhir_server.search.rewrite import Scene, meaning
+from fhir_server.search.query import And, ByType, Chain, Clause, Condition, Inside, Not, Or, Query, Reverse
+from fhir_server.search.rewrite import Met, Scene, meaning
 from fhir_server.search.seeing import Sees
 from fhir_server.search.series import of_patients
 from fhir_server.search.statement import fetch
@@ -56,7 +61,7 @@ from fhir_server.storage.index_keys import MOST_RID, pack
 from fhir_server.storage.reads import COLUMNS, Stored, readable
 from fhir_server.storage.tenants import Tenant
 from fhir_server.storage.visibility import EVERYTHING as ALL
-from fhir_server.storage.visibility import Visibility
+from fhir_server.storage.visibility import visible_types_sql
 from profiles.registry import SearchParam
 
 LOOKS = 10_000
@@ -68,73 +73,6 @@ PROBES = 1000
 ROWS = 4000
 """Up to so many rows are named; where more refer to what matches, going through them finds a page sooner."""
 _AT_ONCE = 500
-
-Seen = Mapping[str, Visibility]
-
-
-# ---- what the caller may do ----
-
-
-def types_beyond(asked: Condition) -> set[str]:
-    """Return the types that a condition comes by, beside the one it is about."""
-    match asked:
-        case Chain(inner=inner):
-            return {name for type_, part in inner for name in (type_, *types_beyond(part))}
-        case Reverse(type=type_, inner=part):
-            return {type_} | types_beyond(part)
-        case And(parts) | Or(parts):
-            return {name for part in parts for name in types_beyond(part)}
-        case ByType(inner=inner):
-            return {name for _, part in inner for name in types_beyond(part)}
-        case Not(part):
-            return types_beyond(part)
-        case Clause() | Narrowed():
-            return set()
-
-
-def permitted(asked: Condition, seen: Seen) -> Condition:
-    """Return the condition without what leads through types that the caller may not search; Forbidden when that is all of it."""
-    match asked:
-        case Chain(param, inner):
-            return Chain(param, _permitted(inner, seen))
-        case Reverse(type_, param, part):
-            _check(type_, seen)
-            return Reverse(type_, param, permitted(part, seen))
-        case And(parts):
-            return And(tuple(permitted(part, seen) for part in parts))
-        case Or(parts):
-            return Or(tuple(permitted(part, seen) for part in parts))
-        case ByType(inner):
-            return ByType(tuple((type_, permitted(part, seen)) for type_, part in inner))
-        case Not(part):
-            return Not(permitted(part, seen))
-        case Clause() | Narrowed():
-            return asked
-
-
-def _permitted(inner: tuple[tuple[str, Condition], ...], seen: Seen) -> tuple[tuple[str, Condition], ...]:
-    """Return the types of a chain that may be gone through: one that names no type means those, as it means what may be seen."""
-    found: list[tuple[str, Condition]] = []
-    refused: list[Forbidden] = []
-    for type_, part in inner:
-        try:
-            _check(type_, seen)
-            found.append((type_, permitted(part, seen)))
-        except Forbidden as error:
-            refused.append(error)
-    if not found:
-        raise refused[0]
-    return tuple(found)
-
-
-def _check(type_: str, seen: Seen) -> None:
-    if type_ not in seen:
-        raise Forbidden(
-            f"The token does not allow searching {type_}, through which this search goes; it would need a scope such as"
-            f" system/{type_}.s.",
-            "insufficient-scope",
-            headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="system/{type_}.s"'},
-        )
 
 
 # ---- following ----
@@ -155,7 +93,8 @@ class Joins:
     ) -> None:
         """`seen` is what may be seen through hops, `own` what the search itself sees of its types.
 
-        `along`: what refers to Patients is found along their time series, and need not be named.
+        `along`: what refers to Patients is found along their time series, and need not be named. `beside` is what every match must
+        meet as well; `inside` becomes the ids of what rows contain and was asked for.
         """
         self._tenant = tenant
         self._seen = seen
@@ -166,10 +105,12 @@ class Joins:
         self._along = along
         self.joined: dict[tuple[str, Condition], Predicate] = {}
         self.led: dict[tuple[str, Condition], list[int]] = {}
+        self.inside: dict[int, Met] = {}
+        self.beside: Predicate = EVERYTHING
 
     def scene(self, type_: str) -> Scene:
         """Return the scene of a type, with all that is known."""
-        return Scene(type_, self._tenant.key, self._rids, self.joined, self.led)
+        return Scene(type_, self._tenant.key, self._rids, self.joined, self.inside, self.led)
 
     async def follow(self, type_: str, asked: Condition) -> None:
         """Find out what `meaning` has to know about a condition on a type."""
@@ -177,7 +118,7 @@ class Joins:
             case Chain(param, inner):
                 if (type_, asked) not in self.joined:
                     found = [await self._chain(asked, type_, param, target, part) for target, part in inner]
-                    self.joined[(type_, asked)] = any_of(found)
+                    self.joined[(type_, asked)] = any_of([*found, await self._into(type_, asked)])
             case Reverse(source, param, part):
                 if (type_, asked) not in self.joined:
                     self.joined[(type_, asked)] = await self._reverse(type_, source, param, part)
@@ -192,6 +133,8 @@ class Joins:
             case ByType(inner):
                 for each, part in inner:
                     await self.follow(each, part)
+            case Inside():
+                self.joined[(type_, asked)] = await self._containing(asked)
 
     async def _chain(self, asked: Chain, type_: str, param: SearchParam, target: str, part: Condition) -> Predicate:
         hop = await self._hop(target, part)
@@ -239,7 +182,10 @@ class Joins:
         return among(referred) if referred is not None else serial or Referred(numbers, hop)
 
     async def _hop(self, type_: str, part: Condition) -> Hop:
-        return Hop(type_, self._seen[type_], await self._exact(type_, part))
+        beside, self.beside = self.beside, EVERYTHING
+        exact = await self._exact(type_, part)
+        self.beside = beside
+        return Hop(type_, self._seen[type_], exact)
 
     # ---- statements ----
 
@@ -281,6 +227,12 @@ class Joins:
 
     # ---- what the index cannot decide ----
 
+    async def simple(self, query: Query) -> Predicate:
+        """Return what every match of a search meets, by what asks of the row alone; some rows meet it that do not match."""
+        scene = self.scene(query.base)
+        found = all_of([meaning(each, scene).predicate for each in query.where if isinstance(each, Clause)])
+        return resolved(found, await self._dictionary.look_up(coded(found), facets(found)))
+
     async def _exact(self, type_: str, asked: Condition) -> Predicate:
         """Return the condition without doubt."""
         await self.follow(type_, asked)
@@ -306,19 +258,66 @@ class Joins:
         """Yield the rows that meet a condition, decrypted; Unprocessable when that would be too many."""
         seen = (*self._own.get(type_, ()), *self._seen.get(type_, ()))
         args: list[Any] = []
-        where = there(Hop(type_, seen, part), args, "r")
-        text = f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE {where} LIMIT {place('{}', [self._left + 1], args)}"
-        records = await fetch(self._tenant, text, args)
+        text = f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE {there(Hop(type_, seen, part), args, 'r')}"
+        async for row in self._read(type_, text, args):
+            yield row
+
+    async def _read(self, type_: str, text: str, args: list[Any]) -> AsyncIterator[Stored]:
+        """Yield the rows of a statement, decrypted."""
+        records = await fetch(self._tenant, f"{text} LIMIT {place('{}', [self._left + 1], args)}", args)
         if len(records) > self._left:
-            raise Unprocessable(
-                f"More than {LOOKS} resources would have to be looked into to answer what is asked of {type_}: narrow it.",
-                "search-looks-too-many",
-            )
+            raise _too_many(type_)
         self._left -= len(records)
         for start in range(0, len(records), _AT_ONCE):
             for row in readable(self._tenant, records[start : start + _AT_ONCE]):
                 yield row
             await asyncio.sleep(0)  # others have their turn
+
+    # ---- into what a row contains ----
+
+    async def _into(self, type_: str, asked: Chain) -> Predicate:
+        """Return the condition that a chain leads to what the row itself contains."""
+        wanted = [key for target, part in asked.inner for key in inside.candidates(target, part, self._tenant.key)]
+        rows = [row async for row in self._bodies(type_, all_of([keys(wanted), self.beside]))]
+        if not rows:
+            return NOTHING
+        self.led.pop((type_, asked), None)  # the series of these rows are not those of the Patients that it leads to
+        led = await self._led_from([pair for target, part in asked.inner for pair in chains(target, part)])
+        bodies = ((row, json.decode_trusted(row.body)) for row in rows)
+        return among([row.rid for row, body in bodies if Judge(body, led).leads(asked, body)])
+
+    async def _containing(self, asked: Inside) -> Predicate:
+        """Return the condition that a row contains what is asked for; notes what that is."""
+        type_, part = asked.type, asked.part
+        args: list[Any] = []
+        wanted = all_of([keys(inside.candidates(type_, part, self._tenant.key)), self.beside])
+        seen = visible_types_sql("r", self._own, args, told=told)
+        where = f"{LIVE.replace('{r}', 'r')} AND {seen} AND {condition(wanted, args, 'r')}"
+        text = f"SELECT {COLUMNS}, r.fhir_id FROM {{s}}.resource r WHERE {where}"
+        rows = [row async for row in self._read(f"what contains {type_}", text, args)]
+        led = await self._led_from(list(chains(type_, part))) if rows else {}
+        for row in rows:
+            judge = Judge(json.decode_trusted(row.body), led, ids=True)
+            found = [each for each in within(judge.container) if each["resourceType"] == type_]
+            if met := [each.get("id", "") for each in found if judge.holds(part, each)]:
+                itself = not asked.alone and row.type == type_ and judge.holds(part, judge.container)
+                self.inside[row.rid] = Met(tuple(met), itself)
+        return among(list(self.inside))
+
+    async def _led_from(self, asked: Sequence[tuple[str, Chain]]) -> dict[tuple[str, Chain], set[reference.Name]]:
+        """Return the rows that chains lead to from what is inside others; Unprocessable where they are many."""
+        led: dict[tuple[str, Chain], set[reference.Name]] = {}
+        for type_, chain in asked:
+            found = led.setdefault((type_, chain), set())
+            for target, part in chain.inner:
+                args: list[Any] = []
+                where = there(await self._hop(target, part), args, "t")
+                text = f"SELECT t.fhir_id FROM {{s}}.resource t WHERE {where} LIMIT {PROBES + 1}"
+                rows = await fetch(self._tenant, text, args)
+                if len(rows) > PROBES:
+                    raise _too_many(target)
+                found.update((target, row["fhir_id"]) for row in rows)
+        return led
 
     # ---- along canonical URLs, which only the bodies tell ----
 
@@ -344,6 +343,13 @@ class Joins:
         return among(found)
 
 
+def _too_many(type_: str) -> Unprocessable:
+    return Unprocessable(
+        f"More than {LOOKS} resources would have to be looked into to answer what is asked of {type_}: narrow it.",
+        "search-looks-too-many",
+    )
+
+
 def _is_of_code(source: str, param: SearchParam, part: Condition) -> bool:
     """Tell whether a `_has` asks for Observations of a subject by their codes, which the time series have by patient."""
     if source != SERIES_TYPE or param.name not in ("subject", "patient") or not isinstance(part, Clause):
@@ -355,11 +361,6 @@ def _is_of_code(source: str, param: SearchParam, part: Condition) -> bool:
 def _most(hop: Hop) -> int:
     """Return how many rows of a hop are followed one by one: all those that are named already."""
     return ROWS if is_among(hop.part) else PROBES
-
-
-def all_types_beyond(asked: Iterable[Condition]) -> set[str]:
-    """Return the types that several conditions come by."""
-    return {name for each in asked for name in types_beyond(each)}
 
 
 async def follow(
@@ -382,6 +383,7 @@ async def follow(
     seen = await sees(sorted(beyond)) if beyond else {}
     query.where = [permitted(each, seen) for each in query.where]
     joins = Joins(tenant, rids, seen, own, dictionary, along=along)
+    joins.beside = await joins.simple(query)
     for each in query.where:
         await joins.follow(query.base, each)
     return joins.scene(query.base), all(each == ALL for each in seen.values())

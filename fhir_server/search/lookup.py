@@ -24,6 +24,7 @@ from fhir_server.search.query import (
     Chain,
     Clause,
     Condition,
+    Inside,
     Narrowed,
     Not,
     Or,
@@ -31,6 +32,7 @@ from fhir_server.search.query import (
     Value,
     leaves,
     shown,
+    shown_url,
 )
 from fhir_server.search.seeing import Sees
 from fhir_server.search.shelf import Shelf
@@ -108,6 +110,8 @@ class _Lookup:
                 return ByType(tuple([(name, await self.condition(name, part)) for name, part in inner]))
             case Reverse(source, param, part):
                 return Reverse(source, param, await self.condition(source, part))
+            case Inside(inside, part, alone):
+                return Inside(inside, await self.condition(inside, part), alone)
             case Narrowed(clause, how):
                 return Narrowed(await self._clause(type_, clause), how)
 
@@ -199,7 +203,7 @@ class _Lookup:
             system = await self._system(url)
             if system is None:
                 await self._refuse_unseen("CodeSystem")
-                raise not_loaded("CodeSystem", shown(url) if url == value.token.system else url)
+                raise not_loaded("CodeSystem", shown_url(url) if url == value.token.system else url)
             spelt = system.spelt(code) or code
             near = system.below(spelt) if value.relation == "below" else system.above(spelt)
             found |= {(url, each) for each in near}

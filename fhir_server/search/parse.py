@@ -72,10 +72,12 @@ def _take(query: Query, name: str, text: str, base: str, most: int) -> None:
     query.applied.append((name, control(query, text, most)))
 
 
-def parse_query(type_: str | None, params: Params, *, lenient: bool, base: str = "", most: int = 1000) -> Query:
+def parse_query(
+    type_: str | None, params: Params, *, lenient: bool, base: str = "", most: int = 1000, inside: bool = False
+) -> Query:
     """Read a search of a type, or with None of several; BadSearch says what is wrong with it.
 
-    `base` is the address of our own resources, `most` what `_count` can be.
+    `base` is the address of our own resources, `most` what `_count` can be; `inside`: whether it may ask for what others contain.
     """
     query = Query(type_)
     for text in [text for name, text in params if name == "_type"]:
@@ -92,6 +94,9 @@ def parse_query(type_: str | None, params: Params, *, lenient: bool, base: str =
             query.issues.append(Issue(error.code, error.id, f"{error.text} It was left out.", shown(name), "warning"))
     if sum(weight(each) for each in query.where) > MAX_VALUES:
         raise BadSearch(f"A search has {MAX_VALUES} values at most.", "search-too-long")
+    if query.contained and not inside:
+        text = "Only searches find what others contain; leave _contained out here."
+        raise BadSearch(text, "search-contained", "_contained", code="not-supported")
     include.settle(query, lenient=lenient)
     if sum(hops.count(each) for each in query.where) > hops.MAX_HOPS:
         text = f"The chains and _has of a search go {hops.MAX_HOPS} ways at most, each type of a chain without types counted."

@@ -56,6 +56,7 @@ How = Literal["eq", "ne", "ew"]
 Total = Literal["none", "estimate", "accurate"]
 
 _SHOWN = re.compile(r"[^\w.:\-$]+")
+_SHOWN_URL = re.compile(r"[^\w.:\-$/#]+")
 IGNORED = frozenset({"_format", "_pretty"})
 """Parameters of the answer, not of the search."""
 
@@ -125,7 +126,16 @@ class ByType:
     inner: tuple[tuple[str, Condition], ...]
 
 
-Condition: TypeAlias = Clause | Narrowed | Chain | Reverse | And | Or | Not | ByType
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """The row contains a resource of `type` that meets `part`; `alone`: what it is by itself does not matter."""
+
+    type: str
+    part: Condition
+    alone: bool = True
+
+
+Condition: TypeAlias = Clause | Narrowed | Chain | Reverse | And | Or | Not | ByType | Inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +169,10 @@ class Query:
     total: Total | None = None
     summary: str | None = None
     elements: tuple[str, ...] = ()
+    contained: Literal["true", "both"] | None = None
+    """Whether what others contain is found, alone or too."""
+    opened: bool = False
+    """Whether what is found inside others is answered by itself, not its container."""
     includes: list[Include] = field(default_factory=list)
     applied: list[tuple[str, str]] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
@@ -195,7 +209,7 @@ def leaves(condition: Condition) -> Iterator[Clause]:
         case Chain(inner=inner) | ByType(inner=inner):
             for _, part in inner:
                 yield from leaves(part)
-        case Reverse(inner=part) | Not(part=part):
+        case Reverse(inner=part) | Not(part=part) | Inside(part=part):
             yield from leaves(part)
 
 
@@ -210,7 +224,7 @@ def weight(condition: Condition) -> int:
             return sum(weight(part) for part in parts)
         case Chain(inner=inner) | ByType(inner=inner):
             return max(weight(part) for _, part in inner)
-        case Reverse(inner=part) | Not(part=part):
+        case Reverse(inner=part) | Not(part=part) | Inside(part=part):
             return weight(part)
 
 
@@ -226,6 +240,8 @@ def title(condition: Condition) -> str:
             return f"_has:{type_}:{param.name}:{title(part)}"
         case ByType(inner):
             return title(inner[0][1])
+        case Inside():
+            return "_contained"
         case _:
             return "_filter"
 
@@ -233,6 +249,11 @@ def title(condition: Condition) -> str:
 def shown(name: str) -> str:
     """Return a parameter's name as it may stand in a message: a client's text, so short and without surprises."""
     return _SHOWN.sub("?", name)[:64]
+
+
+def shown_url(url: str) -> str:
+    """Return a URL of a client's as it may stand in a message."""
+    return _SHOWN_URL.sub("?", url)[:200]
 
 
 def invalid(name: str, sentence: str) -> BadSearch:

@@ -62,6 +62,14 @@ NARROW = {
 
 
 @dataclass(frozen=True, slots=True)
+class Met:
+    """The ids of what a row contains and is asked for, and whether the row is a match by itself."""
+
+    ids: tuple[str, ...]
+    itself: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """What the meaning of a value depends on: the type, the tenant's keys, and the rids of what is referred to."""
 
@@ -70,6 +78,8 @@ class Scene:
     rids: Mapping[Name, int]
     joined: Mapping[tuple[str, Condition], Predicate] = field(default_factory=dict)
     """What `join.py` has found out, exact: hops by the type they start at, and what had to be looked into for an OR or a NOT."""
+    inside: Mapping[int, Met] = field(default_factory=dict)
+    """Which rows contain what `_contained` asks for."""
     led: Mapping[tuple[str, Condition], list[int]] = field(default_factory=dict)
     """The rows to which a chain leads, where what refers to them goes along their time series (`series.py`)."""
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from fhir_server.context import RequestContext
 from fhir_server.errors import Issue, Unprocessable
 from fhir_server.kit import json
-from fhir_server.search import few, hint, join, lookup, memory, select
+from fhir_server.search import contained, few, hint, join, lookup, memory, select
 from fhir_server.search.compartment import Compartment, held, inside, telling, told
 from fhir_server.search.gather import MOST, Gathered, gather
 from fhir_server.search.order import Key, assured, keys_of
@@ -22,7 +22,7 @@ from fhir_server.search.parse import parse_query
 from fhir_server.search.predicates import EVERYTHING as ALWAYS
 from fhir_server.search.predicates import NOTHING, Faceted, Keys, Match, Predicate, all_of, coded, facets, resolved
 from fhir_server.search.query import Params, Query, title
-from fhir_server.search.rewrite import Scene, meaning, names, whole
+from fhir_server.search.rewrite import Met, Scene, meaning, names, whole
 from fhir_server.search.seeing import Sees, nothing
 from fhir_server.search.select import START, Position, Seen, Selection
 from fhir_server.search.series import asked as series_asks
@@ -60,6 +60,8 @@ class Page:
     included: list[Stored] = field(default_factory=list)
     previous: str | None = None
     first: str | None = None
+    inside: Mapping[int, Met] = field(default_factory=dict)
+    """By rid the matches that a row contains, where those are answered by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,11 @@ class Ready:
     def joins(self) -> bool:
         """Whether it has chains or `_has`."""
         return bool(self.scene.joined)
+
+    @property
+    def more(self) -> int:
+        """How many more entries than rows it finds, where what rows contain is answered by itself."""
+        return contained.beyond(self.query, self.scene.inside)
 
 
 # ---- making ready ----
@@ -301,16 +308,20 @@ async def search(
     and that chains and `_has` go through: without it those are refused.
     """
     place = restore(ctx, type_, list(params))
-    query = parse_query(type_, place.params, lenient=ctx.lenient, base=ctx.tenant.base, most=most)
+    query = parse_query(type_, place.params, lenient=ctx.lenient, base=ctx.tenant.base, most=most, inside=True)
     outside = compartment.outside(type_) if compartment else None
     query.issues += [outside] if outside else []
+    if query.contained:
+        contained.widen(query, compartment)
+        visibility = await sees(R4.types)
 
     async def ready(*, trusting: bool) -> Ready:
         dictionary = Dictionary(ctx.tenant, trusting=trusting)
         return await prepare(ctx.tenant, query, visibility, sees, within, compartment, dictionary)
 
     if query.counts_only:
-        return Page([], await _count(await ready(trusting=False)), None, query.issues, query.applied)
+        counted = await ready(trusting=False)
+        return Page([], await _count(counted) + counted.more, None, query.issues, query.applied)
     count = query.count or min(default, most)
     try:
         found = await _found(await ready(trusting=True), place, count, visibility)
@@ -323,6 +334,7 @@ async def search(
     if query.includes:
         beside = await gather(ctx.tenant, query.includes, rows, sees, most_included)
     page = Page(rows, found.total, None, query.issues + beside.issues, query.applied, beside.rows)
+    page.inside = found.inside
 
     def link(position: Position | None) -> str | None:
         return None if position is None else seal(ctx, type_, Place(query.applied, position, found.total))
@@ -339,6 +351,8 @@ class _Found:
     placed: list[Placed]
     total: int | None
     goes_on: Position | None
+    inside: Mapping[int, Met]
+    """What is answered of the resources that rows contain."""
 
 
 async def _found(ready: Ready, place: Place, count: int, visibility: Seeing) -> _Found:
@@ -355,7 +369,8 @@ async def _found(ready: Ready, place: Place, count: int, visibility: Seeing) -> 
     total = place.total
     if place.position == START:
         total = await _total(ready, visibility, len(shown), all_shown=goes_on is None)
-    return _Found(shown, total, goes_on)
+        total = None if total is None else total + ready.more
+    return _Found(shown, total, goes_on, ready.scene.inside if ready.query.opened else {})
 
 
 async def _hint(

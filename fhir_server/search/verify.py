@@ -42,7 +42,8 @@ def pairs_of(source: Source, resource: Resource) -> Pairs:
     return [pair for pair in found if wanted(pair[1])]
 
 
-def _accepts(value: Value, pairs: Pairs) -> bool:
+def accepts(value: Value, pairs: Pairs) -> bool:
+    """Tell whether a value of a query is among what was found in a resource; for kinds that the index may leave in doubt."""
     match value:
         case string.Text():
             return string.accepts(value, pairs)
@@ -80,7 +81,8 @@ def _composite(clause: Clause, type_: str) -> Check:
     return check
 
 
-def _check(clause: Clause, type_: str) -> Check:
+def check(clause: Clause, type_: str) -> Check:
+    """Return the function that decides a clause about a resource of a type."""
     if clause.param.kind == "composite":
         return _composite(clause, type_)
     if clause.param.name in WORDS:
@@ -94,12 +96,13 @@ def _check(clause: Clause, type_: str) -> Check:
 
     def check(resource: Resource) -> bool:
         found = [pair for source in sources for pair in pairs_of(source, resource)]
-        return any(_accepts(value, found) for value in clause.values)
+        return any(accepts(value, found) for value in clause.values)
 
     return check
 
 
-def _narrowed(asked: Narrowed, type_: str) -> Check:
+def narrowed(asked: Narrowed, type_: str) -> Check:
+    """Return the function that decides a comparison of `_filter` about a resource of a type."""
     sources = table(type_).sources[asked.clause.param.name]
     meets = _HOW[asked.how]
 
@@ -127,7 +130,7 @@ def _is_other(value: Value, pair: tuple[str, Any]) -> bool:
         case token.Token():
             return any(True for _ in token.held([pair])) and not token.accepts(value, [pair])
         case _:
-            return not _accepts(value, [pair])
+            return not accepts(value, [pair])
 
 
 _HOW: dict[str, Callable[[Value, tuple[str, Any]], bool]] = {
@@ -141,9 +144,9 @@ def _doubtful(asked: Condition, scene: Scene) -> Iterator[Check]:
     """Yield the checks of what the index cannot decide; all else it has decided."""
     match asked:
         case Clause() if meaning(asked, scene).doubt != NOTHING:
-            yield _check(asked, scene.type)
+            yield check(asked, scene.type)
         case Narrowed():
-            yield _narrowed(asked, scene.type)
+            yield narrowed(asked, scene.type)
         case And(parts):
             for part in parts:
                 yield from _doubtful(part, scene)

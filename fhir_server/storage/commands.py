@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-INDEX_VERSION = 5
+INDEX_VERSION = 6
 """Which form of extraction wrote a row's index entries; a change of what is extracted raises it."""
 
 FORMS, _GENERATIONS = 64, 500

@@ -315,16 +315,35 @@ def _history_half(alias: str, id_: str | None, seen: str, since: str, before: st
     )
 
 
+_NEXT = "SELECT n.last_updated FROM {s}.history n WHERE n.rid = h.rid AND n.version = h.version + 1"
+
+
+def _current_at(alias: str, at: tuple[datetime, datetime], args: list[Any]) -> str:
+    """Return the condition that a version was the current one at a moment from `at[0]` to before `at[1]`."""
+    args.append(at[1])
+    begun = f" AND {alias}.last_updated < ${len(args)}"
+    if alias == "r":
+        return begun
+    args.append(at[0])
+    return (
+        f"{begun} AND coalesce(CASE WHEN r.version > h.version + 1 THEN ({_NEXT}) END, r.last_updated) > ${len(args)}"
+    )
+
+
 async def history(
     tenant: Tenant,
     visibility: Mapping[str, Visibility],
     *,
     id_: str | None = None,
     since: datetime | None = None,
+    at: tuple[datetime, datetime] | None = None,
     before: tuple[datetime, int, int] | None = None,
     count: int = 50,
 ) -> list[Stored]:
-    """Return versions newest first; `visibility` names the types; `before` is (last_updated, rid, version) of the last one seen."""
+    """Return versions newest first; `visibility` names the types; `before` is (last_updated, rid, version) of the last one seen.
+
+    `at` leaves those that were current at some moment from its start to before its end.
+    """
     args: list[Any] = [id_, count]
     halves = []
     for alias in ("r", "h"):
@@ -333,10 +352,13 @@ async def history(
         if since is not None:
             args.append(since)
             since_sql = f" AND {alias}.last_updated >= ${len(args)}"
+        if at is not None:
+            since_sql += _current_at(alias, at, args)
         if before is not None:
             args.extend(before)
-            at = len(args)
-            before_sql = f" AND ({alias}.last_updated, {alias}.rid, {alias}.version) < (${at - 2}, ${at - 1}::bigint, ${at}::int)"
+            last = len(args)
+            place = f"(${last - 2}, ${last - 1}::bigint, ${last}::int)"
+            before_sql = f" AND ({alias}.last_updated, {alias}.rid, {alias}.version) < {place}"
         halves.append(_history_half(alias, id_, seen, since_sql, before_sql))
     text = " UNION ALL ".join(halves) + " ORDER BY last_updated DESC, rid DESC, version DESC LIMIT $2"
     rows = await tenant.pool.fetch(tenant.sql(text), *args)

@@ -65,6 +65,7 @@ WITHOUT: dict[str, str] = {
     "fhir_server/storage/reads.py::holding": NUMBERS,
     "fhir_server/storage/reads.py::stamp": NUMBERS,
     "fhir_server/storage/reads.py::versions": NUMBERS,
+    "fhir_server/storage/reads.py::_current_at": PART,
     "fhir_server/storage/reads.py::_history_half": PART,
     "fhir_server/storage/reads.py::claimed": "numbers for the audit row of a refusal",
     "fhir_server/storage/reindex.py::reindex": "workers make index entries anew",

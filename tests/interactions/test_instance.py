@@ -266,3 +266,29 @@ async def test_writes_take_no_parameters(system: Caller) -> None:
     assert (refused.status, refused.expressions) == (400, [f"Bundle.entry[{n}].request.url" for n in (0, 1)])
     each = (await system.transaction(*entries, kind="batch")).json["entry"]
     assert [one["response"]["status"][:3] for one in each] == ["400", "400"]
+
+
+async def test_history_at_a_time_has_what_was_current_then(system: Caller) -> None:
+    made = (await system.post("Observation", observation())).json
+    path = f"Observation/{made['id']}"
+    for number in (2, 3):
+        await system.put(path, {**made, "note": [{"text": str(number)}]})
+    await system.delete(path)
+    entries = (await system.get(f"{path}/_history")).json["entry"]
+    moments = [entry["response"]["lastModified"].replace("+", "%2B") for entry in reversed(entries)]
+
+    async def at(text: str) -> list[str]:
+        found = (await system.get(f"{path}/_history?_at={text}")).json.get("entry", [])
+        return [entry["response"]["etag"] for entry in found]
+
+    # An instant in milliseconds is the whole of its millisecond; what was current when it began is current in it.
+    for version, moment in enumerate(moments, 1):
+        assert f'W/"{version}"' in await at(moment)
+    assert await at(moments[0][:4]) == ['W/"4"', 'W/"3"', 'W/"2"', 'W/"1"']
+    assert await at("2001") == []
+    assert await at("2999-01-01") == ['W/"4"']
+    paged = (await system.get(f"{path}/_history?_at={moments[0][:4]}&_count=3")).json
+    following = next(link["url"] for link in paged["link"] if link["relation"] == "next")
+    assert [e["response"]["etag"] for e in (await system.get(following)).json["entry"]] == ['W/"1"']
+    assert (await system.get(following.replace("_at=", "_since="))).status == 400
+    assert (await system.get(f"{path}/_history?_at=nonsense")).status == 400

@@ -261,3 +261,35 @@ async def test_the_statement_names_the_includes(system: Caller) -> None:
     assert "Observation:encounter" not in of["Patient"]["searchRevInclude"]
     assert "searchInclude" not in of["AuditEvent"]
     assert "includes 1000 more" in statement["description"]
+
+
+async def test_what_is_inside_is_answered_alone_or_with_its_container(system: Caller, unique: str) -> None:
+    inside = {
+        "resourceType": "Medication",
+        "id": "m",
+        "code": {"text": "x", "coding": [{"code": unique}]},
+        "status": "active",
+    }
+    made = await system.post(
+        "MedicationRequest",
+        {
+            "resourceType": "MedicationRequest", "status": "active", "intent": "order", "contained": [inside],
+            "subject": {"reference": "Patient/x"}, "medicationReference": {"reference": "#m"},
+        },
+    )  # fmt: skip
+    base, name = system.tenant.base, f"MedicationRequest/{made.json['id']}"
+    path = f"Medication?code={unique}&_contained=true"
+    (entry,) = (await system.get(path)).json["entry"]
+    assert (entry["fullUrl"], entry["resource"]) == (f"{base}/{name}", (await system.get(name)).json)
+    found = await system.get(f"{path}&_containedType=contained")
+    assert (found.json["total"], found.json["entry"]) == (
+        1,
+        [{"fullUrl": f"{base}/{name}#m", "resource": inside, "search": {"mode": "match"}}],
+    )
+    assert link(found, "self") == f"{base}/Medication?code={unique}&_contained=true&_containedType=contained"
+    (entry,) = (await system.get(f"{path}&_containedType=contained&_elements=status")).json["entry"]
+    assert set(entry["resource"]) == {"resourceType", "id", "meta", "status"}
+    assert (await system.get(f"Medication?code={unique}")).json["total"] == 0
+    assert ids(await system.get(f"MedicationRequest?medication.code={unique}")) == [made.json["id"]]
+    for refused in (f"?_contained=true&_tag={unique}", f"Patient/x/Medication?_contained=true&code={unique}"):
+        assert (await system.get(refused)).status == 400

@@ -215,6 +215,11 @@ async def test_what_is_not_here_is_refused_with_a_reason(zoo: Any, query: str) -
     assert refused.value.issues[0].code == code
 
 
+async def test_a_code_system_that_is_not_here_is_named_as_it_was_asked_for(zoo: Any) -> None:
+    with pytest.raises(Unprocessable, match=r"CodeSystem http://snomed.info/sct, which is not loaded"):
+        await found(zoo, "code:above=http://snomed.info/sct|73211009")
+
+
 async def test_parts_of_a_place(zoo: Any) -> None:
     assert await found(zoo, "location:below=Location/site", "Encounter") == {"at-site", "at-house", "at-room"}
     assert await found(zoo, "location:below=house", "Encounter") == {"at-house", "at-room"}

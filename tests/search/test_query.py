@@ -39,7 +39,6 @@ STRICT = [
     ("_filter=code co x", "search-filter-operator", "is not compared by co"),
     ("_list=$current-problems", "search-functional-list", "no functional lists"),
     ("_query=x", "search-not-supported", "_query"),
-    ("_contained=true", "search-not-supported", "contained"),
 ]
 ALWAYS = [
     ("date=yesterday", "search-value"),
@@ -182,3 +181,13 @@ def test_escaping_is_undone_by_splitting_and_unescaping(parts: list[str]) -> Non
 def test_any_text_is_read_or_refused(text: str, name: str) -> None:
     with contextlib.suppress(BadSearch):
         parse_query("Observation", [(name, text)], lenient=False)
+
+
+def test_only_searches_of_one_type_ask_for_what_others_contain() -> None:
+    for type_, inside in (("Observation", False), (None, True)):
+        with pytest.raises(BadSearch) as refused:
+            parse_query(type_, pairs("_contained=both"), lenient=False, inside=inside)
+        assert refused.value.id == "search-contained"
+    query = parse_query("Observation", pairs("_contained=both&_containedType=contained"), lenient=False, inside=True)
+    assert (query.contained, query.opened) == ("both", True)
+    assert parse_query("Observation", pairs("_contained=false"), lenient=False).contained is None

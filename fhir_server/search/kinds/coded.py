@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fhir_server.search.escape import unescape
 from fhir_server.search.kinds import token
-from fhir_server.search.kinds.entries import KeyFunction
+from fhir_server.search.kinds.entries import KeyFunction, Pairs
 from fhir_server.search.kinds.uri import Relation
 from fhir_server.search.parameters import Source
 from fhir_server.search.predicates import Predicate, any_of
@@ -48,8 +48,15 @@ def parse(text: str, modifier: str) -> InSet | Subsumed:
     return Subsumed(value, "above" if modifier == "above" else "below")
 
 
+def _tokens(value: Codes) -> list[token.Token]:
+    return [token.Token(*each) for each in value.codes] + [token.Token(system, None) for system in value.systems]
+
+
 def predicate(value: Codes, source: Source, key: KeyFunction) -> Predicate:
     """Return the condition that a resource has one of the codes."""
-    tokens = [token.Token(system, code) for system, code in value.codes]
-    tokens += [token.Token(system, None) for system in value.systems]
-    return any_of([token.predicate(each, source, key) for each in tokens])
+    return any_of([token.predicate(each, source, key) for each in _tokens(value)])
+
+
+def accepts(value: Codes, source: Source, pairs: Pairs) -> bool:
+    """Tell whether one of the values that a source finds is one of the codes."""
+    return any(token.meant(each, source, pairs) for each in _tokens(value))

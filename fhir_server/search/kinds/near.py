@@ -67,6 +67,22 @@ def rows(entries: Entries, param: int, pairs: Pairs) -> None:
                 entries.numbers.append((param, 0, latitude, longitude, 0, 0, None, None))
 
 
+def accepts(value: Near, pairs: Pairs) -> bool:
+    """Tell whether a position found in a resource is no farther."""
+    places = (
+        (float(at["latitude"]), float(at["longitude"])) for _, at in pairs if {"latitude", "longitude"} <= at.keys()
+    )
+    return any(_metres(float(value.latitude), float(value.longitude), *place) <= value.metres for place in places)
+
+
+def _metres(latitude: float, longitude: float, other_latitude: float, other_longitude: float) -> float:
+    """Return the great-circle distance between two places in degrees."""
+    here, there = math.radians(latitude), math.radians(other_latitude)
+    east = math.sin(math.radians(other_longitude - longitude) / 2) ** 2
+    square = math.sin((there - here) / 2) ** 2 + math.cos(here) * math.cos(there) * east
+    return 2 * RADIUS * math.asin(min(1.0, math.sqrt(square)))
+
+
 # ---- predicate ----
 
 

@@ -123,6 +123,28 @@ def accepts(value: Reference, pairs: Pairs) -> bool:
     return any(name_of(found, "") in texts(value) for _, found in pairs)
 
 
+def meant(value: Reference, pairs: Pairs) -> bool:
+    """Tell the same as the index would: by identifier too, and of a canonical with its version and without."""
+    return any(_is_meant(value, found) for _, found in pairs)
+
+
+def _is_meant(value: Reference, found: Any) -> bool:
+    if value.identifier is not None:
+        return isinstance(found, dict) and _identified(value.identifier, found)
+    if isinstance(found, str):
+        names = {value.text, *("/".join(name) for name in value.names)}
+        return found in names or found.partition("|")[0] in names
+    parsed = _parsed(found["reference"], "") if "reference" in found else None
+    return parsed in value.names if isinstance(parsed, tuple) else parsed is not None and parsed == value.text
+
+
+def _identified(wanted: tuple[str | None, str], found: dict[str, Any]) -> bool:
+    system, code = wanted
+    identifier = found.get("identifier", {})
+    same = identifier.get("value", "").casefold() == code.casefold()
+    return same and system in (None, identifier.get("system", ""))
+
+
 # ---- predicate ----
 
 

@@ -213,6 +213,8 @@ def held(pairs: Pairs) -> Iterable[tuple[str | None, str | None]]:
             yield value.get("system", ""), value.get("code")
         elif type_ in ("Identifier", "ContactPoint"):
             yield value.get("system", ""), value.get("value")
+            if type_ == "ContactPoint":
+                yield "", value.get("value")
         elif not isinstance(value, dict):
             yield None, ("true" if value else "false") if isinstance(value, bool) else str(value)
 
@@ -225,6 +227,14 @@ def accepts(value: Token, pairs: Pairs) -> bool:
         if value.code is None or (code is not None and _equal(value, code)):
             return True
     return False
+
+
+def meant(value: Token, source: Source, pairs: Pairs) -> bool:
+    """Tell the same of a source's values, whether or not they have a system of their own."""
+    if source.types and source.types <= _PRIMITIVE:
+        wanted = {code.casefold() for code in _implied(value, source)}
+        return any(code is not None and code.casefold() in wanted for _, code in held(pairs))
+    return accepts(value, pairs)
 
 
 def _equal(value: Token, code: str) -> bool:
