@@ -24,6 +24,7 @@ _BIN = Path(sys.executable).parent
 _FEW = 3
 """So many tests that fail may have been disturbed by their neighbours; more are a fault."""
 _TIMES = 3
+_PLUGINS = ("tests.ci_skips", "tests.failed_names", "tests.spread")
 _LINTS = {
     "ruff check": [str(_BIN / "ruff"), "check", "--no-cache", "."],
     "ruff format": [str(_BIN / "ruff"), "format", "--no-cache", "--check", "."],
@@ -107,6 +108,9 @@ def _alone(names: Sequence[str]) -> int:
 
 
 def _run(args: Sequence[str], failed: Path | None) -> int:
-    command = [sys.executable, "-m", "pytest", "-p", "tests.ci_skips", "-p", "tests.failed_names", *args]
+    plugins = [word for name in _PLUGINS for word in ("-p", name)]
     more = {"CLARITY_FAILED_TESTS": str(failed)} if failed else {}
-    return subprocess.run(command, cwd=ROOT, check=False, env=environment(PYTHONPATH=str(ROOT), **more)).returncode  # noqa: S603
+    env = environment(
+        PYTHONDONTWRITEBYTECODE="", **more
+    )  # compiled once, not in each of the many processes of the tests
+    return subprocess.run([sys.executable, "-m", "pytest", *plugins, *args], cwd=ROOT, check=False, env=env).returncode  # noqa: S603

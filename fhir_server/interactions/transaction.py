@@ -31,6 +31,7 @@ from fhir_server.model.bundles import response_entry
 from fhir_server.model.references import (
     find_references,
     names_elsewhere,
+    only_urns,
     rewrite,
     rewrite_links,
     settle_references,
@@ -131,7 +132,7 @@ async def _decode_again(plan: Plan) -> None:
 async def _prepare(ctx: RequestContext, plan: Plan, resolution: Resolution) -> tuple[list[Step], list[Command]]:
     """Return the steps that write, and their commands; lists every reference that is wrong in any entry."""
     names = reference_map(plan, resolution.targets())
-    all_names = names | resolution.references
+    all_names, urns = names | resolution.references, only_urns(names)
     versions = _pin_versions(plan, resolution, names)
     pace = Pace()
     issues: list[Issue] = []
@@ -141,7 +142,7 @@ async def _prepare(ctx: RequestContext, plan: Plan, resolution: Resolution) -> t
         resolution.steps, key=lambda step: step.name[0] == traced.TYPE
     ):  # what they are told of comes first
         if step.action == "write":
-            issues += _settle(step.entry, names, all_names, versions, ctx.base)
+            issues += _settle(step.entry, names, all_names, versions, ctx.base, urns=urns)
         if not issues and (command := await _command(ctx, step, coming)) is not None:
             steps.append(step)
             prepared.append(command)
@@ -176,13 +177,22 @@ def _pin_versions(plan: Plan, resolution: Resolution, names: Mapping[str, str]) 
 
 
 def _settle(
-    entry: Entry, names: Mapping[str, str], all_names: Mapping[str, str], versions: Mapping[str, int], base: str
+    entry: Entry,
+    names: Mapping[str, str],
+    all_names: Mapping[str, str],
+    versions: Mapping[str, int],
+    base: str,
+    *,
+    urns: bool,
 ) -> list[Issue]:
-    """Rewrite and check the references of one entry: to entries by `names`, `all_names` has conditional ones too."""
+    """Rewrite and check the references of one entry: to entries by `names`, `all_names` has conditional ones too.
+
+    `urns` tells that all `names` are urn:uuid.
+    """
     assert entry.resource is not None
     if entry.patch is not None:  # what was stored before may only be hit by names that nothing else can have
         rewrite_links(entry.resource, {name: to for name, to in names.items() if name.startswith("urn:uuid:")})
-    elif names and names_elsewhere(entry.raw, names, entry.references):
+    elif names and names_elsewhere(entry.raw, entry.references, urns=urns):
         rewrite_links(entry.resource, names)
     missing = rewrite(entry.resource, all_names, entry.references, versions)
     issues = _unresolved(entry.resource, set(missing)) if missing else []

@@ -236,9 +236,14 @@ def rewrite(
     return missing
 
 
-def names_elsewhere(text: bytes, mapping: Mapping[str, str], found: Sequence[Found]) -> bool:
-    """Tell whether the JSON may hold names of the mapping in other places than its references."""
-    if not all(name.startswith("urn:uuid:") for name in mapping):
+def only_urns(mapping: Mapping[str, str]) -> bool:
+    """Tell whether every name of the mapping is a urn:uuid: what `names_elsewhere` asks, once for all entries of a Bundle."""
+    return all(name.startswith("urn:uuid:") for name in mapping)
+
+
+def names_elsewhere(text: bytes, found: Sequence[Found], *, urns: bool) -> bool:
+    """Tell whether the JSON may hold names of a mapping in other places than its references; `urns` is `only_urns` of it."""
+    if not urns:
         return True
     in_references = sum(holder["reference"].startswith("urn:uuid:") for holder, _ in found)
     return text.count(b"urn:uuid:") > in_references or b"\\u" in text

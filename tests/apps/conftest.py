@@ -99,7 +99,10 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
         yield over(Path(given))
         return
     data = tmp_path_factory.mktemp("apps") / "data"
-    with up(data, "--no-demo", "--processes", "1") as running:
+    limits = {
+        "RATE_LIMITS": "register=none"
+    }  # the apps of all files register from one address; an hour's budget is of others
+    with up(data, "--no-demo", "--processes", "1", **limits) as running:
         origin, headers = f"http://127.0.0.1:{running.port}", bearer(running, "system/*.cruds")
         settings = Settings(data=data, port=running.port)
         with httpx.Client(base_url=f"{origin}/fhir", headers=headers, timeout=120) as client:

@@ -15,6 +15,7 @@ from fhir_server.model.references import (
     Urn,
     find_references,
     names_elsewhere,
+    only_urns,
     parse_reference,
     rewrite,
     rewrite_links,
@@ -173,8 +174,8 @@ def test_when_links_need_not_be_looked_for() -> None:
     more = observation(subject={"reference": UUID}, extension=[{"url": "http://x", "valueUri": UUID}])
     for resource, elsewhere in ((only, False), (more, True)):
         found = find_references(resource)
-        assert names_elsewhere(json.encode(resource), mapping, found) is elsewhere
-    assert names_elsewhere(b"{}", {"http://x.test/Patient/1": "Patient/2"}, [])
+        assert names_elsewhere(json.encode(resource), found, urns=only_urns(mapping)) is elsewhere
+    assert names_elsewhere(b"{}", [], urns=only_urns(mapping | {"http://x.test/Patient/1": "Patient/2"}))
 
 
 def test_the_short_walk_finds_what_the_long_one_finds() -> None:
