@@ -163,14 +163,13 @@ async def prepare(
         selection = await few.beside_hop(tenant, selection)
     kept = None if isinstance(visibility, Mapping) else kept_from(visibility)
     tallied = _tallied(single) if query.type and tally.countable(kept) else None
-    whole_type = keys is None, tallied, kept or ()
-    return Ready(tenant, query, selection, checker(query, scene), scene, whole_view, dictionary, *whole_type)
+    found = tenant, query, selection, checker(query, scene), scene, whole_view, dictionary
+    return Ready(*found, keys is None, tallied, kept or ())
 
 
-_Rids: TypeAlias = Mapping[tuple[str, str], int]
-
-
-async def _leads(tenant: Tenant, query: Query, keys: list[Key] | None, rids: _Rids, dictionary: Dictionary) -> bool:
+async def _leads(
+    tenant: Tenant, query: Query, keys: list[Key] | None, rids: Mapping[ident.Name, int], dictionary: Dictionary
+) -> bool:
     """Tell whether a chain of the query leads to Patients whose series it will go along."""
     if not any(map(of_patients, query.where)):
         return False
