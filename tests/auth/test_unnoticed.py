@@ -225,6 +225,14 @@ async def test_a_consent_that_does_not_speak_of_it_permits_nothing_where_one_is_
         assert await seen(system, id_) == [True], "one that speaks of it is enough where the others are silent"
 
 
+async def test_a_consent_that_does_not_speak_of_it_takes_nothing_where_none_is_required(system):
+    patient = await made(system, {"resourceType": "Patient"})
+    id_ = await made(system, observation(subject=ref(f"Patient/{patient}")))
+    of_conditions = {"class": [{"system": "http://hl7.org/fhir/resource-types", "code": "Condition"}]}
+    await made(system, consent(patient, type="permit", **of_conditions))
+    assert await seen(system, id_) == [True]
+
+
 @pytest.mark.usefixtures("required")
 async def test_writing_goes_on_where_consent_is_required(http, system, tenant):
     who = f"Practitioner/{await made(system, {'resourceType': 'Practitioner'})}"

@@ -10,6 +10,7 @@ _MOMENT: Final = "a moment that no clock tells apart"
 _DEAD: Final = "stands for what was never worked out, and is not returned"
 _NAMES: Final = "only a Patient names a general practitioner"
 _CARED: Final = "await care.of(ctx.tenant, principal.user)"
+_OTHERS: Final = "not await belongs(ctx, level, type_, index, resource_id)"
 
 EQUIVALENT: Final[dict[str, str]] = {
     "visibility._group_sql: `_SINGLE if one else FEW` → `_SINGLE`": _WAY,
@@ -57,4 +58,6 @@ EQUIVALENT: Final[dict[str, str]] = {
     "visibility._union: `if not left or not right` → `if False`": "the same keys, written as values of the statement",
     "known.Alike.keys: `if found is None` → `if True`": "the same keys, gathered anew",
     "known.limit: `if version == found.version` → `if False`": _AGAIN,
+    "known._of_one: `clock.monotonic() >= until` → `clock.monotonic() > until`": _MOMENT,
+    f"policy._writes: `not scopes or {_OTHERS}` → `{_OTHERS}`": "what no scopes give is nothing, worked out",
 }
