@@ -67,5 +67,6 @@ async def beside_hop(tenant: Tenant, selection: Selection) -> Selection:
         return selection
     alone = replace(selection, match=replace(selection.match, predicate=all_of(rest)))
     args: list[Any] = []
-    text = f"{select.rids(alone, args)} LIMIT {BESIDE_HOP + 1}"
-    return replace(alone, late=all_of(hops)) if len(await fetch(tenant, text, args)) <= BESIDE_HOP else selection
+    text = f"SELECT count(*) FROM ({select.rids(alone, args)} LIMIT {BESIDE_HOP + 1}) found"
+    [(found,)] = await fetch(tenant, text, args)
+    return replace(alone, late=all_of(hops)) if found <= BESIDE_HOP else selection

@@ -193,7 +193,7 @@ class Joins:
         """Return the rows of a hop; None when there are many."""
         args: list[Any] = []
         text = f"SELECT t.rid FROM {{s}}.resource t WHERE {there(hop, args, 't')} LIMIT {_most(hop) + 1}"
-        found = [row["rid"] for row in await fetch(self._tenant, text, args)]
+        found: list[int] = (await fetch(self._tenant, f"SELECT ARRAY({text})", args))[0][0]
         return found if len(found) <= _most(hop) else None
 
     async def _crowded(self, codes: tuple[int, ...]) -> bool:

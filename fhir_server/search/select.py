@@ -170,7 +170,7 @@ def _doubt(match: Match, args: list[Any]) -> str:
 def page(selection: Selection, position: Position, limit: int) -> tuple[str, list[Any], int]:
     """Return a statement for the rows after a position of one phase, its values, and by how many columns `s0`… it is sorted.
 
-    A planner cannot put a condition off until rows are sorted: what is asked last stands around them, behind the fence of OFFSET.
+    A planner cannot put a condition off until rows are sorted: what is asked last stands around them, behind the fences of OFFSET.
     """
     parts = _Parts(fenced=selection.late != EVERYTHING)
     if selection.keys:
@@ -190,8 +190,14 @@ def page(selection: Selection, position: Position, limit: int) -> tuple[str, lis
     )
     if not parts.fenced:
         return _text(selected, parts, tail), parts.args, len(parts.order)
-    inner, late = _text("r.*, r.xmin", parts, f" ORDER BY {order} OFFSET 0"), condition(selection.late, parts.args)
-    return f"SELECT {selected} FROM ({inner}) r WHERE {late}{tail}", parts.args, len(parts.order)
+    inner = _text("r.rid", parts, f" ORDER BY {order} OFFSET 0")
+    row = "(SELECT r.*, r.xmin FROM {s}.resource r WHERE r.rid = o.rid OFFSET 0) r"
+    tail, late = tail.replace("r.rid", "o.rid"), condition(selection.late, parts.args)
+    return (
+        f"SELECT {selected} FROM ({inner}) o CROSS JOIN LATERAL {row} WHERE {late}{tail}",
+        parts.args,
+        len(parts.order),
+    )
 
 
 def count(selection: Selection) -> tuple[str, list[Any]]:

@@ -32,6 +32,7 @@ WITHOUT: dict[str, str] = {
     "fhir_server/search/join.py::_referring": "rows that hold a key, narrowed by the policy in the statement that uses them",
     "fhir_server/search/record.py::_dated": HELD,
     "fhir_server/search/select.py::_rows": PART,
+    "fhir_server/search/select.py::page": "rows by the numbers that the part within has found under the policy",
     "fhir_server/search/select.py::_text": PART,
     "fhir_server/search/series.py::_bound": HELD,
     "fhir_server/search/series.py::_dated": HELD,
