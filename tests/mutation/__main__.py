@@ -51,6 +51,7 @@ MODULES = (
 TESTS = (
     "tests/auth/test_policy_oracle.py",
     "tests/auth/test_consent_oracle.py",
+    "tests/auth/test_consent_rules.py",
     "tests/auth/test_consent.py",
     "tests/auth/test_consents_together.py",
     "tests/auth/test_unnoticed.py",
