@@ -82,7 +82,8 @@ async def test_what_cannot_be_used_is_counted_with_its_place(
     report = await send(services, files.read(io.BytesIO(content), None, by=table.mapping(MAPPING)), unique)
     assert report.counts["created"] == 2
     assert report.wrong == {"number": 1, "time-ahead": 1}
-    assert report.places == ["line 3.counts: It is a number."]
+    decimals = "It is a number with '.' before its decimals (the mapping's `decimal`) and without marks of thousands."
+    assert report.places == [f"line 3.counts: {decimals}"]
 
 
 @pytest.mark.usefixtures("inside")
