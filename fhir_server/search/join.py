@@ -230,15 +230,17 @@ class Joins:
     async def simple(self, query: Query) -> Predicate:
         """Return what every match of a search meets, by what asks of the row alone; some rows meet it that do not match."""
         scene = self.scene(query.base)
-        found = all_of([meaning(each, scene).predicate for each in query.where if isinstance(each, Clause)])
-        return resolved(found, await self._dictionary.look_up(coded(found), facets(found)))
+        return await self._named(all_of([meaning(c, scene).predicate for c in query.where if isinstance(c, Clause)]))
+
+    async def _named(self, part: Predicate) -> Predicate:
+        """Return a condition with the keys themselves, as the dictionaries have them."""
+        return resolved(part, await self._dictionary.look_up(coded(part), facets(part)))
 
     async def _exact(self, type_: str, asked: Condition) -> Predicate:
         """Return the condition without doubt."""
         await self.follow(type_, asked)
         match = meaning(asked, self.scene(type_))
-        known = await self._dictionary.look_up(coded(match.predicate), facets(match.predicate))
-        match = Match(resolved(match.predicate, known), match.doubt)
+        match = Match(await self._named(match.predicate), match.doubt)
         if match.doubt == NOTHING or match.predicate == NOTHING:
             return match.predicate
         certain = NOTHING if match.doubt == EVERYTHING else all_of([match.predicate, Without(match.doubt)])

@@ -27,11 +27,13 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $
 ON CONFLICT (key) DO NOTHING
 """
 
-_LOOK_UP = """
-SELECT w.at, c.key FROM unnest($1::bigint[]) w(at) CROSS JOIN LATERAL (
+UNDER = """
   (SELECT key FROM {s}.coding WHERE by_code = w.at AND by_code <> 0 LIMIT $2) UNION ALL
-  (SELECT key FROM {s}.coding WHERE by_system = w.at AND by_system <> 0 LIMIT $2)) c
+  (SELECT key FROM {s}.coding WHERE by_system = w.at AND by_system <> 0 LIMIT $2)
 """
+"""The keys under `w.at`, $2 of each at most. `<> 0` is what the partial indexes say: a prepared statement does not infer it."""
+
+_LOOK_UP = f"SELECT w.at, c.key FROM unnest($1::bigint[]) w(at) CROSS JOIN LATERAL ({UNDER}) c"
 
 
 async def remember(tenant: Tenant, rows: Iterable[CodingRow]) -> None:

@@ -82,9 +82,11 @@ class Dictionary:
 
     async def verify(self) -> None:
         """Raise Outdated unless all which was taken from memory holds now, and so held before; nothing need be counted after."""
+        if not self.supposes:
+            return
         args: list[Any] = []
-        text = f"SELECT {self.holds(args)}"
-        if self.supposes and not await self._tenant.pool.fetchval(self._tenant.sql(text), *args):
+        text = self._tenant.sql(f"SELECT {self.holds(args)}")
+        if not await self._tenant.pool.fetchval(text, *args):
             raise Outdated
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from fhir_server.storage import ident
+from fhir_server.storage import codings, ident
 from fhir_server.storage.commands import IndexRows
 from fhir_server.storage.index_keys import COMPARTMENT, PARAM_SHIFT, block, hashed, pack
 from fhir_server.storage.tenants import Tenant
@@ -63,13 +63,11 @@ SELECT DISTINCT k.key, u.blend FROM unnest($1::bigint[], $2::bigint[]) u(key, bl
 WHERE k.key <> 0 ORDER BY 1, 2
 ON CONFLICT (key, blend) DO NOTHING
 """
-_LOOK_UP = """
-SELECT w.at, c.key, false AS blended FROM unnest($1::bigint[]) w(at) CROSS JOIN LATERAL (
-  (SELECT key FROM {s}.coding WHERE by_code = w.at AND by_code <> 0 LIMIT $3) UNION ALL
-  (SELECT key FROM {s}.coding WHERE by_system = w.at AND by_system <> 0 LIMIT $3)) c
+_LOOK_UP = f"""
+SELECT w.at, c.key, false AS blended FROM unnest($1::bigint[]) w(at) CROSS JOIN LATERAL ({codings.UNDER}) c
 UNION ALL
-SELECT w.at, f.blend, true FROM unnest($2::bigint[]) w(at) CROSS JOIN LATERAL (
-  SELECT blend FROM {s}.facet WHERE key = w.at LIMIT $3) f
+SELECT w.at, f.blend, true FROM unnest($3::bigint[]) w(at) CROSS JOIN LATERAL (
+  SELECT blend FROM {{s}}.facet WHERE key = w.at LIMIT $2) f
 """
 
 
@@ -146,12 +144,12 @@ async def remember(tenant: Tenant, indexes: Iterable[IndexRows]) -> None:
     tenant.blends |= sets
 
 
-async def look_up(tenant: Tenant, codings: Collection[int], facets: Collection[int]) -> Known:
+async def look_up(tenant: Tenant, coded: Collection[int], facets: Collection[int]) -> Known:
     """Return the keys under those of codes and systems, and the blends that hold facets; what has more than MOST is left out."""
-    if not codings and not facets:
+    if not coded and not facets:
         return Known()
-    found: tuple[dict[int, list[int]], ...] = ({at: [] for at in codings}, {at: [] for at in facets})
-    for row in await tenant.pool.fetch(tenant.sql(_LOOK_UP), list(codings), list(facets), MOST + 1):
+    found: tuple[dict[int, list[int]], ...] = ({at: [] for at in coded}, {at: [] for at in facets})
+    for row in await tenant.pool.fetch(tenant.sql(_LOOK_UP), list(coded), MOST + 1, list(facets)):
         found[row["blended"]][row["at"]].append(row["key"])
     few = [{at: tuple(keys) for at, keys in each.items() if len(keys) <= MOST} for each in found]
     return Known(*few)
